@@ -1,0 +1,1 @@
+//! Journeys and faults against the real mesh

@@ -1,0 +1,1 @@
+//! Job events from those who write them to those who watch

@@ -1,0 +1,1 @@
+//! Typed identifiers shared by services

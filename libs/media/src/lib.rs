@@ -1,0 +1,1 @@
+//! Frames to mp4 and back, and thumbnails

@@ -1,0 +1,1 @@
+//! What every service starts with: telemetry, health, drain, status mapping, channels

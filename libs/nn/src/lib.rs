@@ -1,0 +1,1 @@
+//! Tensor blocks on libtorch: weights, linear, convolution, norm, attention, rotary positions

@@ -1,0 +1,1 @@
+//! For tests only: databases, waits, the small world and its checker

@@ -1,0 +1,1 @@
+//! Schema migrations, a module per service

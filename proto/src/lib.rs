@@ -1,0 +1,1 @@
+//! The contracts between services: generated code and the descriptor set

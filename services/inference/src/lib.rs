@@ -1,0 +1,1 @@
+//! The worker that owns a device and generates clips

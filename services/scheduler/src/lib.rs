@@ -1,0 +1,1 @@
+//! The service that owns jobs, attempts, leases and workers
