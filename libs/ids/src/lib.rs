@@ -1,1 +1,126 @@
-//! Typed identifiers shared by services
+//! Typed identifiers shared by services.
+//!
+//! A type lives here only once a second crate needs it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Identifies a job. UUIDv7, so that ids sort by the time of their creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// Makes a new id, unique across machines.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// Wraps an id read from a database.
+    #[must_use]
+    pub const fn from_uuid(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    /// The id as a plain UUID, for a database.
+    #[must_use]
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The text is not a job id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not a job id")]
+pub struct InvalidJobId;
+
+impl FromStr for JobId {
+    type Err = InvalidJobId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidJobId> {
+        // Only the canonical form, so that one job has one spelling in keys and URLs.
+        let id = Uuid::try_parse(text).map_err(|_| InvalidJobId)?;
+        if id.to_string() == text {
+            Ok(Self(id))
+        } else {
+            Err(InvalidJobId)
+        }
+    }
+}
+
+/// The right to work on a job, with its fencing number: of two leases on a job the higher one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseRef {
+    /// The job worked on.
+    pub job: JobId,
+    /// 1 for the first attempt; grows by one with every claim.
+    pub lease: u64,
+}
+
+impl LeaseRef {
+    /// The key prefix under which this lease alone writes its objects, ending in a slash.
+    #[must_use]
+    pub fn object_prefix(&self) -> String {
+        format!("{}{}/", job_object_prefix(self.job), self.lease)
+    }
+}
+
+impl fmt::Display for LeaseRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.job, self.lease)
+    }
+}
+
+/// The key prefix of everything that belongs to a job, ending in a slash.
+#[must_use]
+pub fn job_object_prefix(job: JobId) -> String {
+    format!("jobs/{job}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_survive_their_text_form() {
+        let id = JobId::generate();
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn only_the_canonical_spelling_is_an_id() {
+        let id = JobId::generate().to_string();
+        for text in [
+            id.to_uppercase(),
+            id.replace('-', ""),
+            format!("{{{id}}}"),
+            String::new(),
+        ] {
+            assert_eq!(text.parse::<JobId>(), Err(InvalidJobId), "{text}");
+        }
+    }
+
+    #[test]
+    fn later_ids_sort_later() {
+        let ids: Vec<JobId> = (0..100).map(|_| JobId::generate()).collect();
+        assert!(ids.is_sorted());
+    }
+
+    #[test]
+    fn leases_of_a_job_never_share_a_prefix() {
+        let job = JobId::generate();
+        let prefix = |lease| LeaseRef { job, lease }.object_prefix();
+        assert!(!prefix(11).starts_with(&prefix(1)));
+        assert!(prefix(1).starts_with(&job_object_prefix(job)));
+    }
+}

@@ -1,0 +1,21 @@
+//! Compiles the contracts without a system protoc and keeps the descriptor set for reflection.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message;
+
+const FILES: [&str; 3] = [
+    "kinora/scheduler/v1/job.proto",
+    "kinora/scheduler/v1/scheduler_service.proto",
+    "kinora/scheduler/v1/worker_service.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}
