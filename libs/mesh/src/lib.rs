@@ -1,1 +1,48 @@
-//! What every service starts with: telemetry, health, drain, status mapping, channels
+//! What every service starts with.
+//!
+//! A service's `main` reads as an ordered list: parse the configuration, [`telemetry::init`],
+//! [`shutdown::on_signals`], bind a listener, serve it with [`serve::grpc`] or [`serve::http`]. Errors
+//! that leave a service pass through [`error::PublicError`], calls to other services go over
+//! [`channel::connect_lazy`] and carry the caller ([`principal`]) and the trace ([`trace`]).
+//!
+//! This crate knows no service and no business rule.
+
+pub mod channel;
+pub mod error;
+pub mod principal;
+pub mod serve;
+pub mod shutdown;
+pub mod telemetry;
+pub mod trace;
+
+use std::net::SocketAddr;
+
+/// A service could not start or keep running.
+#[derive(Debug, thiserror::Error)]
+pub enum MeshError {
+    /// The address of another service is not a URL.
+    #[error("`{endpoint}` is not the URL of a service")]
+    InvalidEndpoint {
+        /// What was configured.
+        endpoint: String,
+        /// Why it was refused.
+        source: tonic::transport::Error,
+    },
+    /// The listening address cannot be had.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// What was configured.
+        address: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The gRPC server ended with an error.
+    #[error("the gRPC server failed")]
+    Grpc(#[source] tonic::transport::Error),
+    /// The HTTP server ended with an error.
+    #[error("the HTTP server failed")]
+    Http(#[source] std::io::Error),
+    /// The exporter or the log filter could not be set up.
+    #[error("telemetry cannot start: {0}")]
+    Telemetry(String),
+}
