@@ -1,0 +1,61 @@
+# Everything a person or the CI runs. `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# What `make run` draws, and where it puts the clip. `value` keeps dollar signs in a prompt as they are.
+PROMPT ?= a red circle moves right on a black background
+OUT ?= clip.mp4
+override PROMPT := $(value PROMPT)
+override OUT := $(value OUT)
+export PROMPT OUT
+
+target_dir := $(or $(CARGO_TARGET_DIR),target)
+kinora = "$(target_dir)/debug/kinora"
+build_settings = settings=$$(scripts/env libtorch ffmpeg) ; eval "$$settings"
+test_settings = settings=$$(scripts/env) ; eval "$$settings"
+
+.PHONY: help setup run up test lint deny bench clean-cache
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## fetch libtorch, and ffmpeg and PostgreSQL where missing (once, into the user's cache)
+	@scripts/env
+
+run: ## draw PROMPT on this machine's CPU and write OUT, an mp4
+	@$(build_settings)
+	cargo build -p kinora-cli
+	$(kinora) generate "$$PROMPT" -o "$$OUT"
+
+up: ## start the whole mesh in one process
+	@$(build_settings)
+	cargo build -p kinora-cli
+	$(kinora) up
+
+test: ## all tests, on SQLite and on a real PostgreSQL, with a real ffmpeg
+	@$(test_settings)
+	if cargo nextest --version >/dev/null 2>&1; then
+		scripts/with-postgres cargo nextest run --workspace
+	else
+		scripts/with-postgres cargo test --workspace --lib --bins --tests
+	fi
+
+lint: ## formatting and clippy, warnings are errors
+	@cargo fmt --all --check
+	$(build_settings)
+	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: ## licences, sources and banned crates; installs cargo-deny into the cache the first time (minutes)
+	@scripts/cargo-deny check bans licenses sources
+
+bench: ## the benchmarks
+	@$(build_settings)
+	cargo bench --workspace
+
+clean-cache: ## remove what setup fetched into the user's cache
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}"/kinora
+
+# A recipe is one script, so that the settings it evaluates reach its later lines.
+.ONESHELL:

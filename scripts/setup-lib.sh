@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# Shared by the setup scripts: messages, the cache, locks and checked downloads.
+# Messages go to stderr; stdout carries only what a script answers.
+
+scripts_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache_dir=${XDG_CACHE_HOME:-$HOME/.cache}/kinora
+
+say() { printf 'kinora setup: %s\n' "$*" >&2; }
+
+die() {
+    printf 'kinora setup: error: %s\n' "$1" >&2
+    shift
+    printf '    %s\n' "$@" >&2
+    exit 1
+}
+
+# lock NAME: one setup of a kind at a time; held until the script ends, released also when it is killed.
+lock() {
+    mkdir -p "$cache_dir"
+    exec 9>"$cache_dir/.$1.lock"
+    flock --nonblock 9 && return
+    say "waiting for another setup of $1 to finish"
+    flock 9
+}
+
+# require_python HINT: python3 with pip is what the downloads go through.
+require_python() {
+    command -v python3 >/dev/null || die "python3 is missing" "Install python3 with pip, or $1"
+    python3 -m pip --version >/dev/null 2>&1 || die "python3 has no pip" "Install pip, or $1"
+    [ "$(uname -sm)" = "Linux x86_64" ] || die "no downloads are pinned for $(uname -sm)" "Instead, $1"
+}
+
+# wheel_field NAME COLUMN: looks a wheel up in the table of pinned ones.
+wheel_field() {
+    awk -v name="$1" -v column="$2" '$1 == name { print $column }' "$scripts_dir/wheels.txt"
+}
+
+# fetch_wheel NAME HINT: downloads a pinned wheel once, checks its sum, prints its path.
+fetch_wheel() {
+    local name=$1 hint=$2 version sum target incoming
+    version=$(wheel_field "$name" 2)
+    sum=$(wheel_field "$name" 3)
+    target=$cache_dir/downloads/$name-$version.whl
+    if [ ! -f "$target" ]; then
+        require_python "$hint"
+        incoming=$cache_dir/downloads/$name.incoming
+        rm -rf "$incoming" && mkdir -p "$incoming"
+        say "downloading $name $version"
+        run_pip "$name==$version" "$incoming" || die "could not download $name $version" \
+            "Check the network and pip's index settings, then run this again: finished pieces are kept." \
+            "Without a network, $hint"
+        printf '%s  %s\n' "$sum" "$(echo "$incoming"/*.whl)" | sha256sum --check --status ||
+            die "the download of $name $version does not have the pinned sha256" \
+                "expected $sum" "got      $(sha256sum "$incoming"/*.whl | cut -d' ' -f1)"
+        mv "$incoming"/*.whl "$target" && rmdir "$incoming"
+    fi
+    printf '%s\n' "$target"
+}
+
+# run_pip REQUIREMENT FOLDER: asks pip for that one wheel, and keeps pip's temporary files in the cache's disk.
+run_pip() {
+    local platform flags=()
+    for platform in manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_17 manylinux2014; do
+        flags+=(--platform "${platform}_x86_64")
+    done
+    TMPDIR=$2 python3 -m pip --disable-pip-version-check download --no-deps --only-binary=:all: \
+        --implementation cp --python-version 3.11 --abi cp311 "${flags[@]}" \
+        --retries 2 --dest "$2" "$1" >&2
+}
