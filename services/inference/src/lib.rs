@@ -1,1 +1,101 @@
-//! The worker that owns a device and generates clips
+//! The worker that owns a device and generates clips.
+//!
+//! It dials into the scheduler and keeps one stream ([`agent`]): leases come down, progress and
+//! results go up. The [`engine`] thread owns the device and the model ([`backend`]). An [`attempt`]
+//! takes a lease from text to stored files: generate, encode, upload under the lease's own prefix,
+//! and only then report. A job that fails, whatever the reason, leaves the worker serving the next.
+//!
+//! It keeps nothing that outlives the process, decides nothing about order, and knows no money.
+
+pub mod agent;
+pub mod attempt;
+pub mod backend;
+pub mod config;
+mod convert;
+pub mod engine;
+pub mod error;
+pub mod manifest;
+pub mod progress;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kinora_blobs::BlobStore;
+use kinora_models::{DeviceChoice, Precision};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+pub use config::InferenceOptions;
+pub use error::Error;
+
+use agent::{Agent, Identity};
+use attempt::Workbench;
+use backend::{Backend, Folders};
+use engine::Engine;
+use manifest::Machine;
+
+/// Loads the first model, then serves leases until `shutdown` and a drain.
+///
+/// # Errors
+/// [`Error`] when the worker cannot start, or the scheduler will never take it.
+pub async fn run(options: InferenceOptions, shutdown: CancellationToken) -> Result<(), Error> {
+    let loading = options.clone();
+    let folders = tokio::task::spawn_blocking(move || open_models(&loading))
+        .await
+        .map_err(std::io::Error::other)??;
+    serve(Box::new(folders), options, shutdown).await
+}
+
+/// Serves leases with a backend of the caller's choice.
+///
+/// # Errors
+/// As [`run`].
+pub async fn serve(
+    backend: Box<dyn Backend>,
+    options: InferenceOptions,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let cards = backend.cards().into_iter().map(|card| (card.id.clone(), card)).collect();
+    let bench = Workbench {
+        engine: Engine::start(backend)?,
+        blobs: BlobStore::new(&options.blobs).map_err(Error::Blobs)?,
+        ffmpeg: options.ffmpeg.clone(),
+        scratch: options.scratch.clone().unwrap_or_else(std::env::temp_dir),
+        cards,
+        machine: machine(&options),
+        costs: Mutex::new(HashMap::new()),
+    };
+    std::fs::create_dir_all(&bench.scratch)?;
+    let identity = Identity {
+        worker_id: options.worker_id.clone(),
+        device: bench.machine.device.clone(),
+        slots: 1,
+        drain_timeout: options.drain_timeout,
+    };
+    let channel = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
+    Box::pin(Agent::new(identity, Arc::new(bench), channel, shutdown).run()).await
+}
+
+fn open_models(options: &InferenceOptions) -> Result<Folders, Error> {
+    let mut folders =
+        Folders::open(&options.model_folders, options.load_options()).map_err(Error::Model)?;
+    let first = folders.cards().into_iter().next().ok_or(Error::NoModels)?;
+    folders.warm(&first.id).map_err(Error::Warm)?;
+    Ok(folders)
+}
+
+fn machine(options: &InferenceOptions) -> Machine {
+    let load = options.load_options();
+    Machine {
+        kinora: env!("CARGO_PKG_VERSION"),
+        device: match load.device {
+            DeviceChoice::Cpu => "cpu".to_owned(),
+            DeviceChoice::Cuda(index) => format!("cuda:{index}"),
+        },
+        precision: match load.precision {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        },
+        threads: load.threads.unwrap_or(0),
+    }
+}

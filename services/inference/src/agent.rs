@@ -1,0 +1,398 @@
+//! The agent: keeps the stream to the scheduler, takes leases and reports what becomes of them.
+//!
+//! The stream may break at any time; attempts go on meanwhile. On the next attach the agent names the
+//! leases it still holds, and repeats every final report until the scheduler has receipted it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinora_ids::LeaseRef;
+use kinora_mesh::error::chain;
+use kinora_proto::scheduler::v1 as pb;
+use kinora_proto::scheduler::v1::worker_service_client::WorkerServiceClient;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::attempt::{self, Grant, Workbench};
+use crate::convert::{card_to_pb, grant_from_pb, lease_from_pb, lease_to_pb};
+use crate::engine::CancelFlag;
+use crate::error::{AttemptError, Error};
+
+/// Messages that may wait for a slow stream. Progress beyond them is dropped, reports are not.
+const STREAM_BUFFER: usize = 64;
+/// How often a heartbeat goes up until the scheduler has said.
+const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(2);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// How long an unanswered report may hold up a shutdown.
+const RECEIPT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How the worker presents itself.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Stable name.
+    pub worker_id: String,
+    /// The kind of device.
+    pub device: String,
+    /// Leases at a time.
+    pub slots: u32,
+    /// How long running attempts may go on after a shutdown was asked for.
+    pub drain_timeout: Duration,
+}
+
+/// An attempt that the agent answers for.
+struct Held {
+    cancel: CancelFlag,
+    /// The lease no longer stands: nothing is reported, what was stored is removed.
+    is_revoked: bool,
+    /// The final report, kept until it is receipted.
+    report: Option<pb::attach_request::Message>,
+}
+
+enum AttemptEvent {
+    Progress(LeaseRef, pb::Progress),
+    Finished(LeaseRef, Result<pb::Outputs, AttemptError>),
+}
+
+/// What the agent does next.
+enum Next {
+    GoOn,
+    Done,
+}
+
+/// Keeps a worker attached until it has drained.
+pub struct Agent {
+    identity: Identity,
+    bench: Arc<Workbench>,
+    client: WorkerServiceClient<Channel>,
+    held: HashMap<LeaseRef, Held>,
+    events: mpsc::UnboundedReceiver<AttemptEvent>,
+    event_sender: mpsc::UnboundedSender<AttemptEvent>,
+    shutdown: CancellationToken,
+    /// When attempts are cut off, and when the agent leaves without receipts; set by the shutdown.
+    drain: Option<Drain>,
+}
+
+#[derive(Clone, Copy)]
+struct Drain {
+    cut_off: Instant,
+    leave: Instant,
+    is_cut_off: bool,
+}
+
+impl Agent {
+    /// Makes an agent; nothing is connected before [`Agent::run`].
+    #[must_use]
+    pub fn new(
+        identity: Identity,
+        bench: Arc<Workbench>,
+        channel: Channel,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let (event_sender, events) = mpsc::unbounded_channel();
+        let client = WorkerServiceClient::new(channel);
+        let held = HashMap::new();
+        Self { identity, bench, client, held, events, event_sender, shutdown, drain: None }
+    }
+
+    /// Serves until the shutdown is asked for and running attempts have ended or were handed back.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the scheduler will never take this worker.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            match self.session().await {
+                Ok(Next::Done) => return Ok(()),
+                Ok(Next::GoOn) => backoff = FIRST_BACKOFF,
+                Err(status) if is_final(&status) => {
+                    return Err(Error::Refused(status.message().to_owned()));
+                }
+                Err(status) => {
+                    tracing::debug!(error = %chain(&status), "not attached to the scheduler");
+                }
+            }
+            if self.wait_detached(backoff).await {
+                return Ok(());
+            }
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+    }
+
+    /// Waits before the next attach while attempts go on. True when there is nothing left to do.
+    async fn wait_detached(&mut self, backoff: Duration) -> bool {
+        let jitter = rand::random_range(0.5..1.0);
+        let until = Instant::now() + backoff.mul_f64(jitter);
+        loop {
+            if self.is_drained() {
+                return true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return false,
+                Some(event) = self.events.recv() => { self.note(event); }
+                () = self.drain_step() => {}
+            }
+        }
+    }
+
+    /// One stream from attach to its end.
+    async fn session(&mut self) -> Result<Next, Status> {
+        let (up, outgoing) = mpsc::channel(STREAM_BUFFER);
+        send(&up, pb::attach_request::Message::Hello(self.hello())).await?;
+        let answer = self.client.attach(ReceiverStream::new(outgoing)).await?;
+        let mut down = answer.into_inner();
+        let interval = match down.message().await?.and_then(|first| first.message) {
+            Some(pb::attach_response::Message::Welcome(welcome)) => self.welcome(welcome),
+            _ => return Err(Status::internal("the scheduler did not welcome the worker")),
+        };
+        tracing::info!(worker_id = %self.identity.worker_id, "attached to the scheduler");
+        self.repeat_reports(&up).await?;
+        let mut heartbeat = tokio::time::interval(interval);
+        loop {
+            if self.is_drained() {
+                return Ok(Next::Done);
+            }
+            tokio::select! {
+                message = down.message() => match message? {
+                    Some(message) => self.receive(message),
+                    None => return Ok(Next::GoOn),
+                },
+                Some(event) = self.events.recv() => self.forward(event, &up).await?,
+                _ = heartbeat.tick() => send(&up, self.heartbeat()).await?,
+                () = drain_due(&self.shutdown, self.drain) => {
+                    self.advance_drain();
+                    send(&up, self.heartbeat()).await?;
+                }
+            }
+        }
+    }
+
+    fn hello(&self) -> pb::Hello {
+        pb::Hello {
+            worker_id: self.identity.worker_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: self.identity.device.clone(),
+            models: self.bench.cards.values().map(card_to_pb).collect(),
+            slots: if self.drain.is_some() { 0 } else { self.identity.slots },
+            held: self.held_leases(),
+        }
+    }
+
+    fn heartbeat(&self) -> pb::attach_request::Message {
+        let draining = self.drain.is_some();
+        pb::attach_request::Message::Heartbeat(pb::Heartbeat { held: self.held_leases(), draining })
+    }
+
+    fn held_leases(&self) -> Vec<pb::LeaseRef> {
+        let standing = self.held.iter().filter(|(_, held)| !held.is_revoked);
+        standing.map(|(lease, _)| lease_to_pb(*lease)).collect()
+    }
+
+    fn welcome(&mut self, welcome: pb::Welcome) -> Duration {
+        for lease in welcome.revoked.iter().filter_map(lease_from_pb) {
+            self.revoke(lease);
+        }
+        let interval = welcome.heartbeat_interval.and_then(|interval| interval.try_into().ok());
+        interval.filter(|interval: &Duration| !interval.is_zero()).unwrap_or(DEFAULT_HEARTBEAT)
+    }
+
+    async fn repeat_reports(
+        &self,
+        up: &mpsc::Sender<pb::AttachRequest>,
+    ) -> Result<(), Status> {
+        for report in self.held.values().filter_map(|held| held.report.clone()) {
+            send(up, report).await?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, message: pb::AttachResponse) {
+        use pb::attach_response::Message;
+        match message.message {
+            Some(Message::Grant(grant)) => self.take(grant),
+            Some(Message::Revocation(revocation)) => {
+                if let Some(lease) = revocation.lease.as_ref().and_then(lease_from_pb) {
+                    self.revoke(lease);
+                }
+            }
+            Some(Message::Receipt(receipt)) => self.receipt(&receipt),
+            Some(Message::Welcome(_)) | None => {}
+        }
+    }
+
+    /// Starts an attempt.
+    fn take(&mut self, grant: pb::LeaseGrant) {
+        let Some(grant) = grant_from_pb(grant) else {
+            tracing::error!("the scheduler sent a lease that cannot be read");
+            return;
+        };
+        let lease = grant.lease;
+        if self.held.contains_key(&lease) {
+            return;
+        }
+        tracing::info!(job_id = %lease.job, lease = lease.lease, "lease taken");
+        let cancel = CancelFlag::default();
+        let held = Held { cancel: cancel.clone(), is_revoked: false, report: None };
+        self.held.insert(lease, held);
+        let (bench, events) = (Arc::clone(&self.bench), self.event_sender.clone());
+        tokio::spawn(async move {
+            let tell = |progress| {
+                // The agent outlives its attempts; if not, nobody listens.
+                let _ = events.send(AttemptEvent::Progress(lease, progress));
+            };
+            let result = Box::pin(attempt::run(bench, grant, cancel, tell)).await;
+            let _ = events.send(AttemptEvent::Finished(lease, result));
+        });
+    }
+
+    fn revoke(&mut self, lease: LeaseRef) {
+        let Some(held) = self.held.get_mut(&lease) else { return };
+        tracing::info!(job_id = %lease.job, lease = lease.lease, "lease revoked");
+        held.is_revoked = true;
+        held.cancel.cancel();
+        if held.report.is_some() {
+            self.forget(lease);
+        }
+    }
+
+    fn receipt(&mut self, receipt: &pb::Receipt) {
+        let Some(lease) = receipt.lease.as_ref().and_then(lease_from_pb) else { return };
+        match self.held.get(&lease) {
+            Some(Held { report: Some(pb::attach_request::Message::Completion(_)), .. })
+                if receipt.accepted =>
+            {
+                self.held.remove(&lease);
+            }
+            Some(_) => self.forget(lease),
+            None => {}
+        }
+    }
+
+    async fn forward(
+        &mut self,
+        event: AttemptEvent,
+        up: &mpsc::Sender<pb::AttachRequest>,
+    ) -> Result<(), Status> {
+        if let AttemptEvent::Progress(lease, progress) = event {
+            if self.held.get(&lease).is_some_and(|held| !held.is_revoked) {
+                let report = pb::ProgressReport {
+                    lease: Some(lease_to_pb(lease)),
+                    progress: Some(progress),
+                };
+                // A slow stream loses progress, never reports.
+                let _ = up.try_send(pb::AttachRequest {
+                    message: Some(pb::attach_request::Message::Progress(report)),
+                });
+            }
+            return Ok(());
+        }
+        match self.note(event) {
+            Some(report) => send(up, report).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Records what became of an attempt and returns the report that is due, if any.
+    fn note(&mut self, event: AttemptEvent) -> Option<pb::attach_request::Message> {
+        let AttemptEvent::Finished(lease, result) = event else { return None };
+        let is_cut_off = self.drain.is_some_and(|drain| drain.is_cut_off);
+        let held = self.held.get_mut(&lease)?;
+        if held.is_revoked {
+            self.forget(lease);
+            return None;
+        }
+        let result = result.map_err(|error| match error {
+            AttemptError::Cancelled if is_cut_off => AttemptError::Drained,
+            other => other,
+        });
+        let report = final_report(lease, result);
+        held.report = Some(report.clone());
+        Some(report)
+    }
+
+    /// Drops a lease and removes what its attempt stored.
+    fn forget(&mut self, lease: LeaseRef) {
+        self.held.remove(&lease);
+        let bench = Arc::clone(&self.bench);
+        tokio::spawn(async move {
+            if let Err(error) = bench.blobs.delete_prefix(&lease.object_prefix()).await {
+                // The scheduler removes the prefix too; this is only sooner.
+                tracing::debug!(job_id = %lease.job, error = %chain(&error), "objects remain");
+            }
+        });
+    }
+
+    fn is_drained(&self) -> bool {
+        let Some(drain) = self.drain else { return false };
+        self.held.is_empty() || Instant::now() >= drain.leave
+    }
+
+    async fn drain_step(&mut self) {
+        drain_due(&self.shutdown, self.drain).await;
+        self.advance_drain();
+    }
+
+    /// The next step of a drain: first no new leases, then running attempts are cut off.
+    fn advance_drain(&mut self) {
+        match &mut self.drain {
+            None => {
+                let cut_off = Instant::now() + self.identity.drain_timeout;
+                let leave = cut_off + RECEIPT_PATIENCE;
+                self.drain = Some(Drain { cut_off, leave, is_cut_off: false });
+                tracing::info!(running = self.held.len(), "draining");
+            }
+            Some(drain) if !drain.is_cut_off => {
+                drain.is_cut_off = true;
+                self.held.values().for_each(|held| held.cancel.cancel());
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Ends when the drain has a step to take.
+async fn drain_due(shutdown: &CancellationToken, drain: Option<Drain>) {
+    match drain {
+        None => shutdown.cancelled().await,
+        Some(drain) if !drain.is_cut_off => tokio::time::sleep_until(drain.cut_off).await,
+        Some(drain) => tokio::time::sleep_until(drain.leave).await,
+    }
+}
+
+fn final_report(
+    lease: LeaseRef,
+    result: Result<pb::Outputs, AttemptError>,
+) -> pb::attach_request::Message {
+    let lease = Some(lease_to_pb(lease));
+    match result {
+        Ok(outputs) => pb::attach_request::Message::Completion(pb::CompletionReport {
+            lease,
+            outputs: Some(outputs),
+        }),
+        Err(error) => pb::attach_request::Message::Failure(pb::FailureReport {
+            lease,
+            failure: Some(error.report()),
+        }),
+    }
+}
+
+async fn send(
+    up: &mpsc::Sender<pb::AttachRequest>,
+    message: pb::attach_request::Message,
+) -> Result<(), Status> {
+    let request = pb::AttachRequest { message: Some(message) };
+    up.send(request).await.map_err(|_| Status::unavailable("the stream has ended"))
+}
+
+/// Whether attaching again cannot help.
+fn is_final(status: &Status) -> bool {
+    matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! The worker's options.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use kinora_blobs::BlobOptions;
+use kinora_models::{DeviceChoice, LoadOptions, Precision};
+
+/// How a worker runs.
+#[derive(Args, Clone, Debug)]
+pub struct InferenceOptions {
+    /// The scheduler to attach to.
+    #[arg(long, env = "KINORA_SCHEDULER_ENDPOINT", default_value = "http://127.0.0.1:7001")]
+    pub scheduler_endpoint: String,
+    /// Stable name of this worker; one process at a time uses it.
+    #[arg(long, env = "KINORA_WORKER_ID", default_value = "worker-1")]
+    pub worker_id: String,
+    /// Folder of a model (with a kinora.json). Repeat it for several; the first is loaded at start.
+    #[arg(long = "model", env = "KINORA_MODEL_FOLDERS", value_delimiter = ':', required = true)]
+    pub model_folders: Vec<PathBuf>,
+    /// The ffmpeg program.
+    #[arg(long, env = "KINORA_FFMPEG", default_value = "ffmpeg")]
+    pub ffmpeg: PathBuf,
+    /// Folder for files until they are stored; the system's temporary folder when absent.
+    #[arg(long, env = "KINORA_SCRATCH")]
+    pub scratch: Option<PathBuf>,
+    /// Index of the CUDA device; the CPU when absent.
+    #[arg(long, env = "KINORA_CUDA_DEVICE")]
+    pub cuda_device: Option<usize>,
+    /// Compute large products in bfloat16 instead of 32-bit floats.
+    #[arg(long, env = "KINORA_BF16")]
+    pub bf16: bool,
+    /// Threads of CPU operators; libtorch decides when absent.
+    #[arg(long, env = "KINORA_THREADS")]
+    pub threads: Option<usize>,
+    /// How long running attempts may go on after a stop was asked for.
+    #[arg(long, env = "KINORA_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain_timeout: Duration,
+    /// Where outputs are stored.
+    #[command(flatten)]
+    pub blobs: BlobOptions,
+}
+
+impl InferenceOptions {
+    /// How models are loaded.
+    #[must_use]
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            device: self.cuda_device.map_or(DeviceChoice::Cpu, DeviceChoice::Cuda),
+            precision: if self.bf16 { Precision::Bf16 } else { Precision::F32 },
+            threads: self.threads,
+        }
+    }
+}

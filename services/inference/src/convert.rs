@@ -1,0 +1,70 @@
+//! Between the contract's messages and this crate's types.
+
+use std::time::Duration;
+
+use kinora_ids::LeaseRef;
+use kinora_models::ModelCard;
+use kinora_proto::scheduler::v1 as pb;
+
+use crate::attempt::Grant;
+
+/// When the scheduler names no limit.
+const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(3600);
+
+/// A lease for the wire.
+#[must_use]
+pub fn lease_to_pb(lease: LeaseRef) -> pb::LeaseRef {
+    pb::LeaseRef { job_id: lease.job.to_string(), lease: lease.lease }
+}
+
+/// A lease from the wire; none when the job id is not one.
+#[must_use]
+pub fn lease_from_pb(lease: &pb::LeaseRef) -> Option<LeaseRef> {
+    Some(LeaseRef { job: lease.job_id.parse().ok()?, lease: lease.lease })
+}
+
+/// A granted lease; none when a part is missing.
+#[must_use]
+pub fn grant_from_pb(grant: pb::LeaseGrant) -> Option<Grant> {
+    let time_limit = grant.time_limit.and_then(|limit| limit.try_into().ok());
+    Some(Grant {
+        lease: lease_from_pb(&grant.lease?)?,
+        spec: grant.spec?,
+        time_limit: time_limit.unwrap_or(DEFAULT_TIME_LIMIT),
+        traceparent: grant.traceparent,
+    })
+}
+
+/// A model as the scheduler's catalogue shows it.
+#[must_use]
+pub fn card_to_pb(card: &ModelCard) -> pb::Model {
+    let (defaults, limits) = (&card.defaults, &card.limits);
+    pb::Model {
+        id: card.id.clone(),
+        family: card.family.clone(),
+        title: card.title.clone(),
+        licence: card.licence.clone(),
+        defaults: Some(pb::ModelDefaults {
+            width: defaults.width,
+            height: defaults.height,
+            frames: defaults.frames,
+            fps: defaults.fps,
+            steps: defaults.steps,
+            guidance: defaults.guidance,
+            negative_prompt: defaults.negative_prompt.clone(),
+        }),
+        limits: Some(pb::ModelLimits {
+            min_width: limits.min_width,
+            max_width: limits.max_width,
+            min_height: limits.min_height,
+            max_height: limits.max_height,
+            size_multiple: card.size_multiple,
+            max_frames: limits.max_frames,
+            frame_stride: card.frame_stride,
+            max_steps: limits.max_steps,
+            max_guidance: limits.max_guidance,
+            max_prompt_chars: limits.max_prompt_chars,
+        }),
+        vocabulary: card.vocabulary.clone(),
+    }
+}

@@ -1,0 +1,144 @@
+//! What stops a worker, and what ends an attempt.
+
+use kinora_blobs::{BlobError, BlobErrorKind};
+use kinora_media::MediaError;
+use kinora_mesh::MeshError;
+use kinora_mesh::error::chain;
+use kinora_models::{GenerateError, LoadError};
+use kinora_proto::scheduler::v1 as pb;
+
+use crate::backend::BackendError;
+
+/// The worker cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No folder with a model was configured.
+    #[error("no model folder is configured")]
+    NoModels,
+    /// A model's folder cannot be read.
+    #[error("a model folder cannot be used")]
+    Model(#[source] LoadError),
+    /// The model to start with cannot be loaded.
+    #[error("the first model cannot be loaded")]
+    Warm(#[source] BackendError),
+    /// The engine thread or the scratch folder cannot be had.
+    #[error("the worker lacks a resource")]
+    Io(#[from] std::io::Error),
+    /// The object store's settings are wrong.
+    #[error("the object store cannot be used")]
+    Blobs(#[source] BlobError),
+    /// The scheduler's address is wrong.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// The scheduler refuses this worker.
+    #[error("the scheduler refuses this worker: {0}")]
+    Refused(String),
+}
+
+/// An attempt ended without a clip.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// Asked to stop.
+    #[error("the attempt was cancelled")]
+    Cancelled,
+    /// Took longer than the lease allows.
+    #[error("the attempt took longer than {0:?}")]
+    TimeLimit(std::time::Duration),
+    /// The worker shuts down before the clip is done.
+    #[error("the worker is shutting down")]
+    Drained,
+    /// No clip came out of the model.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The clip was not encoded.
+    #[error("the clip could not be encoded")]
+    Media(#[from] MediaError),
+    /// The outputs were not stored.
+    #[error("the outputs could not be stored")]
+    Blobs(#[from] BlobError),
+    /// The scratch folder cannot be used.
+    #[error("the scratch folder cannot be used")]
+    Scratch(#[from] std::io::Error),
+    /// A task of the worker ended early.
+    #[error("a task of the worker ended early")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl AttemptError {
+    /// What the scheduler is told. The chain of causes is logged here and goes no further.
+    #[must_use]
+    pub fn report(&self) -> pb::Failure {
+        tracing::warn!(error = %chain(self), "attempt ended without a clip");
+        let (reason, retryable) = self.reason();
+        pb::Failure { reason: reason.to_owned(), message: self.public_message(), retryable }
+    }
+
+    /// The machine-readable reason, and whether another attempt may succeed.
+    #[must_use]
+    pub fn reason(&self) -> (&'static str, bool) {
+        match self {
+            Self::Cancelled => ("CANCELLED", false),
+            Self::TimeLimit(_) => ("ATTEMPT_TIME_LIMIT", true),
+            Self::Drained => ("WORKER_DRAINED", true),
+            Self::Backend(error) => backend_reason(error),
+            Self::Media(error) => media_reason(error),
+            Self::Blobs(error) => blob_reason(error.kind()),
+            Self::Scratch(error) => scratch_reason(error),
+            Self::Task(_) => ("WORKER_ERROR", true),
+        }
+    }
+
+    fn public_message(&self) -> String {
+        match self {
+            Self::Backend(BackendError::Generate(error @ GenerateError::Invalid { .. })) => {
+                error.to_string()
+            }
+            Self::Backend(BackendError::Load(_)) => {
+                "the model's files on the worker are damaged or incomplete".to_owned()
+            }
+            Self::Backend(BackendError::Generate(GenerateError::OutOfMemory)) => {
+                "the worker ran out of memory".to_owned()
+            }
+            Self::Backend(BackendError::Generate(GenerateError::Engine(_))) => {
+                "the model failed on the worker".to_owned()
+            }
+            Self::Scratch(_) => "the worker has no room for the clip".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+const fn backend_reason(error: &BackendError) -> (&'static str, bool) {
+    match error {
+        BackendError::UnknownModel(_) => ("MODEL_NOT_ON_WORKER", true),
+        BackendError::Load(_) => ("MODEL_LOAD_FAILED", true),
+        BackendError::EngineGone => ("ENGINE_GONE", true),
+        BackendError::Generate(GenerateError::Cancelled) => ("CANCELLED", false),
+        BackendError::Generate(GenerateError::Invalid { .. }) => ("REQUEST_INVALID", false),
+        BackendError::Generate(GenerateError::OutOfMemory) => ("OUT_OF_MEMORY", true),
+        BackendError::Generate(GenerateError::Engine(_)) => ("ENGINE_FAILED", true),
+    }
+}
+
+const fn blob_reason(kind: BlobErrorKind) -> (&'static str, bool) {
+    match kind {
+        BlobErrorKind::Full => ("STORAGE_FULL", true),
+        BlobErrorKind::Unavailable | BlobErrorKind::NotFound => ("STORAGE_UNAVAILABLE", true),
+        BlobErrorKind::Refused | BlobErrorKind::Invalid => ("STORAGE_REFUSED", true),
+    }
+}
+
+const fn media_reason(error: &MediaError) -> (&'static str, bool) {
+    match error {
+        MediaError::DiskFull { .. } => ("DISK_FULL", true),
+        MediaError::Invalid { .. } => ("CLIP_INVALID", false),
+        _ => ("ENCODER_FAILED", true),
+    }
+}
+
+fn scratch_reason(error: &std::io::Error) -> (&'static str, bool) {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => ("DISK_FULL", true),
+        _ => ("SCRATCH_UNAVAILABLE", true),
+    }
+}

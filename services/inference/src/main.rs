@@ -1,0 +1,26 @@
+//! The `kinora-inference` program: one worker on one device.
+
+use anyhow::Context;
+use clap::Parser;
+use kinora_inference::InferenceOptions;
+use kinora_mesh::telemetry::TelemetryOptions;
+
+/// Attaches to a scheduler and generates clips on one device.
+#[derive(Parser)]
+#[command(name = "kinora-inference", version)]
+struct Arguments {
+    #[command(flatten)]
+    telemetry: TelemetryOptions,
+    #[command(flatten)]
+    inference: InferenceOptions,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    // Another provider cannot be installed before the first line of main.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _telemetry = kinora_mesh::telemetry::init("kinora-inference", &arguments.telemetry)?;
+    let shutdown = kinora_mesh::shutdown::on_signals();
+    Box::pin(kinora_inference::run(arguments.inference, shutdown)).await.context("worker stopped")
+}
