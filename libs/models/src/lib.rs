@@ -1,1 +1,29 @@
-//! Model families, samplers, schedules and pipelines
+//! Model families, samplers, schedules and pipelines.
+//!
+//! A family is a configuration, a network, an autoencoder and a thin pipeline. Samplers know no
+//! network, networks know no sampler. The pieces that need no tensors (configuration, card, sigma
+//! grids, solver coefficients, prompt cleaning) live in modules that import no libtorch.
+//!
+//! Axes are named as in [`kinora_nn`]: `b` batch, `f` frames, `h w` size, `c` channels, `s` tokens,
+//! `n` heads, `d` head width. Latents are `[b, c, f, h, w]`; inside the autoencoder a clip is a batch
+//! of images, `[f, c, h, w]`.
+
+pub mod card;
+pub mod config;
+pub mod error;
+pub mod prompt;
+pub mod request;
+pub mod sampler;
+pub mod t5;
+pub mod text;
+pub mod wan;
+
+mod digest;
+
+pub use card::ModelCard;
+pub use error::{GenerateError, LoadError};
+pub use request::{
+    Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Precision, Progress, Stage,
+};
+pub use sampler::{Sampler, SigmaGrid};
+pub use wan::pipeline::WanPipeline;

@@ -1,0 +1,119 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn transformer() -> Value {
+    json!({
+        "_class_name": "WanTransformer3DModel", "patch_size": [1, 2, 2],
+        "num_attention_heads": 12, "attention_head_dim": 128, "in_channels": 16,
+        "out_channels": 16, "text_dim": 4096, "freq_dim": 256, "ffn_dim": 8960,
+        "num_layers": 30, "cross_attn_norm": true, "qk_norm": "rms_norm_across_heads",
+        "eps": 1e-6, "image_dim": null, "added_kv_proj_dim": null, "rope_max_seq_len": 1024
+    })
+}
+
+fn vae() -> Value {
+    json!({
+        "base_dim": 96, "z_dim": 2, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2,
+        "attn_scales": [], "temperal_downsample": [false, true, true],
+        "latents_mean": [0.0, 1.0], "latents_std": [1.0, 2.0]
+    })
+}
+
+fn text() -> Value {
+    json!({
+        "vocab_size": 256_384, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24,
+        "num_heads": 64, "feed_forward_proj": "gated-gelu"
+    })
+}
+
+fn parse<T: DeserializeOwned + Checked>(value: Value) -> Result<T, String> {
+    let parsed: T = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    parsed.check().map(|()| parsed)
+}
+
+#[track_caller]
+fn refused<T: DeserializeOwned + Checked>(mut json: Value, key: &str, value: Value) {
+    json[key] = value.clone();
+    assert!(parse::<T>(json).is_err(), "{key} = {value} was accepted");
+}
+
+#[test]
+fn known_shapes_are_accepted() {
+    let transformer: TransformerConfig = parse(transformer()).unwrap();
+    assert_eq!((transformer.width(), transformer.patch_volume()), (1536, 4));
+    let vae: VaeConfig = parse(vae()).unwrap();
+    assert_eq!((vae.spatial_stride(), vae.temporal_stride()), (8, 4));
+    assert_eq!(vae.decoder_widths(), [384, 384, 192, 96]);
+    let text: TextEncoderConfig = parse(text()).unwrap();
+    assert_eq!(
+        (text.attention_width(), text.relative_attention_num_buckets),
+        (4096, 32)
+    );
+}
+
+#[test]
+fn hostile_transformers_are_refused() {
+    for key in [
+        "num_attention_heads",
+        "attention_head_dim",
+        "num_layers",
+        "freq_dim",
+        "ffn_dim",
+    ] {
+        for value in [
+            json!(0),
+            json!(-4),
+            json!(i64::MAX),
+            json!("2"),
+            json!(null),
+            json!(2.5),
+        ] {
+            refused::<TransformerConfig>(transformer(), key, value);
+        }
+    }
+    refused::<TransformerConfig>(transformer(), "attention_head_dim", json!(7));
+    refused::<TransformerConfig>(transformer(), "patch_size", json!([1, 2]));
+    refused::<TransformerConfig>(transformer(), "patch_size", json!([1, 0, 2]));
+    refused::<TransformerConfig>(transformer(), "eps", json!(0.0));
+    refused::<TransformerConfig>(transformer(), "qk_norm", json!("layer_norm"));
+    refused::<TransformerConfig>(transformer(), "image_dim", json!(1280));
+}
+
+#[test]
+fn hostile_autoencoders_are_refused() {
+    refused::<VaeConfig>(vae(), "z_dim", json!(3));
+    refused::<VaeConfig>(vae(), "dim_mult", json!([]));
+    refused::<VaeConfig>(vae(), "dim_mult", json!([1, 2, -4, 4]));
+    refused::<VaeConfig>(vae(), "temperal_downsample", json!(vec![true; 40]));
+    refused::<VaeConfig>(vae(), "latents_std", json!([1.0, 0.0]));
+    refused::<VaeConfig>(vae(), "is_residual", json!(true));
+    refused::<VaeConfig>(vae(), "num_res_blocks", json!(1_000_000_000));
+}
+
+#[test]
+fn hostile_text_encoders_and_schedulers_are_refused() {
+    refused::<TextEncoderConfig>(text(), "relative_attention_num_buckets", json!(0));
+    refused::<TextEncoderConfig>(text(), "relative_attention_max_distance", json!(8));
+    refused::<TextEncoderConfig>(text(), "feed_forward_proj", json!("relu"));
+    let scheduler = json!({"flow_shift": 3.0, "num_train_timesteps": 1000});
+    refused::<SchedulerConfig>(scheduler.clone(), "flow_shift", json!(0.0));
+    refused::<SchedulerConfig>(scheduler.clone(), "num_train_timesteps", json!(0));
+    refused::<SchedulerConfig>(scheduler, "prediction_type", json!("epsilon"));
+}
+
+#[test]
+fn files_are_named_in_errors() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("config.json");
+    let missing = read_checked::<VaeConfig>(&path).unwrap_err();
+    assert!(matches!(missing, LoadError::Missing { .. }));
+    for text in ["", "{", "[]", "{\"base_dim\": 96}", "\u{0}", "null"] {
+        std::fs::write(&path, text).unwrap();
+        let error = read_checked::<VaeConfig>(&path).unwrap_err();
+        assert!(
+            error.to_string().starts_with(path.to_str().unwrap()),
+            "{error}"
+        );
+    }
+}

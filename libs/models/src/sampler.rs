@@ -1,0 +1,37 @@
+//! Samplers: from noise to latents, given a network that predicts velocity.
+//!
+//! A sampler is a grid of noise levels and a stepper. With flow matching `x = (1 - s) x0 + s noise`
+//! and the network predicts `noise - x0`. Grids and solver coefficients are plain numbers
+//! ([`grid`], [`coefficients`]); the stepper ([`Stepper`]) applies them to tensors.
+
+pub mod coefficients;
+pub mod grid;
+mod stepper;
+
+use serde::{Deserialize, Serialize};
+
+pub use grid::Schedule;
+pub use stepper::{SamplerState, Stepper};
+
+/// The solver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sampler {
+    /// UniPC of order 2 (arXiv:2302.04867): B(h) variant 2, predicting x0, corrector on, first order
+    /// for the last step.
+    #[default]
+    UniPc,
+    /// First-order Euler.
+    Euler,
+}
+
+/// Where the noise levels lie. The two differ slightly, and so do their clips.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SigmaGrid {
+    /// Even steps from 0.999 to 0 before the shift, as in the model's own repository.
+    Native,
+    /// Even steps from 1 to 0.001 before the shift, as in diffusers.
+    #[default]
+    Diffusers,
+}

@@ -1,0 +1,34 @@
+//! The Wan family: text to video with a diffusion transformer over the latents of a causal video
+//! autoencoder (Wan 2.1; the facts are in the model's paper, arXiv:2503.20314).
+
+mod block;
+mod conditioning;
+pub mod pipeline;
+pub mod transformer;
+pub mod vae;
+
+pub use conditioning::Conditioning;
+pub use transformer::WanTransformer;
+pub use vae::WanVae;
+
+/// The generation was cancelled between two parts of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl From<Cancelled> for crate::GenerateError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// What the networks poll: true means stop.
+pub type CancelCheck<'a> = &'a dyn Fn() -> bool;
+
+/// Fails if the caller wants no more.
+fn proceed(is_cancelled: CancelCheck<'_>) -> Result<(), Cancelled> {
+    if is_cancelled() {
+        Err(Cancelled)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! Every network and solver against the reference implementations, at tiny random configurations.
+//!
+//! `tools/goldens` made the files. Tolerance: `support::TOLERANCE`, in 32-bit floats.
+
+mod support;
+
+use std::path::Path;
+
+use kinora_models::config::{
+    TextEncoderConfig, TransformerConfig, VaeConfig, read_checked, read_json,
+};
+use kinora_models::sampler::{Schedule, Stepper};
+use kinora_models::t5::T5Encoder;
+use kinora_models::wan::{WanTransformer, WanVae};
+use kinora_models::{Sampler, SigmaGrid};
+use support::{check_close, goldens, never, values, weights};
+use tch::Tensor;
+
+const DIFFUSERS: &str = "diffusion_pytorch_model";
+
+fn transformer(folder: &Path) -> WanTransformer {
+    let config: TransformerConfig = read_checked(&folder.join("config.json")).unwrap();
+    let weights = weights(folder, DIFFUSERS);
+    let network = WanTransformer::load(&weights, &config).unwrap();
+    weights.finish().unwrap();
+    network
+}
+
+fn vae(folder: &Path) -> WanVae {
+    let config: VaeConfig = read_checked(&folder.join("config.json")).unwrap();
+    let weights = weights(folder, DIFFUSERS);
+    let network = WanVae::load(&weights, &config).unwrap();
+    weights.finish().unwrap();
+    network
+}
+
+fn check_transformer(name: &str) {
+    let folder = goldens().join(format!("transformer-{name}"));
+    let (network, values) = (transformer(&folder), values(&folder));
+    let latents = &values["latents"];
+    let size = [latents.size()[2], latents.size()[3], latents.size()[4]];
+    let texts = [&values["prompt"], &values["negative"]];
+    let both = network.condition(&texts, size).unwrap();
+    for timestep in [999_u32, 431] {
+        let input = f64::from(timestep);
+        let pair = network.forward(latents, input, &both, &never).unwrap();
+        for (index, which) in ["prompt", "negative"].into_iter().enumerate() {
+            let expected = &values[&format!("{which}_velocity_{timestep}")];
+            let alone = network.condition(&texts[index..=index], size).unwrap();
+            let single = network.forward(latents, input, &alone, &never).unwrap();
+            check_close(
+                &format!("{name} {which} {timestep} alone"),
+                &single,
+                expected,
+            );
+            let member = pair.narrow(0, i64::try_from(index).unwrap(), 1);
+            check_close(
+                &format!("{name} {which} {timestep} of two"),
+                &member,
+                expected,
+            );
+        }
+    }
+}
+
+#[test]
+fn transformer_with_two_heads_of_12() {
+    check_transformer("2x12");
+}
+
+#[test]
+fn transformer_with_a_head_of_128() {
+    check_transformer("1x128");
+}
+
+#[test]
+fn transformer_with_four_heads_of_32() {
+    check_transformer("4x32");
+}
+
+fn check_vae(name: &str) {
+    let folder = goldens().join(format!("vae-{name}"));
+    let (network, values) = (vae(&folder), values(&folder));
+    let to_images = |clip: &Tensor| clip.squeeze_dim(0).transpose(0, 1).contiguous();
+    let encoded = network
+        .encode(&to_images(&values["frames"]), &never)
+        .unwrap();
+    check_close("encode", &encoded, &values["encoded"]);
+    for chunk in [1, 2, 3, 16] {
+        let decoded = network
+            .decode_in_chunks(&values["latents"], chunk, &never)
+            .unwrap();
+        let expected = to_images(&values["decoded"]);
+        check_close(&format!("decode in chunks of {chunk}"), &decoded, &expected);
+    }
+    let decoded = network.decode(&values["latents"], &never).unwrap();
+    check_close("decode", &decoded, &to_images(&values["decoded"]));
+}
+
+#[test]
+fn autoencoder_with_equal_levels() {
+    check_vae("3");
+}
+
+#[test]
+fn autoencoder_with_growing_levels() {
+    check_vae("8");
+}
+
+#[test]
+fn text_encoder() {
+    let folder = goldens().join("umt5");
+    let config: TextEncoderConfig = read_checked(&folder.join("config.json")).unwrap();
+    let (weights, values) = (weights(&folder, "model"), values(&folder));
+    let network = T5Encoder::load(&weights, &config).unwrap();
+    weights.finish().unwrap();
+    let ids = Vec::<i64>::try_from(&values["ids"]).unwrap();
+    check_close("embeddings", &network.forward(&ids), &values["embeddings"]);
+}
+
+#[derive(serde::Deserialize)]
+struct Table {
+    grid: SigmaGrid,
+    steps: u32,
+    shift: f64,
+    sigmas: Vec<f64>,
+    timesteps: Vec<f64>,
+}
+
+fn tables() -> Vec<Table> {
+    read_json(&goldens().join("samplers/tables.json")).unwrap()
+}
+
+fn schedule(table: &Table) -> Schedule {
+    Schedule::new(table.grid, table.steps, table.shift, 1000)
+}
+
+#[test]
+fn noise_levels_equal_the_reference() {
+    for table in tables() {
+        let schedule = schedule(&table);
+        assert_eq!(
+            schedule.timesteps, table.timesteps,
+            "{:?} {}",
+            table.grid, table.steps
+        );
+        for (found, expected) in schedule.sigmas.iter().zip(&table.sigmas) {
+            // One unit in the last place of a 32-bit float near 1.
+            assert!(
+                (found - expected).abs() <= 6e-8,
+                "{found} is not {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn solvers_follow_the_reference() {
+    let values = values(&goldens().join("samplers"));
+    for table in tables() {
+        let steps = table.steps;
+        let velocities = &values[&format!("{steps}.velocities")];
+        for (sampler, name) in [(Sampler::UniPc, "unipc"), (Sampler::Euler, "euler")] {
+            let grid = serde_json::to_value(table.grid).unwrap();
+            let name = format!("{steps}.{}.{name}", grid.as_str().unwrap());
+            let mut stepper = Stepper::new(sampler, schedule(&table));
+            let mut sample = values[&format!("{steps}.start")].shallow_clone();
+            let mut samples = Vec::new();
+            for step in 0..i64::from(steps) {
+                assert!(stepper.timestep().is_some());
+                sample = stepper.step(&velocities.get(step), &sample);
+                samples.push(sample.shallow_clone());
+            }
+            assert!(stepper.timestep().is_none());
+            check_close(&name, &Tensor::stack(&samples, 0), &values[&name]);
+        }
+    }
+}
+
+#[test]
+fn resumed_solvers_continue_exactly() {
+    let values = values(&goldens().join("samplers"));
+    for sampler in [Sampler::UniPc, Sampler::Euler] {
+        for stop in 0..6 {
+            let schedule = Schedule::new(SigmaGrid::Diffusers, 6, 3.0, 1000);
+            let mut whole = Stepper::new(sampler, schedule.clone());
+            let mut parts = Stepper::new(sampler, schedule.clone());
+            let start = values["6.start"].get(0);
+            let (mut expected, mut found) = (start.copy(), start.copy());
+            for step in 0..6 {
+                if step == stop {
+                    parts = Stepper::resume(sampler, schedule.clone(), parts.state());
+                }
+                let velocity = values["6.velocities"].get(step).get(0);
+                expected = whole.step(&velocity, &expected);
+                found = parts.step(&velocity, &found);
+            }
+            assert_eq!(found, expected, "{sampler:?} resumed after {stop}");
+        }
+    }
+}
