@@ -1,1 +1,59 @@
-//! The HTTP front of the mesh
+//! The HTTP front of the mesh.
+//!
+//! The edge owns nothing. It knows who calls ([`auth`]), reads JSON strictly ([`submission`]), asks the scheduler
+//! over gRPC ([`client`]) and answers in plain JSON ([`view`]), in server-sent events, or in problem documents
+//! ([`problem`]). Clips never pass through it: it redirects to a short-lived link into the object store.
+//!
+//! | path | answer |
+//! | --- | --- |
+//! | `POST /v1/videos` | 201, the video that was accepted |
+//! | `GET /v1/videos`, `GET /v1/videos/{id}` | 200 |
+//! | `GET /v1/videos/{id}/events` | an event stream, resumed by `Last-Event-ID` |
+//! | `POST /v1/videos/{id}:cancel` | 200, the video after it |
+//! | `DELETE /v1/videos/{id}` | 204 |
+//! | `GET /v1/videos/{id}/content`, `thumbnail`, `manifest` | 307 to a link |
+//! | `GET /v1/models` | 200 |
+//! | `GET /healthz`, `GET /readyz` | 200 while alive; while the scheduler answers |
+//!
+//! It keeps no state between requests, so that any number of edges may stand side by side.
+
+pub mod auth;
+pub mod client;
+pub mod config;
+pub mod error;
+mod http;
+pub mod problem;
+pub mod submission;
+pub mod view;
+
+use kinora_blobs::BlobStore;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::KeyRing;
+use crate::client::Scheduler;
+pub use crate::config::EdgeOptions;
+pub use crate::error::Error;
+
+/// Serves HTTP until `shutdown`, then ends event streams and lets single calls finish.
+///
+/// # Errors
+///
+/// [`Error`] when an option makes no sense or the listener fails.
+pub async fn serve(
+    options: EdgeOptions,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let channel = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
+    let state = http::Edge {
+        scheduler: Scheduler::new(channel, options.call_timeout),
+        keys: KeyRing::new(options.api_keys),
+        blobs: BlobStore::new(&options.blobs),
+        link_lifetime: options.link_lifetime,
+        shutdown: shutdown.clone(),
+    };
+    let router = http::router(state, options.cors_origins);
+    kinora_mesh::serve::http(listener, router, shutdown).await?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The scheduler, as the edge calls it: on behalf of a principal, within a deadline, as part of the trace.
+
+use std::time::Duration;
+
+use kinora_mesh::principal::Principal;
+use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
+use kinora_proto::scheduler::v1::{
+    CancelRequest, DeleteRequest, GetRequest, Job, ListModelsRequest, ListRequest, ListResponse,
+    Model, SubmitRequest, WatchRequest, WatchResponse,
+};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status, Streaming};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::problem::Problem;
+
+/// A cheap handle on the scheduler.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    client: SchedulerServiceClient<Channel>,
+    health: HealthClient<Channel>,
+    timeout: Duration,
+}
+
+impl Scheduler {
+    /// Calls over `channel`; a call that is no stream ends after `timeout`.
+    #[must_use]
+    pub fn new(channel: Channel, timeout: Duration) -> Self {
+        let health = HealthClient::new(channel.clone());
+        Self {
+            client: SchedulerServiceClient::new(channel),
+            health,
+            timeout,
+        }
+    }
+
+    /// Whether the scheduler answers and says that it serves.
+    pub(crate) async fn is_serving(&self) -> bool {
+        let answer = self
+            .health
+            .clone()
+            .check(HealthCheckRequest::default())
+            .await;
+        answer.is_ok_and(|answer| answer.get_ref().status() == ServingStatus::Serving)
+    }
+
+    /// Accepts a job.
+    pub(crate) async fn submit(
+        &self,
+        caller: &Principal,
+        message: SubmitRequest,
+    ) -> Result<Job, Problem> {
+        let request = self.request(caller, message);
+        let response = self.within(self.client.clone().submit(request)).await?;
+        job(response.job)
+    }
+
+    /// Reads a job.
+    pub(crate) async fn get(&self, caller: &Principal, id: String) -> Result<Job, Problem> {
+        let request = self.request(caller, GetRequest { id });
+        job(self.within(self.client.clone().get(request)).await?.job)
+    }
+
+    /// Lists jobs, newest first.
+    pub(crate) async fn list(
+        &self,
+        caller: &Principal,
+        message: ListRequest,
+    ) -> Result<ListResponse, Problem> {
+        let request = self.request(caller, message);
+        self.within(self.client.clone().list(request)).await
+    }
+
+    /// Ends a job.
+    pub(crate) async fn cancel(&self, caller: &Principal, id: String) -> Result<Job, Problem> {
+        let request = self.request(caller, CancelRequest { id });
+        job(self.within(self.client.clone().cancel(request)).await?.job)
+    }
+
+    /// Forgets a job.
+    pub(crate) async fn delete(&self, caller: &Principal, id: String) -> Result<(), Problem> {
+        let request = self.request(caller, DeleteRequest { id });
+        self.within(self.client.clone().delete(request)).await?;
+        Ok(())
+    }
+
+    /// Lists the models that workers have offered.
+    pub(crate) async fn models(&self, caller: &Principal) -> Result<Vec<Model>, Problem> {
+        let request = self.request(caller, ListModelsRequest {});
+        Ok(self
+            .within(self.client.clone().list_models(request))
+            .await?
+            .models)
+    }
+
+    /// Follows a job. Only the beginning of the stream is under the deadline.
+    pub(crate) async fn watch(
+        &self,
+        caller: &Principal,
+        message: WatchRequest,
+    ) -> Result<Streaming<WatchResponse>, Problem> {
+        let mut request = Request::new(message);
+        carry(caller, &mut request);
+        self.within(self.client.clone().watch(request)).await
+    }
+
+    fn request<T>(&self, caller: &Principal, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        carry(caller, &mut request);
+        request
+    }
+
+    async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Problem> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) if is_timeout(&status) => Err(Problem::deadline_exceeded()),
+            Ok(Err(status)) => Err(status.into()),
+            Err(_) => Err(Problem::deadline_exceeded()),
+        }
+    }
+}
+
+fn carry<T>(caller: &Principal, request: &mut Request<T>) {
+    caller.attach(request.metadata_mut());
+    kinora_mesh::trace::inject(request.metadata_mut());
+}
+
+/// Our own deadline as tonic reports it: the server's clock or the channel's ran out.
+fn is_timeout(status: &Status) -> bool {
+    matches!(status.code(), tonic::Code::DeadlineExceeded)
+        || (status.code() == tonic::Code::Cancelled && status.message() == "Timeout expired")
+}
+
+fn job(job: Option<Job>) -> Result<Job, Problem> {
+    job.ok_or_else(|| Status::internal("an answer without its job").into())
+}

@@ -1,0 +1,87 @@
+//! The edge's options.
+
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use clap::Args;
+use kinora_blobs::BlobOptions;
+
+use crate::auth::ApiKeyHash;
+
+/// How the edge runs.
+#[derive(Args, Clone, Debug)]
+pub struct EdgeOptions {
+    /// The scheduler that answers behind it.
+    #[arg(
+        long,
+        env = "KINORA_SCHEDULER_ENDPOINT",
+        default_value = "http://127.0.0.1:7001"
+    )]
+    pub scheduler_endpoint: String,
+    /// An accepted API key as `principal=sha256-of-the-key` in hexadecimal. Repeat it, or separate by commas.
+    #[arg(
+        long = "api-key-hash",
+        env = "KINORA_EDGE_API_KEYS",
+        value_delimiter = ',',
+        required = true,
+        hide_env_values = true
+    )]
+    pub api_keys: Vec<ApiKeyHash>,
+    /// A web origin whose pages may call, for example `https://app.example.org`. Repeat it, or separate by commas.
+    #[arg(
+        long = "cors-origin",
+        env = "KINORA_EDGE_CORS_ORIGINS",
+        value_delimiter = ',',
+        value_parser = parse_origin
+    )]
+    pub cors_origins: Vec<HeaderValue>,
+    /// How long a link to a clip stays valid.
+    #[arg(
+        long,
+        env = "KINORA_EDGE_LINK_LIFETIME",
+        default_value = "15m",
+        value_parser = humantime::parse_duration
+    )]
+    pub link_lifetime: Duration,
+    /// How long a single call may take before it is answered with 504.
+    #[arg(
+        long,
+        env = "KINORA_EDGE_CALL_TIMEOUT",
+        default_value = "10s",
+        value_parser = humantime::parse_duration
+    )]
+    pub call_timeout: Duration,
+    /// Where the outputs are stored; only links are made from it.
+    #[command(flatten)]
+    pub blobs: BlobOptions,
+}
+
+fn parse_origin(text: &str) -> Result<HeaderValue, String> {
+    let uri: axum::http::Uri = text.parse().map_err(|_| "is not an origin".to_owned())?;
+    let is_origin = uri.scheme().is_some() && uri.authority().is_some() && !text.ends_with('/');
+    if !is_origin || uri.path() != "/" || uri.query().is_some() {
+        return Err("expected scheme and host, such as https://app.example.org".to_owned());
+    }
+    HeaderValue::from_str(text).map_err(|_| "is not an origin".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_origin;
+
+    #[test]
+    fn an_origin_is_a_scheme_and_a_host() {
+        assert!(parse_origin("https://app.example.org").is_ok());
+        assert!(parse_origin("http://localhost:3000").is_ok());
+        for text in [
+            "*",
+            "app.example.org",
+            "https://a.org/",
+            "https://a.org/x",
+            "null",
+            "",
+        ] {
+            assert!(parse_origin(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The JSON that clients see: plain shapes, zero values kept, times in RFC 3339.
+//!
+//! Clients written in Rust read answers back through the same types.
+
+use serde::{Deserialize, Serialize};
+
+mod convert;
+
+/// A video: a job, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Video {
+    /// UUIDv7 in text form.
+    pub id: String,
+    /// Always `video`.
+    pub object: String,
+    /// Where the job stands.
+    pub state: State,
+    /// Model id.
+    pub model: String,
+    /// What the clip shows.
+    pub prompt: String,
+    /// What the clip must not show.
+    pub negative_prompt: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Number of frames.
+    pub frames: u32,
+    /// Frames a second.
+    pub fps: u32,
+    /// Denoising steps.
+    pub steps: u32,
+    /// Classifier-free guidance scale.
+    pub guidance: f64,
+    /// The seed that was used.
+    pub seed: u64,
+    /// Where the newest attempt is.
+    pub progress: Progress,
+    /// How many times a worker has taken the job.
+    pub attempt: u32,
+    /// The number of the newest event.
+    pub seq: u64,
+    /// Remarks for the caller.
+    pub notes: Vec<String>,
+    /// Why the job, or its last attempt, did not succeed.
+    pub failure: Option<Failure>,
+    /// Set when the state is `completed`.
+    pub outputs: Option<Outputs>,
+    /// When the job was accepted.
+    pub create_time: Option<String>,
+    /// When the newest attempt began.
+    pub start_time: Option<String>,
+    /// When the job ended.
+    pub end_time: Option<String>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits for a worker.
+    Queued,
+    /// A worker holds it.
+    Running,
+    /// The clip is there.
+    Completed,
+    /// It ended without a clip.
+    Failed,
+    /// The caller ended it.
+    Cancelled,
+    /// A state that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl State {
+    /// Whether nothing will change any more.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// The name that stands in JSON and in `event:` lines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Work finished on the device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// `queued`, `loading`, `encoding`, `denoising`, `decoding`, `packaging` or `uploading`.
+    pub stage: String,
+    /// Denoising steps finished.
+    pub step: u32,
+    /// Denoising steps in all.
+    pub steps: u32,
+    /// Share of the attempt that is done, 0 to 1.
+    pub fraction: f64,
+    /// Seconds left at the pace measured so far.
+    pub eta_seconds: Option<f64>,
+    /// Jobs ahead of this one, while queued.
+    pub queue_position: u32,
+}
+
+/// Why an attempt or a job did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// UPPER_SNAKE machine-readable reason.
+    pub reason: String,
+    /// A sentence for the person who asked.
+    pub message: String,
+    /// Whether another attempt may succeed.
+    pub retryable: bool,
+}
+
+/// What a completed job left, with the paths to fetch it from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// Size of the clip.
+    pub bytes: u64,
+    /// SHA-256 of the clip, lower-case hex.
+    pub sha256: String,
+    /// Length of the clip.
+    pub duration_seconds: f64,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Number of frames.
+    pub frames: u32,
+    /// Frames a second.
+    pub fps: u32,
+    /// Path that redirects to the clip.
+    pub content_url: String,
+    /// Path that redirects to the thumbnail.
+    pub thumbnail_url: String,
+    /// Path that redirects to the list of what is needed to repeat the result.
+    pub manifest_url: String,
+}
+
+/// One numbered change of a video, the data of a server-sent event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VideoEvent {
+    /// The video's id.
+    pub id: String,
+    /// Always `video.event`.
+    pub object: String,
+    /// Grows from event to event of a video.
+    pub seq: u64,
+    /// When it happened.
+    pub time: Option<String>,
+    /// Where the job stands.
+    pub state: State,
+    /// How many times a worker has taken the job.
+    pub attempt: u32,
+    /// Where the attempt is.
+    pub progress: Progress,
+    /// Why the job, or its last attempt, did not succeed.
+    pub failure: Option<Failure>,
+    /// Set when the state is `completed`.
+    pub outputs: Option<Outputs>,
+}
+
+/// A model that workers offer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name to submit with.
+    pub id: String,
+    /// Always `model`.
+    pub object: String,
+    /// For example `wan-t2v`.
+    pub family: String,
+    /// Name for people.
+    pub title: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// What an unset field means.
+    pub defaults: ModelDefaults,
+    /// What the model accepts.
+    pub limits: ModelLimits,
+    /// Words the model was trained on; empty for an open vocabulary.
+    pub vocabulary: Vec<String>,
+}
+
+/// What an unset field of a request means.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as the fields of a request")]
+pub struct ModelDefaults {
+    pub width: u32,
+    pub height: u32,
+    pub frames: u32,
+    pub fps: u32,
+    pub steps: u32,
+    pub guidance: f64,
+    pub negative_prompt: String,
+}
+
+/// What a model accepts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "named as the contract's ModelLimits, which explains them"
+)]
+pub struct ModelLimits {
+    pub min_width: u32,
+    pub max_width: u32,
+    pub min_height: u32,
+    pub max_height: u32,
+    pub size_multiple: u32,
+    pub max_frames: u32,
+    pub frame_stride: u32,
+    pub max_steps: u32,
+    pub max_guidance: f64,
+    pub max_prompt_chars: u32,
+}
+
+/// A list, or one page of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct List<T> {
+    /// Always `list`.
+    pub object: String,
+    /// The items, newest first where that means something.
+    pub data: Vec<T>,
+    /// Pass it as `page_token` for the next page. Empty when there are no more.
+    pub next_page_token: String,
+}
+
+impl<T> List<T> {
+    /// Wraps one page.
+    #[must_use]
+    pub fn new(data: Vec<T>, next_page_token: String) -> Self {
+        let object = "list".to_owned();
+        Self {
+            object,
+            data,
+            next_page_token,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! From the scheduler's messages to the shapes of the view.
+
+use kinora_proto::scheduler::v1 as proto;
+use prost_types::{Duration, Timestamp};
+
+use super::{
+    Failure, Model, ModelDefaults, ModelLimits, Outputs, Progress, State, Video, VideoEvent,
+};
+
+impl From<proto::JobState> for State {
+    fn from(state: proto::JobState) -> Self {
+        match state {
+            proto::JobState::Unspecified => Self::Unknown,
+            proto::JobState::Queued => Self::Queued,
+            proto::JobState::Running => Self::Running,
+            proto::JobState::Completed => Self::Completed,
+            proto::JobState::Failed => Self::Failed,
+            proto::JobState::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<proto::Job> for Video {
+    fn from(job: proto::Job) -> Self {
+        let state = job.state().into();
+        let spec = job.spec.unwrap_or_default();
+        let outputs = job.outputs.map(|outputs| Outputs::of(&job.id, outputs));
+        Self {
+            object: "video".to_owned(),
+            state,
+            model: spec.model,
+            prompt: spec.prompt,
+            negative_prompt: spec.negative_prompt,
+            width: spec.width,
+            height: spec.height,
+            frames: spec.frames,
+            fps: spec.fps,
+            steps: spec.steps,
+            guidance: spec.guidance,
+            seed: spec.seed,
+            progress: job.progress.unwrap_or_default().into(),
+            attempt: job.attempt,
+            seq: job.seq,
+            notes: job.notes,
+            failure: job.failure.map(Into::into),
+            outputs,
+            create_time: job.create_time.map(rfc3339),
+            start_time: job.start_time.map(rfc3339),
+            end_time: job.end_time.map(rfc3339),
+            id: job.id,
+        }
+    }
+}
+
+impl From<proto::Event> for VideoEvent {
+    fn from(event: proto::Event) -> Self {
+        let state = event.state().into();
+        let outputs = event
+            .outputs
+            .map(|outputs| Outputs::of(&event.job_id, outputs));
+        Self {
+            id: event.job_id,
+            object: "video.event".to_owned(),
+            seq: event.seq,
+            time: event.time.map(rfc3339),
+            state,
+            attempt: event.attempt,
+            progress: event.progress.unwrap_or_default().into(),
+            failure: event.failure.map(Into::into),
+            outputs,
+        }
+    }
+}
+
+impl From<proto::Progress> for Progress {
+    fn from(progress: proto::Progress) -> Self {
+        Self {
+            stage: stage_name(progress.stage()).to_owned(),
+            step: progress.step,
+            steps: progress.steps,
+            fraction: progress.fraction,
+            eta_seconds: progress.eta.map(seconds),
+            queue_position: progress.queue_position,
+        }
+    }
+}
+
+impl From<proto::Failure> for Failure {
+    fn from(failure: proto::Failure) -> Self {
+        let proto::Failure {
+            reason,
+            message,
+            retryable,
+        } = failure;
+        Self {
+            reason,
+            message,
+            retryable,
+        }
+    }
+}
+
+impl Outputs {
+    fn of(id: &str, outputs: proto::Outputs) -> Self {
+        let path = |name: &str| format!("/v1/videos/{id}/{name}");
+        Self {
+            bytes: outputs.video_bytes,
+            sha256: outputs.video_sha256,
+            duration_seconds: outputs.duration.map_or(0.0, seconds),
+            width: outputs.width,
+            height: outputs.height,
+            frames: outputs.frames,
+            fps: outputs.fps,
+            content_url: path("content"),
+            thumbnail_url: path("thumbnail"),
+            manifest_url: path("manifest"),
+        }
+    }
+}
+
+impl From<proto::Model> for Model {
+    fn from(model: proto::Model) -> Self {
+        Self {
+            id: model.id,
+            object: "model".to_owned(),
+            family: model.family,
+            title: model.title,
+            licence: model.licence,
+            defaults: model.defaults.map(Into::into).unwrap_or_default(),
+            limits: model.limits.map(Into::into).unwrap_or_default(),
+            vocabulary: model.vocabulary,
+        }
+    }
+}
+
+impl From<proto::ModelDefaults> for ModelDefaults {
+    fn from(defaults: proto::ModelDefaults) -> Self {
+        let proto::ModelDefaults {
+            width,
+            height,
+            frames,
+            fps,
+            steps,
+            guidance,
+            negative_prompt,
+        } = defaults;
+        Self {
+            width,
+            height,
+            frames,
+            fps,
+            steps,
+            guidance,
+            negative_prompt,
+        }
+    }
+}
+
+impl From<proto::ModelLimits> for ModelLimits {
+    fn from(limits: proto::ModelLimits) -> Self {
+        Self {
+            min_width: limits.min_width,
+            max_width: limits.max_width,
+            min_height: limits.min_height,
+            max_height: limits.max_height,
+            size_multiple: limits.size_multiple,
+            max_frames: limits.max_frames,
+            frame_stride: limits.frame_stride,
+            max_steps: limits.max_steps,
+            max_guidance: limits.max_guidance,
+            max_prompt_chars: limits.max_prompt_chars,
+        }
+    }
+}
+
+const fn stage_name(stage: proto::Stage) -> &'static str {
+    match stage {
+        proto::Stage::Unspecified | proto::Stage::Queued => "queued",
+        proto::Stage::Loading => "loading",
+        proto::Stage::Encoding => "encoding",
+        proto::Stage::Denoising => "denoising",
+        proto::Stage::Decoding => "decoding",
+        proto::Stage::Packaging => "packaging",
+        proto::Stage::Uploading => "uploading",
+    }
+}
+
+fn rfc3339(time: Timestamp) -> String {
+    time.to_string()
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.seconds as f64 + f64::from(duration.nanos) / 1e9
+}

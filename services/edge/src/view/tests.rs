@@ -1,0 +1,77 @@
+use kinora_proto::scheduler::v1 as proto;
+use prost_types::{Duration, Timestamp};
+
+use super::*;
+
+#[test]
+fn zero_values_stay_in_the_json() {
+    let json = serde_json::to_value(Video::from(proto::Job::default())).unwrap();
+    assert_eq!(json["attempt"], 0);
+    assert_eq!(json["progress"]["fraction"], 0.0);
+    assert_eq!(json["progress"]["stage"], "queued");
+    assert_eq!(json["notes"], serde_json::json!([]));
+    assert!(json["failure"].is_null() && json.get("failure").is_some());
+}
+
+#[test]
+fn times_are_rfc_3339_in_utc() {
+    let time = Timestamp {
+        seconds: 1_700_000_000,
+        nanos: 500_000_000,
+    };
+    let job = proto::Job {
+        create_time: Some(time),
+        ..Default::default()
+    };
+    let video = Video::from(job);
+    assert_eq!(
+        video.create_time.as_deref(),
+        Some("2023-11-14T22:13:20.500Z")
+    );
+    assert_eq!(video.end_time, None);
+}
+
+#[test]
+fn outputs_name_the_paths_to_fetch_them_from_and_hide_the_keys() {
+    let outputs = proto::Outputs {
+        video_key: "jobs/x/1/clip.mp4".to_owned(),
+        duration: Some(Duration {
+            seconds: 2,
+            nanos: 500_000_000,
+        }),
+        ..Default::default()
+    };
+    let job = proto::Job {
+        id: "x".to_owned(),
+        outputs: Some(outputs),
+        ..Default::default()
+    };
+    let json = serde_json::to_string(&Video::from(job)).unwrap();
+    assert!(
+        json.contains(r#""content_url":"/v1/videos/x/content""#),
+        "{json}"
+    );
+    assert!(json.contains(r#""duration_seconds":2.5"#), "{json}");
+    assert!(!json.contains("jobs/x"), "{json}");
+}
+
+#[test]
+fn a_video_reads_back_as_it_was_written() {
+    let mut job = proto::Job {
+        id: "x".to_owned(),
+        ..Default::default()
+    };
+    job.set_state(proto::JobState::Running);
+    let video = Video::from(job);
+    let json = serde_json::to_string(&video).unwrap();
+    assert_eq!(serde_json::from_str::<Video>(&json).unwrap(), video);
+}
+
+#[test]
+fn a_state_of_a_newer_server_reads_as_unknown() {
+    assert_eq!(
+        serde_json::from_str::<State>("\"expired\"").unwrap(),
+        State::Unknown
+    );
+    assert!(!State::Unknown.is_terminal());
+}

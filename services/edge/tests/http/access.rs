@@ -1,0 +1,95 @@
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
+
+use crate::harness::{ADA, BOB, ORIGIN, TestEdge, check_problem};
+
+#[tokio::test]
+async fn every_path_of_the_api_wants_a_key() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    let paths = [
+        (Method::POST, "/v1/videos".to_owned()),
+        (Method::GET, "/v1/videos".to_owned()),
+        (Method::GET, format!("/v1/videos/{id}")),
+        (Method::POST, format!("/v1/videos/{id}:cancel")),
+        (Method::DELETE, format!("/v1/videos/{id}")),
+        (Method::GET, format!("/v1/videos/{id}/events")),
+        (Method::GET, format!("/v1/videos/{id}/content")),
+        (Method::GET, format!("/v1/videos/{id}/thumbnail")),
+        (Method::GET, format!("/v1/videos/{id}/manifest")),
+        (Method::GET, "/v1/models".to_owned()),
+    ];
+    for (method, path) in paths {
+        let response = edge.anonymous(method.clone(), &path).send().await.unwrap();
+        assert_eq!(
+            response.headers()["www-authenticate"],
+            "Bearer realm=\"kinora\""
+        );
+        check_problem(response, 401, "API_KEY_MISSING").await;
+        let response = edge
+            .anonymous(method, &path)
+            .bearer_auth("kk_other")
+            .send()
+            .await
+            .unwrap();
+        check_problem(response, 401, "API_KEY_INVALID").await;
+    }
+}
+
+#[tokio::test]
+async fn both_headers_carry_a_key() {
+    let edge = TestEdge::start().await;
+    let request = edge
+        .anonymous(Method::GET, "/v1/models")
+        .header("X-Api-Key", ADA);
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_foreign_video_reads_as_not_found() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    edge.scheduler.complete(&id);
+    for (method, suffix) in [
+        (Method::GET, ""),
+        (Method::GET, "/content"),
+        (Method::GET, "/events"),
+        (Method::POST, ":cancel"),
+        (Method::DELETE, ""),
+    ] {
+        let request = edge
+            .anonymous(method, &format!("/v1/videos/{id}{suffix}"))
+            .bearer_auth(BOB);
+        check_problem(request.send().await.unwrap(), 404, "JOB_NOT_FOUND").await;
+    }
+    let request = edge.anonymous(Method::GET, "/v1/videos").bearer_auth(BOB);
+    let list: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(list["data"], serde_json::json!([]));
+}
+
+async fn preflight(edge: &TestEdge, origin: &'static str) -> HeaderMap {
+    let headers = HeaderMap::from_iter([
+        (reqwest::header::ORIGIN, HeaderValue::from_static(origin)),
+        (
+            reqwest::header::ACCESS_CONTROL_REQUEST_METHOD,
+            HeaderValue::from_static("POST"),
+        ),
+    ]);
+    let request = edge
+        .anonymous(Method::OPTIONS, "/v1/videos")
+        .headers(headers);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    response.headers().clone()
+}
+
+#[tokio::test]
+async fn pages_of_configured_origins_may_call() {
+    let edge = TestEdge::start().await;
+    let headers = preflight(&edge, ORIGIN).await;
+    assert_eq!(headers["access-control-allow-origin"], ORIGIN);
+    let allowed = headers["access-control-allow-headers"].to_str().unwrap();
+    assert!(allowed.contains("idempotency-key"), "{allowed}");
+    let strangers = preflight(&edge, "https://evil.example").await;
+    assert!(!strangers.contains_key("access-control-allow-origin"));
+}

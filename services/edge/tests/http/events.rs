@@ -1,0 +1,180 @@
+use std::time::Duration;
+
+use kinora_testkit::wait;
+use reqwest::{Method, Response, StatusCode};
+
+use crate::harness::{TestEdge, check_problem};
+
+/// An event stream, read piece by piece.
+struct Reader {
+    response: Response,
+    text: String,
+}
+
+impl Reader {
+    async fn open(edge: &TestEdge, path: &str, last_event_id: Option<&str>) -> Self {
+        let mut request = edge.request(Method::GET, path);
+        if let Some(id) = last_event_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        Self {
+            response,
+            text: String::new(),
+        }
+    }
+
+    /// The next event as its lines; empty at the end of the stream.
+    async fn next(&mut self) -> Vec<String> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let lines = event.lines().map(str::to_owned).collect();
+                self.text = rest.to_owned();
+                return lines;
+            }
+            let chunk = tokio::time::timeout(Duration::from_secs(10), self.response.chunk());
+            match chunk.await.unwrap().unwrap() {
+                Some(bytes) => self.text.push_str(std::str::from_utf8(&bytes).unwrap()),
+                None => return Vec::new(),
+            }
+        }
+    }
+
+    /// Asserts the next event's id and name, and gives its data.
+    async fn expect(&mut self, id: u64, name: &str) -> serde_json::Value {
+        let lines = self.next().await;
+        assert!(
+            lines.contains(&format!("id: {id}")),
+            "{id} {name}: {lines:?}"
+        );
+        assert!(
+            lines.contains(&format!("event: {name}")),
+            "{id} {name}: {lines:?}"
+        );
+        let data = lines
+            .iter()
+            .find_map(|line| line.strip_prefix("data: "))
+            .unwrap();
+        serde_json::from_str(data).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn events_arrive_as_they_happen_and_end_with_the_last() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    let mut reader = Reader::open(&edge, &format!("/v1/videos/{id}/events"), None).await;
+    let headers = reader.response.headers();
+    assert_eq!(headers["content-type"], "text/event-stream");
+    assert_eq!(headers["cache-control"], "no-cache, no-transform");
+    assert_eq!(headers["x-accel-buffering"], "no");
+    let data = reader.expect(1, "queued").await;
+    assert_eq!(
+        (&data["id"], &data["object"]),
+        (&id.clone().into(), &"video.event".into())
+    );
+    edge.scheduler.run(&id, 0);
+    reader.expect(2, "running").await;
+    edge.scheduler.run(&id, 1);
+    let data = reader.expect(3, "progress").await;
+    assert_eq!(data["progress"]["stage"], "denoising");
+    assert_eq!(
+        (&data["progress"]["step"], &data["progress"]["steps"]),
+        (&1.into(), &8.into())
+    );
+    edge.scheduler.complete(&id);
+    let data = reader.expect(4, "completed").await;
+    assert_eq!(data["outputs"]["bytes"], 1234);
+    assert_eq!(reader.next().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_client_resumes_after_the_last_event_it_has() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    for step in 0..5 {
+        edge.scheduler.run(&id, step);
+    }
+    edge.scheduler.complete(&id);
+    let path = format!("/v1/videos/{id}/events");
+    Reader::open(&edge, &path, Some("5"))
+        .await
+        .expect(6, "running")
+        .await;
+    Reader::open(&edge, &format!("{path}?after_seq=6"), None)
+        .await
+        .expect(7, "completed")
+        .await;
+    // A reconnecting client repeats its URL; the header is newer.
+    let url = format!("{path}?after_seq=1");
+    Reader::open(&edge, &url, Some("6"))
+        .await
+        .expect(7, "completed")
+        .await;
+}
+
+#[tokio::test]
+async fn a_resume_point_that_is_no_number_is_named() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    let path = format!("/v1/videos/{id}/events");
+    for query in [
+        "?after_seq=-1",
+        "?after_seq=NaN",
+        "?after_seq=18446744073709551616",
+        "?after=1",
+    ] {
+        let response = edge.get(&format!("{path}{query}")).await;
+        check_problem(response, 400, "INVALID_ARGUMENT").await;
+    }
+    let request = edge
+        .request(Method::GET, &path)
+        .header("Last-Event-ID", "abc");
+    let problem = check_problem(request.send().await.unwrap(), 400, "INVALID_ARGUMENT").await;
+    assert_eq!(problem.errors[0].field, "Last-Event-ID");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_stream_behind_the_edge() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    let mut reader = Reader::open(&edge, &format!("/v1/videos/{id}/events"), None).await;
+    reader.expect(1, "queued").await;
+    assert_eq!(edge.scheduler.watchers(), 1);
+    drop(reader);
+    wait::until(
+        "no watcher to be left",
+        Duration::from_secs(5),
+        async || match edge.scheduler.watchers() {
+            0 => Ok(()),
+            count => Err(count),
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_draining_edge_tells_its_clients_to_come_back() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    let mut reader = Reader::open(&edge, &format!("/v1/videos/{id}/events"), None).await;
+    reader.expect(1, "queued").await;
+    edge.shutdown.cancel();
+    assert_eq!(reader.next().await, ["retry: 1000"]);
+    assert_eq!(reader.next().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_job_deleted_meanwhile_ends_the_stream() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    let mut reader = Reader::open(&edge, &format!("/v1/videos/{id}/events"), None).await;
+    reader.expect(1, "queued").await;
+    edge.request(Method::DELETE, &format!("/v1/videos/{id}"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(reader.next().await, ["retry: 1000"]);
+    assert_eq!(reader.next().await, Vec::<String>::new());
+}

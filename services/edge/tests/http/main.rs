@@ -1,0 +1,13 @@
+//! The edge as its clients meet it: over sockets, with a scheduler behind it that tests command.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: what goes wrong fails the test"
+)]
+
+mod access;
+mod events;
+mod fake;
+mod harness;
+mod hostile;
+mod videos;
