@@ -11,6 +11,7 @@ use reqwest::header::{
 };
 use support::{ACCESS_KEY, Server, browser, files_below, temp_root};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const KEY: &str = "jobs/1/2/a clip é.mp4";
 
@@ -148,12 +149,14 @@ async fn altered_and_unsigned_requests_are_forbidden() {
 async fn url_expires() {
     let root = temp_root();
     let server = server_with_clip(root.path()).await;
-    let ttl = Duration::from_secs(1);
+    let ttl = Duration::from_secs(2);
     let url = server
         .store
         .presign_get(KEY, ttl, None, None)
         .await
         .expect("presigned");
+    let early = browser().get(&url).send().await.expect("get");
+    assert_eq!(early.status(), StatusCode::OK);
     until("the URL to expire", Duration::from_secs(10), || async {
         let status = browser().get(&url).send().await.expect("get").status();
         if status == StatusCode::FORBIDDEN {
@@ -190,38 +193,42 @@ async fn urls_begin_with_the_public_endpoint() {
     assert_eq!(request.send().await.expect("get").status(), StatusCode::OK);
 }
 
-#[tokio::test]
-async fn upload_cut_off_midway_leaves_nothing() {
-    let root = temp_root();
-    let server = server_with_clip(root.path()).await;
+/// A client whose way to the server leads through `damage`: it is handed each connection's two ends.
+async fn store_behind<F, Fut>(server: &Server, damage: F) -> kinora_blobs::BlobStore
+where
+    F: Fn(TcpStream, TcpStream) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
     let address = server
         .options
         .endpoint
         .trim_start_matches("http://")
         .to_owned();
-    let relay = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("bind");
+    let relay = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let endpoint = format!("http://{}", relay.local_addr().expect("address"));
-    // A network that dies: of every connection only the first 300,000 bytes get through.
     tokio::spawn(async move {
         while let Ok((client, _)) = relay.accept().await {
-            let mut upstream = tokio::net::TcpStream::connect(&address)
-                .await
-                .expect("connect");
-            tokio::spawn(async move {
-                let mut first = client.take(300_000);
-                let _ = tokio::io::copy(&mut first, &mut upstream).await;
-                let _ = upstream.shutdown().await;
-            });
+            let upstream = TcpStream::connect(&address).await.expect("connect");
+            tokio::spawn(damage(client, upstream));
         }
     });
     let options = kinora_blobs::BlobOptions {
         endpoint,
         ..server.options.clone()
     };
-    let store = kinora_blobs::BlobStore::new(&options);
+    kinora_blobs::BlobStore::new(&options)
+}
+
+#[tokio::test]
+async fn upload_cut_off_midway_leaves_nothing() {
+    let root = temp_root();
+    let server = server_with_clip(root.path()).await;
+    let store = store_behind(&server, |client, mut upstream| async move {
+        let mut beginning = client.take(300_000);
+        let _ = tokio::io::copy(&mut beginning, &mut upstream).await;
+    });
     let error = store
+        .await
         .put_bytes(KEY, vec![7; 4_000_000], "x/y")
         .await
         .expect_err("cut off");
@@ -235,6 +242,42 @@ async fn upload_cut_off_midway_leaves_nothing() {
         files_below(root.path()).len(),
         1,
         "no half-written upload stays"
+    );
+}
+
+#[tokio::test]
+async fn upload_altered_on_the_way_is_refused() {
+    let root = temp_root();
+    let server = server_with_clip(root.path()).await;
+    let store = store_behind(&server, |client, upstream| async move {
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = upstream.into_split();
+        tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        let mut bytes = vec![0; 65_536];
+        while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+            for byte in &mut bytes[..count] {
+                *byte = if *byte == 0xee { 0xef } else { *byte };
+            }
+            to_server.write_all(&bytes[..count]).await.expect("send");
+        }
+    });
+    let mut body = vec![7; 1_000_000];
+    body[600_000] = 0xee;
+    let error = store
+        .await
+        .put_bytes(KEY, body, "x/y")
+        .await
+        .expect_err("altered");
+    assert!(!error.is_retryable(), "{error:?}");
+    assert_eq!(
+        server.store.get_bytes(KEY, 100).await.expect("get"),
+        &b"0123456789"[..]
+    );
+    server.stop().await;
+    assert_eq!(
+        files_below(root.path()).len(),
+        1,
+        "the altered upload does not stay"
     );
 }
 
@@ -259,9 +302,7 @@ async fn keys_cannot_leave_the_root() {
         "/%2e%2e/outside",
         "/../outside",
     ] {
-        let mut stream = tokio::net::TcpStream::connect(&address)
-            .await
-            .expect("connect");
+        let mut stream = TcpStream::connect(&address).await.expect("connect");
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("send");
