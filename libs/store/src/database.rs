@@ -1,0 +1,164 @@
+//! One database, opened for reading and for writing.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
+    SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait,
+};
+
+use crate::StoreError;
+use crate::url::{DatabaseUrl, Engine};
+
+/// How long a statement waits for a connection or for SQLite's write lock.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Readers of a SQLite file.
+const SQLITE_READERS: u32 = 4;
+
+/// Connections to PostgreSQL a process.
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// Names the lock that replicas take while they migrate: "kinora" in ASCII.
+const MIGRATION_LOCK: i64 = 0x6B69_6E6F_7261;
+
+/// An open database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+    engine: Engine,
+}
+
+/// Keeps other replicas from migrating until it is released.
+#[must_use = "the lock is given back when this drops"]
+pub struct MigrationLock(Option<DatabaseTransaction>);
+
+impl Database {
+    /// Opens a database; a SQLite file is created when it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidUrl`], or [`StoreError::Open`] when the database does not answer within 10 s.
+    pub async fn connect(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        match url.engine() {
+            Engine::Postgres => connect_postgres(url).await,
+            Engine::Sqlite => connect_sqlite(url).await,
+        }
+    }
+
+    /// The connection for queries that write nothing and need no transaction.
+    #[must_use]
+    pub const fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// The connection for migrations and for single statements that write.
+    #[must_use]
+    pub const fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Begins a transaction that may write. Dropped without a commit it changes nothing.
+    ///
+    /// On SQLite no other transaction writes meanwhile; on PostgreSQL the isolation is read committed,
+    /// so that rows read for a decision must be locked.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`] when the database is away or stays busy for 10 s.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// Waits until no other replica migrates this database, and keeps them out.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`] when the database does not answer.
+    pub async fn lock_for_migration(&self) -> Result<MigrationLock, StoreError> {
+        if self.engine == Engine::Sqlite {
+            // A SQLite file belongs to one process.
+            return Ok(MigrationLock(None));
+        }
+        let tx = self.begin().await?;
+        tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            .await?;
+        Ok(MigrationLock(Some(tx)))
+    }
+
+    /// Closes all connections; clones of this database fail from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`] when a connection cannot be closed.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.reader.close_by_ref().await?;
+        Ok(self.writer.close_by_ref().await?)
+    }
+}
+
+impl MigrationLock {
+    /// Lets other replicas go on.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`] when the connection was lost; the lock is gone then, too.
+    pub async fn release(self) -> Result<(), StoreError> {
+        match self.0 {
+            Some(tx) => Ok(tx.commit().await?),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn connect_postgres(url: &DatabaseUrl) -> Result<Database, StoreError> {
+    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| StoreError::InvalidUrl)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(WAIT)
+        .connect_with(options)
+        .await
+        .map_err(StoreError::Open)?;
+    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    Ok(Database {
+        reader: connection.clone(),
+        writer: connection,
+        engine: Engine::Postgres,
+    })
+}
+
+async fn connect_sqlite(url: &DatabaseUrl) -> Result<Database, StoreError> {
+    let options = SqliteConnectOptions::from_str(url.expose())
+        .map_err(|_| StoreError::InvalidUrl)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(WAIT)
+        .foreign_keys(true);
+    // The writer comes first: it creates the file and switches it to WAL.
+    let writer = sqlite_pool(1).connect_with(options.clone()).await;
+    let writer = writer.map_err(StoreError::Open)?;
+    let readers = sqlite_pool(SQLITE_READERS)
+        .connect_with(options.read_only(true))
+        .await;
+    let reader = readers.map_err(StoreError::Open)?;
+    Ok(Database {
+        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        engine: Engine::Sqlite,
+    })
+}
+
+fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
+    // Connections to a file do not go stale, and a new one costs its pragmas again.
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(WAIT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
