@@ -25,7 +25,8 @@ def through_pipeline(pipe, prompt, seed, defaults):
     video = pipe(prompt=prompt, negative_prompt=defaults["negative_prompt"], height=defaults["height"], width=defaults["width"],
                  num_frames=defaults["frames"], num_inference_steps=defaults["steps"], guidance_scale=defaults["guidance"],
                  generator=noise, output_type="np").frames[0]
-    return np.round(video * 255).astype(np.uint8)
+    # Contiguous, because safetensors writes the memory as it lies.
+    return np.ascontiguousarray(np.round(video * 255).astype(np.uint8))
 
 
 def main(folder, check):
