@@ -68,7 +68,6 @@ impl T5Encoder {
     ///
     /// # Shapes
     /// `s` ids to `[s, c]` in 32-bit floats
-    #[must_use]
     pub fn forward(&self, ids: &[i64]) -> Tensor {
         let ids = Tensor::from_slice(ids).to_device(self.embedding.device());
         let buckets = self.position_buckets(ids.numel());

@@ -8,7 +8,6 @@ use tch::Tensor;
 ///
 /// # Shapes
 /// q `[b, n, s, d]`; k and v `[b, n, keys, d]`; bias broadcasts to `[b, n, s, keys]`; result as q
-#[must_use]
 pub fn scaled_dot_product_attention(
     query: &Tensor,
     key: &Tensor,

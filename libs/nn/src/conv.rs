@@ -42,7 +42,6 @@ impl Conv2d {
     ///
     /// # Shapes
     /// `[f, i, h, w]` to `[f, o, h', w']`
-    #[must_use]
     pub fn forward(&self, input: &Tensor) -> Tensor {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         input.conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)
@@ -140,7 +139,6 @@ impl CausalConv3d {
     ///
     /// # Shapes
     /// `[f, i, h, w]` to `[f, o, h, w]`
-    #[must_use]
     pub fn forward(&self, input: &Tensor, cache: &mut FeatureCache) -> Tensor {
         if self.kernel_frames == 1 {
             return self.convolve(input);
@@ -156,7 +154,6 @@ impl CausalConv3d {
     ///
     /// # Shapes
     /// `[2 + f, i, h, w]` to `[f / stride, o, h, w]`
-    #[must_use]
     pub fn forward_exact(&self, frames: &Tensor) -> Tensor {
         let count = (frames.size()[0] - self.kernel_frames) / self.stride_frames + 1;
         let taps: Vec<Tensor> = (0..self.kernel_frames)

@@ -69,7 +69,6 @@ impl Linear {
     ///
     /// # Shapes
     /// `[.., i]` to `[.., o]`
-    #[must_use]
     pub fn forward(&self, input: &Tensor) -> Tensor {
         input
             .to_kind(self.kind())

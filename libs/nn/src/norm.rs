@@ -30,7 +30,6 @@ impl LayerNorm {
     ///
     /// # Shapes
     /// `[.., width]` to the same
-    #[must_use]
     pub fn forward(&self, input: &Tensor) -> Tensor {
         modulated_layer_norm(input, &self.weight, &self.bias, self.eps)
     }
@@ -42,7 +41,6 @@ impl LayerNorm {
 ///
 /// # Shapes
 /// input `[.., width]`, scale and shift `[width]`, result as the input
-#[must_use]
 pub fn modulated_layer_norm(input: &Tensor, scale: &Tensor, shift: &Tensor, eps: f64) -> Tensor {
     let width = scale.size1().unwrap_or_default();
     input
@@ -87,7 +85,6 @@ impl RmsNorm {
     ///
     /// # Shapes
     /// `[.., width]` to the same; a stacked norm takes `[.., norms, width]`
-    #[must_use]
     pub fn forward(&self, input: &Tensor) -> Tensor {
         let input = input.to_kind(Kind::Float);
         let mean_square = input.square().mean_dim(-1, true, Kind::Float);

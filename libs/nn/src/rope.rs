@@ -50,7 +50,6 @@ impl RopeTable {
     ///
     /// # Shapes
     /// `[b, s, n, d]` to the same
-    #[must_use]
     pub fn rotate(&self, input: &Tensor) -> Tensor {
         let mut pairs = input.size();
         let last = pairs.len() - 1;

@@ -120,7 +120,6 @@ impl Stepper {
     ///
     /// # Shapes
     /// velocity and latents alike, 32-bit floats; the result is the latents at the next level
-    #[must_use]
     pub fn step(&mut self, velocity: &Tensor, latents: &Tensor) -> Tensor {
         let next = match self.sampler {
             Sampler::Euler => {

@@ -1,14 +1,12 @@
 //! A whole generation against the reference pipeline, and what a pipeline promises its caller.
 
-mod support;
-
 use std::path::PathBuf;
 
+use crate::support::{Recorder, check_close, goldens, values};
 use kinora_models::wan::pipeline::DenoisePlan;
 use kinora_models::{
     GenerateError, GenerateRequest, LoadOptions, Progress, Sampler, SigmaGrid, Stage, WanPipeline,
 };
-use support::{Recorder, check_close, goldens, values};
 
 fn folder() -> PathBuf {
     goldens().join("pipeline")

@@ -1,7 +1,5 @@
 //! Reading golden files and comparing tensors.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

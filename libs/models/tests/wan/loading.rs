@@ -1,15 +1,13 @@
 //! Folders that are incomplete, broken or hostile give a clear error and never a panic.
 
-mod support;
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use crate::support::goldens;
 use kinora_models::{LoadError, LoadOptions, WanPipeline};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use support::goldens;
 use tempfile::TempDir;
 
 const TRANSFORMER: &str = "transformer/diffusion_pytorch_model.safetensors";

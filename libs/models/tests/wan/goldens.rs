@@ -2,10 +2,9 @@
 //!
 //! `tools/goldens` made the files. Tolerance: `support::TOLERANCE`, in 32-bit floats.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{check_close, goldens, never, values, weights};
 use kinora_models::config::{
     TextEncoderConfig, TransformerConfig, VaeConfig, read_checked, read_json,
 };
@@ -13,7 +12,6 @@ use kinora_models::sampler::{Schedule, Stepper};
 use kinora_models::t5::T5Encoder;
 use kinora_models::wan::{WanTransformer, WanVae};
 use kinora_models::{Sampler, SigmaGrid};
-use support::{check_close, goldens, never, values, weights};
 use tch::Tensor;
 
 const DIFFUSERS: &str = "diffusion_pytorch_model";
