@@ -224,28 +224,20 @@ pub struct ModelLimits {
     pub max_prompt_chars: u32,
 }
 
-/// A list, or one page of it.
+/// One page of videos.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct List<T> {
-    /// Always `list`.
-    pub object: String,
-    /// The items, newest first where that means something.
-    pub data: Vec<T>,
+pub struct VideoList {
+    /// Newest first.
+    pub videos: Vec<Video>,
     /// Pass it as `page_token` for the next page. Empty when there are no more.
     pub next_page_token: String,
 }
 
-impl<T> List<T> {
-    /// Wraps one page.
-    #[must_use]
-    pub fn new(data: Vec<T>, next_page_token: String) -> Self {
-        let object = "list".to_owned();
-        Self {
-            object,
-            data,
-            next_page_token,
-        }
-    }
+/// The models that workers offer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelList {
+    /// In the scheduler's order.
+    pub models: Vec<Model>,
 }
 
 #[cfg(test)]

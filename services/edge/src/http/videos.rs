@@ -13,7 +13,7 @@ use super::query::Parameters;
 use super::{Caller, Edge, Segment, VideoId, body};
 use crate::problem::Problem;
 use crate::submission::{self, Rejected};
-use crate::view::{List, Model, Video};
+use crate::view::{Model, ModelList, Video, VideoList};
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
@@ -36,7 +36,7 @@ pub(super) async fn list(
     State(edge): State<Edge>,
     Caller(caller): Caller,
     uri: Uri,
-) -> Result<Json<List<Video>>, Problem> {
+) -> Result<Json<VideoList>, Problem> {
     let mut parameters = Parameters::of(&uri, &["page_size", "page_token"])?;
     let page_size = parameters.number::<i32>("page_size")?.unwrap_or(0);
     if page_size < 0 {
@@ -48,7 +48,10 @@ pub(super) async fn list(
     };
     let page = edge.scheduler.list(&caller, request).await?;
     let videos = page.jobs.into_iter().map(Video::from).collect();
-    Ok(Json(List::new(videos, page.next_page_token)))
+    Ok(Json(VideoList {
+        videos,
+        next_page_token: page.next_page_token,
+    }))
 }
 
 pub(super) async fn read(
@@ -88,10 +91,10 @@ pub(super) async fn delete(
 pub(super) async fn models(
     State(edge): State<Edge>,
     Caller(caller): Caller,
-) -> Result<Json<List<Model>>, Problem> {
+) -> Result<Json<ModelList>, Problem> {
     let models = edge.scheduler.models(&caller).await?;
     let models = models.into_iter().map(Model::from).collect();
-    Ok(Json(List::new(models, String::new())))
+    Ok(Json(ModelList { models }))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {

@@ -64,7 +64,7 @@ async fn a_foreign_video_reads_as_not_found() {
     }
     let request = edge.anonymous(Method::GET, "/v1/videos").bearer_auth(BOB);
     let list: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
-    assert_eq!(list["data"], serde_json::json!([]));
+    assert_eq!(list["videos"], serde_json::json!([]));
 }
 
 async fn preflight(edge: &TestEdge, origin: &'static str) -> HeaderMap {

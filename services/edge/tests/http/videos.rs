@@ -1,4 +1,4 @@
-use kinora_edge::view::{List, Model, State, Video};
+use kinora_edge::view::{ModelList, State, Video, VideoList};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -67,8 +67,8 @@ async fn pages_follow_each_other_newest_first() {
     let mut token = String::new();
     loop {
         let path = format!("/v1/videos?page_size=2&page_token={token}");
-        let page: List<Video> = edge.get(&path).await.json().await.unwrap();
-        seen.extend(page.data.into_iter().map(|video| video.id));
+        let page: VideoList = edge.get(&path).await.json().await.unwrap();
+        seen.extend(page.videos.into_iter().map(|video| video.id));
         if page.next_page_token.is_empty() {
             break;
         }
@@ -137,8 +137,8 @@ async fn outputs_redirect_to_links_once_completed() {
 #[tokio::test]
 async fn models_are_listed() {
     let edge = TestEdge::start().await;
-    let models: List<Model> = edge.get("/v1/models").await.json().await.unwrap();
-    assert_eq!(models.data[0].id, "kinora-tiny-t2v");
+    let models: ModelList = edge.get("/v1/models").await.json().await.unwrap();
+    assert_eq!(models.models[0].id, "kinora-tiny-t2v");
 }
 
 #[tokio::test]
