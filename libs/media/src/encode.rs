@@ -56,7 +56,7 @@ impl RawVideo<'_> {
             fps,
             rgb,
         } = *self;
-        let is_edge = |edge: u32| (2..=MAX_EDGE_PIXELS).contains(&edge) && edge % 2 == 0;
+        let is_edge = |edge: u32| (2..=MAX_EDGE_PIXELS).contains(&edge) && edge.is_multiple_of(2);
         if !is_edge(width) || !is_edge(height) {
             return Err(MediaError::Invalid(format!(
                 "a clip of {width}x{height} cannot be encoded; edges are even and at most {MAX_EDGE_PIXELS}"
@@ -69,7 +69,7 @@ impl RawVideo<'_> {
         }
         let frame_bytes = width as usize * height as usize * 3;
         let frames = u32::try_from(rgb.len() / frame_bytes).ok();
-        match frames.filter(|frames| *frames > 0 && rgb.len() % frame_bytes == 0) {
+        match frames.filter(|frames| *frames > 0 && rgb.len().is_multiple_of(frame_bytes)) {
             Some(frames) => Ok(frames),
             None => Err(MediaError::Invalid(format!(
                 "{} bytes are no whole number of frames of {frame_bytes} bytes",

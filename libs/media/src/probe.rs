@@ -179,7 +179,7 @@ impl VideoTrack {
     fn whole_fps(&self) -> Option<u32> {
         let ticks = self.frame_ticks.filter(|ticks| *ticks > 0)?;
         let fps = self.timescale / ticks;
-        (fps > 0 && self.timescale % ticks == 0).then_some(fps)
+        (fps > 0 && self.timescale.is_multiple_of(ticks)).then_some(fps)
     }
 }
 
