@@ -56,6 +56,7 @@ bench: ## the benchmarks
 
 clean-cache: ## remove what setup fetched into the user's cache
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}"/kinora
+	[ "$$(id -u)" -ne 0 ] || rm -rf /var/cache/kinora
 
 # A recipe is one script, so that the settings it evaluates reach its later lines.
 .ONESHELL:

@@ -72,6 +72,29 @@ async fn presigned_url_may_name_the_download_and_its_type() {
 }
 
 #[tokio::test]
+async fn client_that_sends_on_its_api_key_is_served_all_the_same() {
+    let root = temp_root();
+    let server = server_with_clip(root.path()).await;
+    let request = browser().get(server.url(KEY).await).bearer_auth("knr_key");
+    let answer = request.send().await.expect("get");
+    assert_eq!(answer.status(), StatusCode::OK);
+    let unsigned = server
+        .url(KEY)
+        .await
+        .split_once('?')
+        .expect("query")
+        .0
+        .to_owned();
+    let answer = browser()
+        .get(unsigned)
+        .bearer_auth("knr_key")
+        .send()
+        .await
+        .expect("get");
+    assert!(answer.status().is_client_error());
+}
+
+#[tokio::test]
 async fn range_requests_answer_206_with_the_part() {
     let root = temp_root();
     let server = server_with_clip(root.path()).await;

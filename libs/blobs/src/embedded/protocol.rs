@@ -230,8 +230,7 @@ impl S3 for Protocol {
         {
             objects.retain(|object| object.key > *last_seen);
         }
-        let asked = input.max_keys.and_then(|count| usize::try_from(count).ok());
-        let page = asked.unwrap_or(MAX_LISTED).min(MAX_LISTED);
+        let page = page_size(input.max_keys);
         let is_truncated = objects.len() > page;
         objects.truncate(page);
         let next = objects
@@ -293,39 +292,25 @@ fn check_digests(
     md5: &[u8],
 ) -> S3Result<()> {
     let pairs = [
+        ("crc32", &input.checksum_crc32, &computed.checksum_crc32),
+        ("crc32c", &input.checksum_crc32c, &computed.checksum_crc32c),
+        ("sha1", &input.checksum_sha1, &computed.checksum_sha1),
+        ("sha256", &input.checksum_sha256, &computed.checksum_sha256),
         (
-            "x-amz-checksum-crc32",
-            &input.checksum_crc32,
-            &computed.checksum_crc32,
-        ),
-        (
-            "x-amz-checksum-crc32c",
-            &input.checksum_crc32c,
-            &computed.checksum_crc32c,
-        ),
-        (
-            "x-amz-checksum-sha1",
-            &input.checksum_sha1,
-            &computed.checksum_sha1,
-        ),
-        (
-            "x-amz-checksum-sha256",
-            &input.checksum_sha256,
-            &computed.checksum_sha256,
-        ),
-        (
-            "x-amz-checksum-crc64nvme",
+            "crc64nvme",
             &input.checksum_crc64nvme,
             &computed.checksum_crc64nvme,
         ),
     ];
     for (name, header, computed) in pairs {
-        let trailer = trailers.and_then(|trailers| trailers.get(name)?.to_str().ok());
-        let expected = header.as_deref().or(trailer);
+        let trailer = trailers.and_then(|all| all.get(format!("x-amz-checksum-{name}")));
+        let expected = header
+            .as_deref()
+            .or(trailer.and_then(|value| value.to_str().ok()));
         if expected.is_some() && expected != computed.as_deref() {
             return Err(s3_error!(
                 BadDigest,
-                "the body does not have the checksum in {name}"
+                "the body does not have the {name} that was sent"
             ));
         }
     }
@@ -333,10 +318,16 @@ fn check_digests(
     if content_md5.is_some_and(|expected| *expected != BASE64_STANDARD.encode(md5)) {
         return Err(s3_error!(
             BadDigest,
-            "the body does not have the digest in content-md5"
+            "the body does not have the MD5 that was sent"
         ));
     }
     Ok(())
+}
+
+/// The number of keys a list answers at most.
+fn page_size(max_keys: Option<i32>) -> usize {
+    let asked = max_keys.and_then(|count| usize::try_from(count).ok());
+    asked.unwrap_or(MAX_LISTED).min(MAX_LISTED)
 }
 
 fn listed(object: ListedObject) -> S3Result<Object> {
