@@ -127,9 +127,14 @@ pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-/// libtorch appends a C++ backtrace to its messages.
+/// What libtorch said, without the C++ backtrace it appends. In a panic its line breaks are escaped.
 fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().to_owned()
+    let line = message.lines().next().unwrap_or_default();
+    let line = line.split("\\n").next().unwrap_or_default();
+    match line.split_once("value: Torch(\"") {
+        Some((_, reason)) => reason.to_owned(),
+        None => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -150,5 +155,10 @@ mod tests {
         }
         let other = GenerateError::from_message("shapes cannot be multiplied\nframe #0: c10");
         assert_eq!(other.to_string(), "engine: shapes cannot be multiplied");
+        let panic = "called `Result::unwrap()` on an `Err` value: Torch(\"bad view\\nframe #0\")";
+        assert_eq!(
+            GenerateError::from_message(panic).to_string(),
+            "engine: bad view"
+        );
     }
 }

@@ -27,7 +27,7 @@ pub mod rope;
 pub mod weights;
 
 pub use attention::scaled_dot_product_attention;
-pub use conv::{CausalConv3d, Conv2d, FeatureCache};
+pub use conv::{CausalConv3d, Conv2d, FeatureCache, channels_last};
 pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm, modulated_layer_norm};
 pub use rope::{RopeTable, rope_axis_split};

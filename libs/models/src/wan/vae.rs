@@ -8,7 +8,7 @@ mod decoder;
 mod encoder;
 mod layers;
 
-use kinora_nn::{CausalConv3d, FeatureCache, Weights, WeightsError};
+use kinora_nn::{CausalConv3d, FeatureCache, Weights, WeightsError, channels_last};
 use tch::{Device, Kind, Tensor};
 
 use self::decoder::Decoder;
@@ -85,7 +85,7 @@ impl WanVae {
         chunk: i64,
         is_cancelled: CancelCheck<'_>,
     ) -> Result<Tensor, Cancelled> {
-        let latents = latents.squeeze_dim(0).transpose(0, 1).contiguous(); // [f, c, h, w]
+        let latents = channels_last(&latents.squeeze_dim(0).transpose(0, 1)); // [f, c, h, w]
         let latents = latents * &self.deviation + &self.mean;
         let mut cache = FeatureCache::default();
         let latents = self.before_decoder.forward(&latents, &mut cache);
@@ -113,6 +113,7 @@ impl WanVae {
         frames: &Tensor,
         is_cancelled: CancelCheck<'_>,
     ) -> Result<Tensor, Cancelled> {
+        let frames = channels_last(frames);
         let mut cache = FeatureCache::default();
         let mut encoded = Vec::new();
         for (start, count) in chunks(frames.size()[0], self.temporal_stride) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use crate::support::goldens;
+use crate::support::{goldens, one_thread};
 use kinora_models::{LoadError, LoadOptions, WanPipeline};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -34,7 +34,7 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 fn load(folder: &Path) -> Result<WanPipeline, LoadError> {
-    WanPipeline::load(folder, &LoadOptions::default())
+    WanPipeline::load(folder, &one_thread())
 }
 
 /// Loads and returns the error with the errors it came from.

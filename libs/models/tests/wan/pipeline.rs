@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Recorder, check_close, goldens, values};
+use crate::support::{Recorder, check_close, goldens, one_thread, values};
 use kinora_models::wan::pipeline::DenoisePlan;
 use kinora_models::{
-    GenerateError, GenerateRequest, LoadOptions, Progress, Sampler, SigmaGrid, Stage, WanPipeline,
+    GenerateError, GenerateRequest, Progress, Sampler, SigmaGrid, Stage, WanPipeline,
 };
 
 fn folder() -> PathBuf {
@@ -13,7 +13,7 @@ fn folder() -> PathBuf {
 }
 
 fn pipeline() -> WanPipeline {
-    WanPipeline::load(&folder(), &LoadOptions::default()).unwrap()
+    WanPipeline::load(&folder(), &one_thread()).unwrap()
 }
 
 fn request() -> GenerateRequest {

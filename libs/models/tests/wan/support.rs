@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use kinora_models::{Control, Progress};
+use kinora_models::{Control, LoadOptions, Progress};
 use kinora_nn::Weights;
 use tch::{Device, Kind, Tensor};
 
@@ -23,6 +23,8 @@ pub fn values(folder: &Path) -> HashMap<String, Tensor> {
 }
 
 pub fn weights(folder: &Path, stem: &str) -> Weights {
+    // The tests run side by side already.
+    tch::set_num_threads(1);
     Weights::open(folder, stem, Device::Cpu, Kind::Float).unwrap()
 }
 
@@ -39,6 +41,14 @@ pub fn check_close(name: &str, found: &Tensor, expected: &Tensor) {
     let difference = relative_difference(found, expected);
     println!("{name}: {difference:.1e}");
     assert!(difference < TOLERANCE, "{name} differs by {difference:e}");
+}
+
+/// Full precision on one thread of the CPU.
+pub fn one_thread() -> LoadOptions {
+    LoadOptions {
+        threads: Some(1),
+        ..LoadOptions::default()
+    }
 }
 
 pub fn never() -> bool {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use kinora_models::card::Defaults;
 use kinora_models::config::read_json;
-use kinora_models::{GenerateRequest, LoadOptions, WanPipeline};
+use kinora_models::{GenerateRequest, WanPipeline};
 use tch::{Kind, Tensor};
 
-use crate::support::Recorder;
+use crate::support::{Recorder, one_thread};
 
 /// Largest difference accepted, in levels of a byte.
 const BYTE_TOLERANCE: i64 = 2;
@@ -50,7 +50,7 @@ fn its_clips_equal_those_of_the_reference() {
     let golden: Golden = read_json(&folder().join("golden/frames.json")).unwrap();
     let tensors = Tensor::read_safetensors(folder().join("golden/frames.safetensors")).unwrap();
     let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
-    let mut pipeline = WanPipeline::load(&folder(), &LoadOptions::default()).unwrap();
+    let mut pipeline = WanPipeline::load(&folder(), &one_thread()).unwrap();
     for case in &golden.cases {
         let request = request(&golden.settings, case);
         let clip = pipeline

@@ -122,8 +122,8 @@ impl Upsample {
             Some(frames) => Self::double_frames(frames, input, cache),
             None => input,
         };
-        let size = hidden.size();
-        let larger = hidden.upsample_nearest2d([2 * size[2], 2 * size[3]], None, None);
+        let [_, _, height, width] = shape(&hidden);
+        let larger = hidden.upsample_nearest2d([2 * height, 2 * width], None, None);
         self.image.forward(&larger)
     }
 
@@ -133,10 +133,18 @@ impl Upsample {
             cache.slot();
             return input;
         }
-        let size = input.size();
-        // [f, 2c, h, w]: the two halves of the channels are neighbouring frames
+        let [count, channels, height, width] = shape(&input);
+        // The two halves of the channels are neighbouring frames.
         frames
             .forward(&input, cache)
-            .view([2 * size[0], size[1], size[2], size[3]])
+            .permute([0, 2, 3, 1]) // [f, h, w, 2c]
+            .reshape([count, height, width, 2, channels])
+            .permute([0, 3, 1, 2, 4]) // [f, 2, h, w, c]
+            .reshape([2 * count, height, width, channels])
+            .permute([0, 3, 1, 2]) // [2f, c, h, w], channels last in memory
     }
+}
+
+fn shape(images: &Tensor) -> [i64; 4] {
+    images.size4().map(Into::into).unwrap_or_default()
 }

@@ -95,7 +95,9 @@ impl FrameAttention {
         let qkv = qkv.flatten(2, 3).transpose(1, 2).contiguous().unsqueeze(1); // [f, 1, h*w, 3c]
         let qkv = qkv.chunk(3, -1);
         let mixed = kinora_nn::scaled_dot_product_attention(&qkv[0], &qkv[1], &qkv[2], None, None);
-        let mixed = mixed.squeeze_dim(1).transpose(1, 2).reshape(&size); // [f, c, h, w]
+        let mixed = mixed
+            .reshape([size[0], size[2], size[3], size[1]])
+            .permute([0, 3, 1, 2]);
         input + self.out.forward(&mixed)
     }
 }
