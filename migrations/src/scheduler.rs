@@ -2,6 +2,8 @@
 
 mod m20261121_000001_jobs;
 
+use sea_orm_migration::prelude::DbErr;
+use sea_orm_migration::sea_orm::DatabaseConnection;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 /// Brings the scheduler's database up to date.
@@ -11,4 +13,12 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![Box::new(m20261121_000001_jobs::Migration)]
     }
+}
+
+/// Brings the scheduler's database up to date. Only one process may do so at a time.
+///
+/// # Errors
+/// [`DbErr`] when the database refuses a statement or has migrations that this version does not know.
+pub async fn migrate(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    Migrator::up(connection, None).await
 }

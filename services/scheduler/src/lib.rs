@@ -1,1 +1,115 @@
-//! The service that owns jobs, attempts, leases and workers
+//! The service that owns jobs, attempts, leases and workers.
+//!
+//! A job is one row. Callers submit, read, watch, cancel and delete their own; workers dial in, hold one
+//! stream each, take leases down it and report up it. Every change of a job is a rule of
+//! [`domain::transition`] applied under the row's lock in one transaction, so that all state is in the
+//! database: the process may be killed at any moment and loses nothing, and several replicas may share
+//! one PostgreSQL.
+//!
+//! What keeps a lost or confused worker from doing harm is the **lease number**: it grows with every
+//! claim, every report carries it, and a report under an older number changes nothing. Workers store
+//! objects under their lease's own prefix, so that they cannot overwrite each other's either.
+//!
+//! A worker that is not heard for [`SchedulerOptions::worker_ttl`] is lost, and its jobs are queued again; a
+//! stream that merely breaks is not, because the worker attaches again and names the leases it holds.
+//!
+//! Watchers get stored transitions first, then the present state, then what happens. Progress travels
+//! over an event bus in the process and is only kept as the row's latest value.
+//!
+//! The scheduler never runs a model, never touches pixels and knows no user but by name.
+
+pub mod app;
+pub mod clients;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod sessions;
+pub mod store;
+
+mod grpc;
+mod worker;
+
+use std::sync::Arc;
+
+use kinora_migrations::scheduler::migrate;
+use kinora_proto::scheduler::v1::scheduler_service_server::{self, SchedulerServiceServer};
+use kinora_proto::scheduler::v1::worker_service_server::{self, WorkerServiceServer};
+use kinora_store::Database;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+pub use clients::ObjectRemover;
+pub use config::SchedulerOptions;
+pub use error::Error;
+
+use app::App;
+use clock::SystemClock;
+use grpc::{SchedulerGrpc, WorkerGrpc};
+use store::JobStore;
+
+/// No call needs more; workers' vocabularies are the largest part.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Serves the scheduler on `listener` until `shutdown`, then ends all streams and drains.
+///
+/// Opens the database that the options name and brings its schema up to date unless told not to.
+/// `objects` removes what deleted, failed and cancelled jobs have stored.
+///
+/// # Errors
+/// [`Error::Options`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
+/// [`Error::Server`] when the listener fails.
+pub async fn serve(
+    options: SchedulerOptions,
+    objects: Arc<dyn ObjectRemover>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    if let Some(problems) = options.problems() {
+        return Err(Error::Options(problems));
+    }
+    let db = open(&options).await?;
+    let store = JobStore::new(db.clone());
+    let app = App::new(
+        store,
+        options,
+        objects,
+        Arc::new(SystemClock),
+        shutdown.clone(),
+    );
+    let app = Arc::new(app);
+    let upkeep = TaskTracker::new();
+    let stop_upkeep = CancellationToken::new();
+    upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
+    let names = [
+        scheduler_service_server::SERVICE_NAME,
+        worker_service_server::SERVICE_NAME,
+    ];
+    let served = kinora_mesh::serve::grpc(listener, routes(&app), &names, shutdown).await;
+    stop_upkeep.cancel();
+    upkeep.close();
+    upkeep.wait().await;
+    db.close().await?;
+    Ok(served?)
+}
+
+async fn open(options: &SchedulerOptions) -> Result<Database, Error> {
+    let db = Database::connect(&options.database).await?;
+    if options.migrate {
+        let lock = db.lock_for_migration().await?;
+        migrate(db.writer()).await.map_err(Error::Migration)?;
+        lock.release().await?;
+    }
+    Ok(db)
+}
+
+fn routes(app: &Arc<App>) -> Routes {
+    let callers = SchedulerServiceServer::new(SchedulerGrpc::new(Arc::clone(app)))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let workers = WorkerServiceServer::new(WorkerGrpc::new(Arc::clone(app)))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES);
+    Routes::new(callers).add_service(workers)
+}

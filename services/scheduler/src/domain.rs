@@ -1,0 +1,8 @@
+//! Pure types and rules: no I/O, no proto, no database. Time and randomness are passed in.
+
+pub mod job;
+pub mod model;
+pub mod retry;
+pub mod submission;
+pub mod transition;
+pub mod vocabulary;

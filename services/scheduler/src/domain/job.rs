@@ -1,0 +1,263 @@
+//! A job, and what came of it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use kinora_ids::{JobId, LeaseRef};
+use serde::{Deserialize, Serialize};
+
+/// UTC, to the microsecond that databases keep.
+pub type Time = DateTime<Utc>;
+
+/// One accepted request to generate a clip.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Assigned at submission; sorts by its time.
+    pub id: JobId,
+    /// The principal who submitted it.
+    pub owner: String,
+    /// What to generate, every field resolved.
+    pub spec: VideoSpec,
+    /// Where the job stands.
+    pub state: State,
+    /// Where the newest attempt stands.
+    pub progress: Progress,
+    /// How many times a worker has taken the job.
+    pub attempt: u32,
+    /// How many of those ended badly; decides whether there is another.
+    pub failed_attempts: u32,
+    /// The fencing number of the newest lease; 0 before the first.
+    pub lease: u64,
+    /// The number of the newest event.
+    pub seq: u64,
+    /// Who holds the newest lease. Kept after a completion, so that its report can be repeated.
+    pub worker: Option<String>,
+    /// A queued job is not leased before.
+    pub run_at: Time,
+    /// A running attempt must have ended by then.
+    pub deadline: Option<Time>,
+    /// When the job was accepted.
+    pub create_time: Time,
+    /// When the newest attempt began.
+    pub start_time: Option<Time>,
+    /// When the job reached a terminal state.
+    pub end_time: Option<Time>,
+    /// Set when completed.
+    pub outputs: Option<Outputs>,
+    /// Why the job, or its last attempt, failed.
+    pub failure: Option<Failure>,
+    /// Remarks for the caller.
+    pub notes: Vec<String>,
+    /// W3C trace context of the submitting call.
+    pub traceparent: Option<String>,
+}
+
+impl Job {
+    /// A new job in the queue.
+    #[must_use]
+    pub fn queued(id: JobId, owner: String, spec: VideoSpec, now: Time) -> Self {
+        Self {
+            id,
+            owner,
+            state: State::Queued,
+            progress: Progress::at(Stage::Queued, spec.steps),
+            spec,
+            attempt: 0,
+            failed_attempts: 0,
+            lease: 0,
+            seq: 1,
+            worker: None,
+            run_at: now,
+            deadline: None,
+            create_time: now,
+            start_time: None,
+            end_time: None,
+            outputs: None,
+            failure: None,
+            notes: Vec::new(),
+            traceparent: None,
+        }
+    }
+
+    /// The newest lease.
+    #[must_use]
+    pub const fn newest_lease(&self) -> LeaseRef {
+        LeaseRef {
+            job: self.id,
+            lease: self.lease,
+        }
+    }
+
+    /// The job's present state as an event under its newest number.
+    #[must_use]
+    pub fn event(&self, time: Time) -> Event {
+        Event {
+            job: self.id,
+            seq: self.seq,
+            time,
+            state: self.state,
+            attempt: self.attempt,
+            progress: self.progress.clone(),
+            failure: self.failure.clone(),
+            outputs: self.outputs.clone(),
+        }
+    }
+}
+
+/// What to generate, every field resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VideoSpec {
+    /// Model id from the catalogue.
+    pub model: String,
+    /// What the clip shows.
+    pub prompt: String,
+    /// What it must not show. May be empty.
+    pub negative_prompt: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames.
+    pub frames: u32,
+    /// Denoising steps.
+    pub steps: u32,
+    /// Classifier-free guidance scale.
+    pub guidance: f64,
+    /// 0 to 2^53-1.
+    pub seed: u64,
+    /// Frames a second.
+    pub fps: u32,
+}
+
+/// Where a job stands. Terminal states never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits for a worker.
+    Queued,
+    /// A worker holds the newest lease.
+    Running,
+    /// The clip is there.
+    Completed,
+    /// No further attempt is made.
+    Failed,
+    /// Ended by its owner.
+    Cancelled,
+}
+
+impl State {
+    /// Whether the job has ended.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Queued | Self::Running => false,
+            Self::Completed | Self::Failed | Self::Cancelled => true,
+        }
+    }
+}
+
+/// What an attempt is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Waiting for a worker.
+    Queued,
+    /// Reading weights.
+    Loading,
+    /// Encoding the prompt.
+    Encoding,
+    /// Denoising step by step.
+    Denoising,
+    /// Turning latents into pixels.
+    Decoding,
+    /// Making the files.
+    Packaging,
+    /// Storing the files.
+    Uploading,
+}
+
+/// Work finished on the device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What the attempt is doing.
+    pub stage: Stage,
+    /// Denoising steps finished, 0 to `steps`.
+    pub step: u32,
+    /// Denoising steps in all.
+    pub steps: u32,
+    /// Share of the attempt that is done, 0 to 1.
+    pub fraction: f64,
+    /// Time left, while it is known.
+    pub eta: Option<Duration>,
+}
+
+impl Progress {
+    /// Nothing done yet.
+    #[must_use]
+    pub const fn at(stage: Stage, steps: u32) -> Self {
+        Self {
+            stage,
+            step: 0,
+            steps,
+            fraction: 0.0,
+            eta: None,
+        }
+    }
+}
+
+/// Objects of a completed job, by key in the object store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// The clip.
+    pub video_key: String,
+    /// Its middle frame.
+    pub thumbnail_key: String,
+    /// What is needed to repeat the result.
+    pub manifest_key: String,
+    /// Size of the clip.
+    pub video_bytes: u64,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames.
+    pub frames: u32,
+    /// Frames a second.
+    pub fps: u32,
+    /// Playing time.
+    pub duration: Duration,
+    /// SHA-256 of the clip, lower-case hex.
+    pub video_sha256: String,
+}
+
+/// Why an attempt or a job did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// UPPER_SNAKE.
+    pub reason: String,
+    /// A sentence for the person who submitted the job.
+    pub message: String,
+    /// Whether another attempt may succeed.
+    pub retryable: bool,
+}
+
+/// One numbered change of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Whose change.
+    pub job: JobId,
+    /// Grows from event to event of a job.
+    pub seq: u64,
+    /// When it happened.
+    pub time: Time,
+    /// The state after it.
+    pub state: State,
+    /// The attempt it belongs to.
+    pub attempt: u32,
+    /// The progress after it.
+    pub progress: Progress,
+    /// Set once an attempt has failed.
+    pub failure: Option<Failure>,
+    /// Set once completed.
+    pub outputs: Option<Outputs>,
+}

@@ -1,0 +1,132 @@
+//! What a model can do, as its workers announce it.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+/// A model's limits, and what an unset field of a submission means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// For example `kinora-tiny-t2v`.
+    pub id: String,
+    /// For example `wan-t2v`.
+    pub family: String,
+    /// For people.
+    pub title: String,
+    /// SPDX id or name.
+    pub licence: String,
+    /// What unset fields mean.
+    pub defaults: ModelDefaults,
+    /// What is legal.
+    pub limits: ModelLimits,
+    /// Words the model was trained on. Empty for an open vocabulary.
+    pub vocabulary: Vec<String>,
+}
+
+/// What unset fields of a submission mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelDefaults {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames.
+    pub frames: u32,
+    /// Frames a second.
+    pub fps: u32,
+    /// Denoising steps.
+    pub steps: u32,
+    /// Classifier-free guidance scale.
+    pub guidance: f64,
+    /// May be empty.
+    pub negative_prompt: String,
+}
+
+/// What a submission may ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelLimits {
+    /// Pixels.
+    pub min_width: u32,
+    /// Pixels.
+    pub max_width: u32,
+    /// Pixels.
+    pub min_height: u32,
+    /// Pixels.
+    pub max_height: u32,
+    /// Width and height are multiples of this.
+    pub size_multiple: u32,
+    /// Most frames.
+    pub max_frames: u32,
+    /// Frames are a multiple of this, plus one.
+    pub frame_stride: u32,
+    /// Most denoising steps.
+    pub max_steps: u32,
+    /// Highest guidance scale; the lowest is 0.
+    pub max_guidance: f64,
+    /// Longest prompt, in characters.
+    pub max_prompt_chars: u32,
+}
+
+impl ModelLimits {
+    /// The lowest and the highest legal width.
+    #[must_use]
+    pub fn widths(&self) -> RangeInclusive<u32> {
+        self.sides(self.min_width, self.max_width)
+    }
+
+    /// The lowest and the highest legal height.
+    #[must_use]
+    pub fn heights(&self) -> RangeInclusive<u32> {
+        self.sides(self.min_height, self.max_height)
+    }
+
+    fn sides(&self, min: u32, max: u32) -> RangeInclusive<u32> {
+        let multiple = self.size_multiple;
+        let lowest = min.max(1).div_ceil(multiple).saturating_mul(multiple);
+        lowest..=max / multiple * multiple
+    }
+}
+
+/// A worker announced a model that no submission could be checked against.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("model `{model}`: {problem}")]
+pub struct InvalidModel {
+    /// The id as announced.
+    pub model: String,
+    /// What is wrong.
+    pub problem: &'static str,
+}
+
+const MAX_ID_CHARS: usize = 128;
+const MAX_VOCABULARY: usize = 100_000;
+
+impl Model {
+    /// Checks that limits are consistent and that the defaults are legal sizes.
+    ///
+    /// # Errors
+    /// [`InvalidModel`] with the first problem.
+    pub fn check(&self) -> Result<(), InvalidModel> {
+        let limits = &self.limits;
+        let problem = if self.id.is_empty() || self.id.chars().count() > MAX_ID_CHARS {
+            "the id must have 1 to 128 characters"
+        } else if self.vocabulary.len() > MAX_VOCABULARY {
+            "the vocabulary has too many words"
+        } else if limits.size_multiple == 0 || limits.frame_stride == 0 {
+            "the size multiple and the frame stride must be 1 or more"
+        } else if limits.widths().is_empty() || limits.heights().is_empty() {
+            "no width or no height is legal"
+        } else if limits.max_frames == 0 || limits.max_steps == 0 || limits.max_prompt_chars == 0 {
+            "the most frames, steps and prompt characters must be 1 or more"
+        } else if !limits.max_guidance.is_finite() || limits.max_guidance < 0.0 {
+            "the highest guidance must be a number that is not negative"
+        } else if self.defaults.fps == 0 {
+            "the frame rate must be 1 or more"
+        } else {
+            return Ok(());
+        };
+        Err(InvalidModel {
+            model: self.id.chars().take(MAX_ID_CHARS).collect(),
+            problem,
+        })
+    }
+}

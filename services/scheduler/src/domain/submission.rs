@@ -1,0 +1,293 @@
+//! What a caller asks for, checked against a model and completed from its defaults.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::job::VideoSpec;
+use super::model::{Model, ModelLimits};
+use super::vocabulary;
+
+/// The highest seed: the largest integer that JSON readers keep exactly.
+pub const MAX_SEED: u64 = (1 << 53) - 1;
+
+/// No prompt is longer, whatever a model says.
+pub const MAX_PROMPT_CHARS: usize = 10_000;
+
+const MAX_REQUEST_ID_CHARS: usize = 128;
+const MAX_MODEL_ID_CHARS: usize = 128;
+
+/// A request to generate, as it came. Unset fields take the model's defaults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Submission {
+    /// Chosen by the caller; not part of the fingerprint.
+    #[serde(skip)]
+    pub request_id: Option<String>,
+    /// Unset for the default model.
+    pub model: Option<String>,
+    /// What the clip shows.
+    pub prompt: String,
+    /// What it must not show.
+    pub negative_prompt: Option<String>,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// Frames.
+    pub frames: Option<u32>,
+    /// Denoising steps.
+    pub steps: Option<u32>,
+    /// Classifier-free guidance scale.
+    pub guidance: Option<f64>,
+    /// Drawn when unset.
+    pub seed: Option<u64>,
+}
+
+/// A field of a submission that is not legal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// UPPER_SNAKE.
+    pub reason: &'static str,
+    /// The field, as the contract names it.
+    pub field: &'static str,
+    /// A sentence for the caller.
+    pub message: String,
+    /// Every dynamic part of the message.
+    pub metadata: Vec<(&'static str, String)>,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Invalid {
+    fn new(reason: &'static str, field: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            field,
+            message: message.into(),
+            metadata: Vec::new(),
+        }
+    }
+
+    fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+}
+
+impl Submission {
+    /// Checks what needs no model, before anything is stored or compared.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the request id, the length of texts, or an empty prompt.
+    pub fn check_form(&self) -> Result<(), Invalid> {
+        if let Some(id) = &self.request_id {
+            let is_visible = id.chars().all(|c| c.is_ascii_graphic());
+            if id.is_empty() || id.len() > MAX_REQUEST_ID_CHARS || !is_visible {
+                let text = "a request id has 1 to 128 visible ASCII characters";
+                return Err(Invalid::new("REQUEST_ID_INVALID", "request_id", text));
+            }
+        }
+        if self.prompt.trim().is_empty() {
+            let text = "say what the clip shows: the prompt is empty";
+            return Err(Invalid::new("PROMPT_EMPTY", "prompt", text));
+        }
+        check_length("prompt", &self.prompt, MAX_PROMPT_CHARS)?;
+        let negative = self.negative_prompt.as_deref().unwrap_or_default();
+        check_length("negative_prompt", negative, MAX_PROMPT_CHARS)
+    }
+
+    /// Identifies the body: equal submissions have equal fingerprints. SHA-256 in lower-case hex.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        // Field order is that of the struct, so that the text is canonical. A struct of plain values
+        // always has a JSON form.
+        let body = serde_json::to_vec(self).unwrap_or_default();
+        hex::encode(Sha256::digest(body))
+    }
+
+    /// Completes the submission with the model's defaults. `drawn_seed` is used when it names no seed.
+    ///
+    /// # Errors
+    /// [`Invalid`] for the first field that the model cannot do, with the nearest legal values.
+    pub fn resolve(&self, model: &Model, drawn_seed: u64) -> Result<VideoSpec, Invalid> {
+        let (limits, defaults) = (&model.limits, &model.defaults);
+        let most = usize::try_from(limits.max_prompt_chars).unwrap_or(usize::MAX);
+        check_length("prompt", &self.prompt, most)?;
+        let negative = self
+            .negative_prompt
+            .as_ref()
+            .unwrap_or(&defaults.negative_prompt);
+        check_length(
+            "negative_prompt",
+            negative,
+            most.max(defaults.negative_prompt.len()),
+        )?;
+        let spec = VideoSpec {
+            model: model.id.clone(),
+            prompt: self.prompt.clone(),
+            negative_prompt: negative.clone(),
+            width: self.width.unwrap_or(defaults.width),
+            height: self.height.unwrap_or(defaults.height),
+            frames: self.frames.unwrap_or(defaults.frames),
+            steps: self.steps.unwrap_or(defaults.steps),
+            guidance: self.guidance.unwrap_or(defaults.guidance),
+            seed: self.seed.unwrap_or(drawn_seed & MAX_SEED),
+            fps: defaults.fps,
+        };
+        check_side("width", spec.width, &limits.widths(), limits.size_multiple)?;
+        check_side(
+            "height",
+            spec.height,
+            &limits.heights(),
+            limits.size_multiple,
+        )?;
+        check_frames(spec.frames, limits)?;
+        check_steps(spec.steps, limits)?;
+        check_guidance(spec.guidance, limits)?;
+        check_seed(spec.seed)?;
+        Ok(spec)
+    }
+}
+
+/// Picks the model that a submission means.
+///
+/// # Errors
+/// [`Invalid`] with reason `UNKNOWN_MODEL` and the known ones in `known`.
+pub fn choose_model<'a>(
+    asked: Option<&str>,
+    default: Option<&str>,
+    known: &'a [Model],
+) -> Result<&'a Model, Invalid> {
+    let named = asked.or(default);
+    let found = match (named, known) {
+        (Some(id), _) => known.iter().find(|model| model.id == id),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    found.ok_or_else(|| {
+        let ids: Vec<&str> = known.iter().map(|model| model.id.as_str()).collect();
+        let message = match named {
+            Some(id) => {
+                let shown: String = id.chars().take(MAX_MODEL_ID_CHARS).collect();
+                format!("there is no model `{shown}`; known: {}", ids.join(", "))
+            }
+            None => format!("name one of these models: {}", ids.join(", ")),
+        };
+        Invalid::new("UNKNOWN_MODEL", "model", message).with("known", ids.join(","))
+    })
+}
+
+/// Remarks on an accepted submission.
+#[must_use]
+pub fn notes(spec: &VideoSpec, model: &Model) -> Vec<String> {
+    let unknown = vocabulary::unknown_words(&spec.prompt, &model.vocabulary);
+    if unknown.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "words outside this model's world: {}",
+        unknown.join(", ")
+    )]
+}
+
+fn check_length(field: &'static str, text: &str, most: usize) -> Result<(), Invalid> {
+    // Bytes bound characters from above, so that most texts are not counted.
+    if text.len() <= most || text.chars().count() <= most {
+        return Ok(());
+    }
+    let message = format!(
+        "the {} may have at most {most} characters",
+        field.replace('_', " ")
+    );
+    Err(Invalid::new("PROMPT_TOO_LONG", field, message).with("max", most))
+}
+
+fn check_side(
+    field: &'static str,
+    value: u32,
+    legal: &RangeInclusive<u32>,
+    multiple: u32,
+) -> Result<(), Invalid> {
+    if legal.contains(&value) && value.is_multiple_of(multiple) {
+        return Ok(());
+    }
+    let (lowest, highest) = (*legal.start(), *legal.end());
+    let below = value / multiple * multiple;
+    let nearest = around(below, below.saturating_add(multiple), lowest, highest);
+    let message = format!(
+        "the {field} must be a multiple of {multiple} from {lowest} to {highest}; nearest: {nearest}"
+    );
+    let invalid = Invalid::new("SIZE_INVALID", field, message);
+    Err(invalid
+        .with("nearest", nearest)
+        .with("min", lowest)
+        .with("max", highest))
+}
+
+fn check_frames(frames: u32, limits: &ModelLimits) -> Result<(), Invalid> {
+    let stride = limits.frame_stride;
+    let highest = (limits.max_frames - 1) / stride * stride + 1;
+    if (1..=highest).contains(&frames) && (frames - 1).is_multiple_of(stride) {
+        return Ok(());
+    }
+    let below = frames.saturating_sub(1) / stride * stride + 1;
+    let above = if frames == 0 {
+        1
+    } else {
+        below.saturating_add(stride)
+    };
+    let nearest = around(below, above, 1, highest);
+    let message = format!(
+        "frames must be a multiple of {stride}, plus one, up to {highest}; nearest: {nearest}"
+    );
+    let invalid = Invalid::new("FRAMES_INVALID", "frames", message);
+    Err(invalid.with("nearest", nearest).with("max", highest))
+}
+
+fn check_steps(steps: u32, limits: &ModelLimits) -> Result<(), Invalid> {
+    let most = limits.max_steps;
+    if (1..=most).contains(&steps) {
+        return Ok(());
+    }
+    let message = format!("steps must be from 1 to {most}");
+    let invalid = Invalid::new("STEPS_INVALID", "steps", message);
+    Err(invalid
+        .with("nearest", steps.clamp(1, most))
+        .with("max", most))
+}
+
+fn check_guidance(guidance: f64, limits: &ModelLimits) -> Result<(), Invalid> {
+    let most = limits.max_guidance;
+    if guidance.is_finite() && (0.0..=most).contains(&guidance) {
+        return Ok(());
+    }
+    let message = format!("guidance must be a number from 0 to {most}");
+    Err(Invalid::new("GUIDANCE_INVALID", "guidance", message).with("max", most))
+}
+
+fn check_seed(seed: u64) -> Result<(), Invalid> {
+    if seed <= MAX_SEED {
+        return Ok(());
+    }
+    let message = format!("the seed must be from 0 to {MAX_SEED}");
+    Err(Invalid::new("SEED_OUT_OF_RANGE", "seed", message).with("max", MAX_SEED))
+}
+
+/// The legal values next to an illegal one, below first: one of them where only one is legal.
+fn around(below: u32, above: u32, lowest: u32, highest: u32) -> String {
+    let (below, above) = (below.clamp(lowest, highest), above.clamp(lowest, highest));
+    if below == above {
+        below.to_string()
+    } else {
+        format!("{below},{above}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

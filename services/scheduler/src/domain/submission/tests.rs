@@ -1,0 +1,191 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::model::ModelDefaults;
+
+fn model() -> Model {
+    Model {
+        id: "tiny".to_owned(),
+        family: "wan-t2v".to_owned(),
+        title: "Tiny".to_owned(),
+        licence: "Apache-2.0".to_owned(),
+        defaults: ModelDefaults {
+            width: 64,
+            height: 48,
+            frames: 13,
+            fps: 8,
+            steps: 20,
+            guidance: 3.0,
+            negative_prompt: "blur".to_owned(),
+        },
+        limits: ModelLimits {
+            min_width: 20,
+            max_width: 100,
+            min_height: 16,
+            max_height: 96,
+            size_multiple: 16,
+            max_frames: 35,
+            frame_stride: 4,
+            max_steps: 50,
+            max_guidance: 10.0,
+            max_prompt_chars: 20,
+        },
+        vocabulary: Vec::new(),
+    }
+}
+
+fn prompt() -> Submission {
+    Submission {
+        prompt: "a red ball".to_owned(),
+        ..Submission::default()
+    }
+}
+
+fn check(change: impl FnOnce(&mut Submission), reason: &str, nearest: Option<&str>) {
+    let mut submission = prompt();
+    change(&mut submission);
+    let invalid = submission
+        .check_form()
+        .and_then(|()| submission.resolve(&model(), 7).map(|_| ()))
+        .expect_err(reason);
+    let found = invalid.metadata.iter().find(|(key, _)| *key == "nearest");
+    assert_eq!(invalid.reason, reason, "{invalid}");
+    assert_eq!(found.map(|(_, value)| value.as_str()), nearest, "{invalid}");
+}
+
+#[test]
+fn unset_fields_take_the_models_defaults() {
+    let spec = prompt().resolve(&model(), u64::MAX).expect("legal");
+    assert_eq!((spec.width, spec.height, spec.frames), (64, 48, 13));
+    assert_eq!((spec.steps, spec.fps, spec.seed), (20, 8, MAX_SEED));
+    assert_eq!(spec.negative_prompt, "blur");
+}
+
+#[test]
+fn frames_name_their_legal_neighbours() {
+    check(|s| s.frames = Some(15), "FRAMES_INVALID", Some("13,17"));
+    check(|s| s.frames = Some(0), "FRAMES_INVALID", Some("1"));
+    check(|s| s.frames = Some(34), "FRAMES_INVALID", Some("33"));
+    check(|s| s.frames = Some(u32::MAX), "FRAMES_INVALID", Some("33"));
+}
+
+#[test]
+fn sizes_name_their_legal_neighbours() {
+    check(|s| s.width = Some(65), "SIZE_INVALID", Some("64,80"));
+    check(|s| s.width = Some(16), "SIZE_INVALID", Some("32"));
+    check(|s| s.width = Some(u32::MAX), "SIZE_INVALID", Some("96"));
+    check(|s| s.height = Some(0), "SIZE_INVALID", Some("16"));
+    check(|s| s.height = Some(97), "SIZE_INVALID", Some("96"));
+}
+
+#[test]
+fn numbers_out_of_range_are_refused() {
+    check(|s| s.steps = Some(0), "STEPS_INVALID", Some("1"));
+    check(|s| s.steps = Some(51), "STEPS_INVALID", Some("50"));
+    for guidance in [f64::NAN, f64::INFINITY, -0.1, 10.01] {
+        check(|s| s.guidance = Some(guidance), "GUIDANCE_INVALID", None);
+    }
+    check(|s| s.seed = Some(MAX_SEED + 1), "SEED_OUT_OF_RANGE", None);
+}
+
+#[test]
+fn texts_are_bounded() {
+    check(|s| s.prompt = " \n".to_owned(), "PROMPT_EMPTY", None);
+    check(|s| s.prompt = "x".repeat(21), "PROMPT_TOO_LONG", None);
+    check(
+        |s| s.prompt = "x".repeat(1_000_000),
+        "PROMPT_TOO_LONG",
+        None,
+    );
+    check(
+        |s| s.negative_prompt = Some("é".repeat(21)),
+        "PROMPT_TOO_LONG",
+        None,
+    );
+    let mut longest = prompt();
+    longest.prompt = "é".repeat(20);
+    longest
+        .resolve(&model(), 0)
+        .expect("characters count, not bytes");
+}
+
+#[test]
+fn request_ids_are_visible_ascii() {
+    for id in ["", "a b", "ä", "a\n", &"x".repeat(129)] {
+        check(
+            |s| s.request_id = Some(id.to_owned()),
+            "REQUEST_ID_INVALID",
+            None,
+        );
+    }
+}
+
+#[test]
+fn unset_model_means_the_default_or_the_only_one() {
+    let other = Model {
+        id: "other".to_owned(),
+        ..model()
+    };
+    let both = [model(), other];
+    let chosen = |asked, default, known| choose_model(asked, default, known).map(|m| m.id.as_str());
+    assert_eq!(chosen(None, None, &both[..1]), Ok("tiny"));
+    assert_eq!(chosen(None, Some("other"), &both), Ok("other"));
+    assert_eq!(chosen(Some("tiny"), Some("other"), &both), Ok("tiny"));
+    for (asked, default) in [(Some("gone"), None), (None, None), (None, Some("gone"))] {
+        let invalid = chosen(asked, default, &both).expect_err("unknown");
+        assert_eq!(invalid.reason, "UNKNOWN_MODEL");
+        assert_eq!(invalid.metadata, [("known", "tiny,other".to_owned())]);
+    }
+}
+
+#[test]
+fn fingerprint_is_of_the_body_alone() {
+    let same = Submission {
+        request_id: Some("x".to_owned()),
+        ..prompt()
+    };
+    let other = Submission {
+        seed: Some(0),
+        ..prompt()
+    };
+    assert_eq!(prompt().fingerprint(), same.fingerprint());
+    assert_ne!(prompt().fingerprint(), other.fingerprint());
+    assert_eq!(prompt().fingerprint().len(), 64);
+}
+
+#[test]
+fn notes_name_words_of_another_world() {
+    let mut model = model();
+    model.vocabulary = vec!["red".to_owned()];
+    let spec = prompt().resolve(&model, 0).expect("legal");
+    assert_eq!(
+        notes(&spec, &model),
+        ["words outside this model's world: ball"]
+    );
+}
+
+proptest! {
+    #[test]
+    fn every_suggested_value_is_legal(width: u32, height: u32, frames: u32) {
+        let model = model();
+        let mut submission = prompt();
+        submission.width = Some(width);
+        submission.height = Some(height);
+        submission.frames = Some(frames);
+        for _ in 0..3 {
+            let Err(invalid) = submission.resolve(&model, 0) else { break };
+            let (_, nearest) = &invalid.metadata[0];
+            for value in nearest.split(',') {
+                let value = Some(value.parse().expect("a number"));
+                match invalid.field {
+                    "width" => submission.width = value,
+                    "height" => submission.height = value,
+                    _ => submission.frames = value,
+                }
+                let again = submission.resolve(&model, 0).map_err(|error| error.field);
+                prop_assert_ne!(again.err(), Some(invalid.field));
+            }
+        }
+        prop_assert!(submission.resolve(&model, 0).is_ok());
+    }
+}

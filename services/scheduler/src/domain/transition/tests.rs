@@ -1,0 +1,255 @@
+use chrono::{DateTime, TimeDelta};
+use kinora_ids::JobId;
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::job::VideoSpec;
+use crate::domain::retry::WORKER_LOST;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const POLICY: RetryPolicy = RetryPolicy {
+    max_attempts: 3,
+    base_delay: Duration::from_secs(2),
+};
+
+fn start() -> Time {
+    DateTime::UNIX_EPOCH
+}
+
+fn queued() -> Job {
+    let spec = VideoSpec {
+        model: "tiny".to_owned(),
+        prompt: "a ball".to_owned(),
+        negative_prompt: String::new(),
+        width: 64,
+        height: 48,
+        frames: 13,
+        steps: 20,
+        guidance: 3.0,
+        seed: 1,
+        fps: 8,
+    };
+    Job::queued(JobId::generate(), "anna".to_owned(), spec, start())
+}
+
+fn running() -> Job {
+    let mut job = queued();
+    claim(&mut job, "w1", start(), LIMIT).expect("claimable");
+    job
+}
+
+fn reporter(job: &Job, lease: u64) -> Reporter<'static> {
+    Reporter {
+        worker: "w1",
+        lease: LeaseRef { job: job.id, lease },
+    }
+}
+
+fn outputs() -> Outputs {
+    Outputs {
+        video_key: "k".to_owned(),
+        thumbnail_key: String::new(),
+        manifest_key: String::new(),
+        video_bytes: 1,
+        width: 64,
+        height: 48,
+        frames: 13,
+        fps: 8,
+        duration: Duration::from_millis(1625),
+        video_sha256: String::new(),
+    }
+}
+
+fn failure(reason: &str) -> Failure {
+    Failure {
+        reason: reason.to_owned(),
+        message: "it broke".to_owned(),
+        retryable: true,
+    }
+}
+
+fn progress(fraction: f64) -> Progress {
+    Progress {
+        fraction,
+        ..Progress::at(Stage::Denoising, 20)
+    }
+}
+
+#[test]
+fn claim_sets_lease_attempt_and_deadline() {
+    let job = running();
+    assert_eq!(
+        (job.state, job.lease, job.attempt, job.seq),
+        (State::Running, 1, 1, 2)
+    );
+    assert_eq!(job.deadline, Some(start() + TimeDelta::seconds(60)));
+    assert_eq!(job.progress.stage, Stage::Loading);
+}
+
+#[test]
+fn claim_waits_for_the_retry_delay() {
+    let mut job = running();
+    let lease = reporter(&job, 1);
+    fail(&mut job, lease, failure("X"), start(), &POLICY, 1.0).expect("stands");
+    assert_eq!(
+        claim(&mut job, "w2", start() + TimeDelta::seconds(1), LIMIT),
+        None
+    );
+    assert!(claim(&mut job, "w2", start() + TimeDelta::seconds(2), LIMIT).is_some());
+    assert_eq!((job.lease, job.attempt, job.failed_attempts), (2, 2, 1));
+}
+
+#[test]
+fn only_the_holder_of_the_newest_lease_reports() {
+    let mut job = running();
+    lose(&mut job, failure(WORKER_LOST), start(), &POLICY).expect("was running");
+    claim(&mut job, "w1", start(), LIMIT).expect("claimable");
+    let before = job.clone();
+    let stranger = Reporter {
+        worker: "w2",
+        ..reporter(&job, 2)
+    };
+    for wrong in [
+        reporter(&job, 1),
+        reporter(&job, 3),
+        reporter(&queued(), 2),
+        stranger,
+    ] {
+        assert_eq!(
+            advance(&mut job, wrong, progress(0.5), start()),
+            Err(StaleLease)
+        );
+        assert_eq!(
+            complete(&mut job, wrong, outputs(), start()),
+            Err(StaleLease)
+        );
+        let failed = fail(&mut job, wrong, failure("X"), start(), &POLICY, 0.0);
+        assert_eq!(failed, Err(StaleLease));
+    }
+    assert_eq!(job, before);
+}
+
+#[test]
+fn progress_never_falls_and_repeats_are_no_event() {
+    let mut job = running();
+    let lease = reporter(&job, 1);
+    let mut fraction_after = |value| {
+        let event = advance(&mut job, lease, progress(value), start()).expect("stands");
+        event.map(|event| event.progress.fraction)
+    };
+    assert_eq!(fraction_after(0.5), Some(0.5));
+    assert_eq!(fraction_after(0.3), None);
+    assert_eq!(fraction_after(f64::NAN), None);
+    assert_eq!(fraction_after(9.0), Some(1.0));
+}
+
+#[test]
+fn repeated_completion_is_answered_and_changes_nothing() {
+    let mut job = running();
+    let lease = reporter(&job, 1);
+    let done = complete(&mut job, lease, outputs(), start()).expect("stands");
+    assert!(matches!(done, Completion::Done(event) if event.state == State::Completed));
+    let before = job.clone();
+    assert_eq!(
+        complete(&mut job, lease, outputs(), start()),
+        Ok(Completion::Repeated)
+    );
+    assert_eq!(job, before);
+}
+
+#[test]
+fn job_that_kills_its_workers_fails_with_the_cause() {
+    let mut job = queued();
+    for attempt in 1..=3 {
+        claim(&mut job, "w1", start(), LIMIT).expect("claimable");
+        lose(&mut job, failure(WORKER_LOST), start(), &POLICY).expect("was running");
+        let expected = if attempt < 3 {
+            State::Queued
+        } else {
+            State::Failed
+        };
+        assert_eq!(job.state, expected, "after attempt {attempt}");
+    }
+    assert_eq!(job.failure.expect("a cause").reason, WORKER_LOST);
+    assert_eq!(job.end_time, Some(start()));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Claim(u8),
+    Advance(u64, u8),
+    Complete(u64, u8),
+    Fail(u64, bool),
+    Lose,
+    Cancel,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let lease = 0..4_u64;
+    let step = prop_oneof![
+        (0..3_u8).prop_map(Step::Claim),
+        (lease.clone(), any::<u8>()).prop_map(|(lease, part)| Step::Advance(lease, part)),
+        (lease.clone(), 0..3_u8).prop_map(|(lease, worker)| Step::Complete(lease, worker)),
+        (lease, any::<bool>()).prop_map(|(lease, retryable)| Step::Fail(lease, retryable)),
+        Just(Step::Lose),
+        Just(Step::Cancel),
+    ];
+    prop::collection::vec(step, 0..30)
+}
+
+fn apply(job: &mut Job, step: Step, now: Time) -> Option<Event> {
+    let id = job.id;
+    let from = |worker, lease| Reporter {
+        worker,
+        lease: LeaseRef { job: id, lease },
+    };
+    let name = |worker| ["w0", "w1", "w2"][usize::from(worker)];
+    match step {
+        Step::Claim(worker) => claim(job, name(worker), now, LIMIT),
+        Step::Advance(lease, part) => {
+            let progress = progress(f64::from(part) / 255.0);
+            advance(job, from("w1", lease), progress, now)
+                .ok()
+                .flatten()
+        }
+        Step::Complete(lease, worker) => {
+            match complete(job, from(name(worker), lease), outputs(), now) {
+                Ok(Completion::Done(event)) => Some(event),
+                Ok(Completion::Repeated) | Err(StaleLease) => None,
+            }
+        }
+        Step::Fail(lease, retryable) => {
+            let failure = Failure {
+                retryable,
+                ..failure("X")
+            };
+            fail(job, from("w1", lease), failure, now, &POLICY, 0.0).ok()
+        }
+        Step::Lose => lose(job, failure(WORKER_LOST), now, &POLICY),
+        Step::Cancel => cancel(job, now),
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_history_keeps_the_invariants(steps in steps()) {
+        let mut job = queued();
+        let mut now = start();
+        for step in steps {
+            now += TimeDelta::seconds(1);
+            let before = job.clone();
+            let event = apply(&mut job, step, now);
+            prop_assert_eq!(event.is_some(), job.seq == before.seq + 1);
+            prop_assert!(event.is_some() || job == before);
+            prop_assert!(!before.state.is_terminal() || job == before);
+            prop_assert!(job.lease >= before.lease && job.attempt <= before.attempt + 1);
+            prop_assert!(job.failed_attempts <= POLICY.max_attempts);
+            prop_assert_eq!(job.state == State::Completed, job.outputs.is_some());
+            prop_assert_eq!(job.state.is_terminal(), job.end_time.is_some());
+            prop_assert!(job.state != State::Running || job.worker.is_some());
+            if job.lease == before.lease && job.state == State::Running {
+                prop_assert!(job.progress.fraction >= before.progress.fraction);
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Proto to domain and back. What comes in is checked here for its form.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use kinora_ids::{JobId, LeaseRef};
+use kinora_proto::scheduler::v1 as pb;
+
+use crate::app::{Sighting, View};
+use crate::domain::job::{Event, Failure, Job, Outputs, Progress, Stage, State, VideoSpec};
+use crate::domain::model::{Model, ModelDefaults, ModelLimits};
+use crate::domain::submission::Submission;
+use crate::error::Error;
+
+/// Reads a job id. Text that is none names no job.
+pub fn job_id(text: &str) -> Result<JobId, Error> {
+    text.parse().map_err(|_| Error::JobNotFound)
+}
+
+pub fn submission_from_pb(request: pb::SubmitRequest) -> Submission {
+    let given = |text: String| (!text.is_empty()).then_some(text);
+    Submission {
+        request_id: given(request.request_id),
+        model: given(request.model),
+        prompt: request.prompt,
+        negative_prompt: request.negative_prompt,
+        width: request.width,
+        height: request.height,
+        frames: request.frames,
+        steps: request.steps,
+        guidance: request.guidance,
+        seed: request.seed,
+    }
+}
+
+pub fn view_to_pb(view: View) -> pb::Job {
+    let View { job, jobs_ahead } = view;
+    pb::Job {
+        id: job.id.to_string(),
+        state: state_to_pb(job.state).into(),
+        progress: Some(progress_to_pb(&job.progress, jobs_ahead)),
+        attempt: job.attempt,
+        lease: job.lease,
+        seq: job.seq,
+        create_time: Some(time_to_pb(job.create_time)),
+        start_time: job.start_time.map(time_to_pb),
+        end_time: job.end_time.map(time_to_pb),
+        owner: job.owner,
+        spec: Some(spec_to_pb(job.spec)),
+        outputs: job.outputs.map(outputs_to_pb),
+        failure: job.failure.map(failure_to_pb),
+        notes: job.notes,
+    }
+}
+
+pub fn sighting_to_pb(sighting: Sighting) -> pb::WatchResponse {
+    let (event, jobs_ahead) = sighting;
+    let event = event_to_pb(event, jobs_ahead);
+    pb::WatchResponse { event: Some(event) }
+}
+
+fn event_to_pb(event: Event, jobs_ahead: u64) -> pb::Event {
+    pb::Event {
+        job_id: event.job.to_string(),
+        seq: event.seq,
+        time: Some(time_to_pb(event.time)),
+        state: state_to_pb(event.state).into(),
+        attempt: event.attempt,
+        progress: Some(progress_to_pb(&event.progress, jobs_ahead)),
+        failure: event.failure.map(failure_to_pb),
+        outputs: event.outputs.map(outputs_to_pb),
+    }
+}
+
+/// What a worker is told of a job. `time_limit` is for the attempt.
+pub fn grant_to_pb(job: Job, time_limit: Duration) -> pb::LeaseGrant {
+    pb::LeaseGrant {
+        lease: Some(lease_to_pb(job.newest_lease())),
+        attempt: job.attempt,
+        spec: Some(spec_to_pb(job.spec)),
+        time_limit: Some(duration_to_pb(time_limit)),
+        traceparent: job.traceparent.unwrap_or_default(),
+    }
+}
+
+pub fn lease_to_pb(lease: LeaseRef) -> pb::LeaseRef {
+    pb::LeaseRef {
+        job_id: lease.job.to_string(),
+        lease: lease.lease,
+    }
+}
+
+pub fn lease_from_pb(lease: Option<pb::LeaseRef>) -> Result<LeaseRef, Error> {
+    let invalid = |problem| Error::WorkerMessage {
+        field: "lease",
+        problem,
+    };
+    let lease = lease.ok_or_else(|| invalid("is missing"))?;
+    let job = lease.job_id.parse().map_err(|_| invalid("names no job"))?;
+    Ok(LeaseRef {
+        job,
+        lease: lease.lease,
+    })
+}
+
+pub fn progress_from_pb(progress: Option<pb::Progress>) -> Progress {
+    let progress = progress.unwrap_or_default();
+    Progress {
+        stage: stage_from_pb(progress.stage()),
+        step: progress.step,
+        steps: progress.steps,
+        fraction: progress.fraction,
+        eta: progress.eta.and_then(|eta| eta.try_into().ok()),
+    }
+}
+
+fn progress_to_pb(progress: &Progress, jobs_ahead: u64) -> pb::Progress {
+    pb::Progress {
+        stage: stage_to_pb(progress.stage).into(),
+        step: progress.step,
+        steps: progress.steps,
+        fraction: progress.fraction,
+        eta: progress.eta.map(duration_to_pb),
+        queue_position: u32::try_from(jobs_ahead).unwrap_or(u32::MAX),
+    }
+}
+
+pub fn outputs_from_pb(outputs: Option<pb::Outputs>) -> Result<Outputs, Error> {
+    let invalid = |problem| Error::WorkerMessage {
+        field: "outputs",
+        problem,
+    };
+    let outputs = outputs.ok_or_else(|| invalid("are missing"))?;
+    let duration = outputs.duration.unwrap_or_default();
+    Ok(Outputs {
+        video_key: outputs.video_key,
+        thumbnail_key: outputs.thumbnail_key,
+        manifest_key: outputs.manifest_key,
+        video_bytes: outputs.video_bytes,
+        width: outputs.width,
+        height: outputs.height,
+        frames: outputs.frames,
+        fps: outputs.fps,
+        duration: duration
+            .try_into()
+            .map_err(|_| invalid("have a negative duration"))?,
+        video_sha256: outputs.video_sha256,
+    })
+}
+
+fn outputs_to_pb(outputs: Outputs) -> pb::Outputs {
+    pb::Outputs {
+        video_key: outputs.video_key,
+        thumbnail_key: outputs.thumbnail_key,
+        manifest_key: outputs.manifest_key,
+        video_bytes: outputs.video_bytes,
+        width: outputs.width,
+        height: outputs.height,
+        frames: outputs.frames,
+        fps: outputs.fps,
+        duration: Some(duration_to_pb(outputs.duration)),
+        video_sha256: outputs.video_sha256,
+    }
+}
+
+/// Texts of a worker reach the caller, so that they are bounded.
+pub fn failure_from_pb(failure: Option<pb::Failure>) -> Failure {
+    let failure = failure.unwrap_or_default();
+    let is_legal = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let is_reason =
+        (1..=64).contains(&failure.reason.len()) && failure.reason.chars().all(is_legal);
+    Failure {
+        reason: if is_reason {
+            failure.reason
+        } else {
+            "WORKER_ERROR".to_owned()
+        },
+        message: failure.message.chars().take(500).collect(),
+        retryable: failure.retryable,
+    }
+}
+
+fn failure_to_pb(failure: Failure) -> pb::Failure {
+    pb::Failure {
+        reason: failure.reason,
+        message: failure.message,
+        retryable: failure.retryable,
+    }
+}
+
+fn spec_to_pb(spec: VideoSpec) -> pb::VideoSpec {
+    pb::VideoSpec {
+        model: spec.model,
+        prompt: spec.prompt,
+        negative_prompt: spec.negative_prompt,
+        width: spec.width,
+        height: spec.height,
+        frames: spec.frames,
+        steps: spec.steps,
+        guidance: spec.guidance,
+        seed: spec.seed,
+        fps: spec.fps,
+    }
+}
+
+pub fn model_from_pb(model: pb::Model) -> Model {
+    let defaults = model.defaults.unwrap_or_default();
+    let limits = model.limits.unwrap_or_default();
+    Model {
+        id: model.id,
+        family: model.family,
+        title: model.title,
+        licence: model.licence,
+        defaults: ModelDefaults {
+            width: defaults.width,
+            height: defaults.height,
+            frames: defaults.frames,
+            fps: defaults.fps,
+            steps: defaults.steps,
+            guidance: defaults.guidance,
+            negative_prompt: defaults.negative_prompt,
+        },
+        limits: ModelLimits {
+            min_width: limits.min_width,
+            max_width: limits.max_width,
+            min_height: limits.min_height,
+            max_height: limits.max_height,
+            size_multiple: limits.size_multiple,
+            max_frames: limits.max_frames,
+            frame_stride: limits.frame_stride,
+            max_steps: limits.max_steps,
+            max_guidance: limits.max_guidance,
+            max_prompt_chars: limits.max_prompt_chars,
+        },
+        vocabulary: model.vocabulary,
+    }
+}
+
+pub fn model_to_pb(model: Model) -> pb::Model {
+    let Model {
+        defaults, limits, ..
+    } = model;
+    pb::Model {
+        id: model.id,
+        family: model.family,
+        title: model.title,
+        licence: model.licence,
+        defaults: Some(pb::ModelDefaults {
+            width: defaults.width,
+            height: defaults.height,
+            frames: defaults.frames,
+            fps: defaults.fps,
+            steps: defaults.steps,
+            guidance: defaults.guidance,
+            negative_prompt: defaults.negative_prompt,
+        }),
+        limits: Some(pb::ModelLimits {
+            min_width: limits.min_width,
+            max_width: limits.max_width,
+            min_height: limits.min_height,
+            max_height: limits.max_height,
+            size_multiple: limits.size_multiple,
+            max_frames: limits.max_frames,
+            frame_stride: limits.frame_stride,
+            max_steps: limits.max_steps,
+            max_guidance: limits.max_guidance,
+            max_prompt_chars: limits.max_prompt_chars,
+        }),
+        vocabulary: model.vocabulary,
+    }
+}
+
+const fn state_to_pb(state: State) -> pb::JobState {
+    match state {
+        State::Queued => pb::JobState::Queued,
+        State::Running => pb::JobState::Running,
+        State::Completed => pb::JobState::Completed,
+        State::Failed => pb::JobState::Failed,
+        State::Cancelled => pb::JobState::Cancelled,
+    }
+}
+
+const fn stage_to_pb(stage: Stage) -> pb::Stage {
+    match stage {
+        Stage::Queued => pb::Stage::Queued,
+        Stage::Loading => pb::Stage::Loading,
+        Stage::Encoding => pb::Stage::Encoding,
+        Stage::Denoising => pb::Stage::Denoising,
+        Stage::Decoding => pb::Stage::Decoding,
+        Stage::Packaging => pb::Stage::Packaging,
+        Stage::Uploading => pb::Stage::Uploading,
+    }
+}
+
+const fn stage_from_pb(stage: pb::Stage) -> Stage {
+    match stage {
+        // A running attempt is at least loading.
+        pb::Stage::Unspecified | pb::Stage::Queued | pb::Stage::Loading => Stage::Loading,
+        pb::Stage::Encoding => Stage::Encoding,
+        pb::Stage::Denoising => Stage::Denoising,
+        pb::Stage::Decoding => Stage::Decoding,
+        pb::Stage::Packaging => Stage::Packaging,
+        pb::Stage::Uploading => Stage::Uploading,
+    }
+}
+
+fn time_to_pb(time: DateTime<Utc>) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: time.timestamp(),
+        nanos: i32::try_from(time.timestamp_subsec_nanos()).unwrap_or(0),
+    }
+}
+
+/// Durations beyond what the wire can carry do not occur; they would read as zero.
+pub fn duration_to_pb(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration::try_from(duration).unwrap_or_default()
+}

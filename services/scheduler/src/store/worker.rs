@@ -1,0 +1,272 @@
+//! Workers: attaching, heartbeats, and the jobs of those who fell silent.
+
+use kinora_ids::LeaseRef;
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait,
+};
+use uuid::Uuid;
+
+use super::entity::{job, model, worker};
+use super::job::{Before, save};
+use super::removal::schedule_removal;
+use super::rows::{from_json, job_from_row, number, state_to_text, to_json};
+use super::{JobStore, JobStoreError, Removal};
+use crate::domain::job::{Event, Job, State, Time};
+use crate::domain::model::Model;
+use crate::domain::transition::{self, Reporter};
+
+/// A worker that opens a stream.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// Its stable name.
+    pub worker: String,
+    /// This stream.
+    pub session: Uuid,
+    /// For people.
+    pub version: String,
+    /// For people.
+    pub device: String,
+    /// Leases it takes at a time.
+    pub slots: u32,
+    /// What it can run.
+    pub models: Vec<Model>,
+    /// Leases it still works on, or whose last report it will repeat.
+    pub held: Vec<LeaseRef>,
+}
+
+/// What an attachment did to the worker's leases.
+#[derive(Clone, Debug, Default)]
+pub struct Reconciled {
+    /// Held leases that stand.
+    pub standing: Vec<LeaseRef>,
+    /// Held leases that do not.
+    pub stale: Vec<LeaseRef>,
+    /// What happened to jobs that the worker no longer works on.
+    pub events: Vec<Event>,
+}
+
+impl JobStore {
+    /// Records a worker and its models, and settles which leases it has.
+    ///
+    /// A job that runs on this worker by our record and is not held has lost its attempt: `lose` decides.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn attach(
+        &self,
+        attachment: &Attachment,
+        now: Time,
+        lose: impl Fn(&mut Job) -> (Option<Event>, Vec<Removal>),
+    ) -> Result<Reconciled, JobStoreError> {
+        let tx = self.begin().await?;
+        upsert_worker(&tx, attachment, now).await?;
+        for model in &attachment.models {
+            upsert_model(&tx, model, now).await?;
+        }
+        let mut reconciled = reconcile(&tx, attachment).await?;
+        for mut job in recorded(&tx, &attachment.worker).await? {
+            if reconciled.standing.contains(&job.newest_lease()) {
+                continue;
+            }
+            let before = Before::of(&job);
+            let (event, removals) = lose(&mut job);
+            if let Some(event) = event {
+                save(&tx, before, &job, &event).await?;
+                reconciled.events.push(event);
+            }
+            schedule_removal(&tx, &removals).await?;
+        }
+        tx.commit().await?;
+        Ok(reconciled)
+    }
+
+    /// Renews a worker. False when a newer stream of the same worker has taken over.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn heartbeat(
+        &self,
+        worker: &str,
+        session: Uuid,
+        is_draining: bool,
+        now: Time,
+    ) -> Result<bool, JobStoreError> {
+        let updated = worker::Entity::update_many()
+            .col_expr(worker::Column::SeenAt, Expr::value(now))
+            .col_expr(worker::Column::Draining, Expr::value(is_draining))
+            .filter(worker::Column::Id.eq(worker))
+            .filter(worker::Column::Session.eq(session))
+            .exec(self.db.writer())
+            .await?;
+        Ok(updated.rows_affected == 1)
+    }
+
+    /// Those of `held` that no longer stand for this worker.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn stale_leases(
+        &self,
+        worker: &str,
+        held: &[LeaseRef],
+    ) -> Result<Vec<LeaseRef>, JobStoreError> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = held.iter().map(|lease| lease.job.as_uuid());
+        let rows = job::Entity::find()
+            .filter(job::Column::Id.is_in(ids))
+            .all(self.db.reader())
+            .await?;
+        let (_, stale) = split(rows, worker, held)?;
+        Ok(stale)
+    }
+
+    /// Running jobs whose worker was last heard before `silent_since`, or whose time was up at `now`.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn lapsed(&self, silent_since: Time, now: Time) -> Result<Vec<Job>, JobStoreError> {
+        let heard = worker::Entity::find()
+            .select_only()
+            .column(worker::Column::Id)
+            .filter(worker::Column::SeenAt.gte(silent_since));
+        let rows = job::Entity::find()
+            .filter(job::Column::State.eq(state_to_text(State::Running)))
+            .filter(
+                Condition::any()
+                    .add(job::Column::Deadline.lt(now))
+                    .add(job::Column::WorkerId.not_in_subquery(heard.into_query())),
+            )
+            .order_by_asc(job::Column::Id)
+            .all(self.db.reader())
+            .await?;
+        rows.into_iter().map(job_from_row).collect()
+    }
+
+    /// All models that workers have announced, by id.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn models(&self) -> Result<Vec<Model>, JobStoreError> {
+        let rows = model::Entity::find()
+            .order_by_asc(model::Column::Id)
+            .all(self.db.reader())
+            .await?;
+        rows.into_iter()
+            .map(|row| from_json("model", row.card))
+            .collect()
+    }
+}
+
+async fn upsert_worker(
+    tx: &DatabaseTransaction,
+    attachment: &Attachment,
+    now: Time,
+) -> Result<(), JobStoreError> {
+    let models: Vec<&str> = attachment
+        .models
+        .iter()
+        .map(|model| model.id.as_str())
+        .collect();
+    let row = worker::Model {
+        id: attachment.worker.clone(),
+        session: attachment.session,
+        version: attachment.version.clone(),
+        device: attachment.device.clone(),
+        slots: number("worker", attachment.slots)?,
+        models: to_json("worker", &models)?,
+        draining: false,
+        attached_at: now,
+        seen_at: now,
+    };
+    let update = OnConflict::column(worker::Column::Id)
+        .update_columns([
+            worker::Column::Session,
+            worker::Column::Version,
+            worker::Column::Device,
+            worker::Column::Slots,
+            worker::Column::Models,
+            worker::Column::Draining,
+            worker::Column::AttachedAt,
+            worker::Column::SeenAt,
+        ])
+        .to_owned();
+    worker::Entity::insert(row.into_active_model())
+        .on_conflict(update)
+        .exec_without_returning(tx)
+        .await?;
+    Ok(())
+}
+
+async fn upsert_model(
+    tx: &DatabaseTransaction,
+    model: &Model,
+    now: Time,
+) -> Result<(), JobStoreError> {
+    let row = model::Model {
+        id: model.id.clone(),
+        card: to_json("model", model)?,
+        announced_at: now,
+    };
+    let update = OnConflict::column(model::Column::Id)
+        .update_columns([model::Column::Card, model::Column::AnnouncedAt])
+        .to_owned();
+    model::Entity::insert(row.into_active_model())
+        .on_conflict(update)
+        .exec_without_returning(tx)
+        .await?;
+    Ok(())
+}
+
+async fn reconcile(
+    tx: &DatabaseTransaction,
+    attachment: &Attachment,
+) -> Result<Reconciled, JobStoreError> {
+    let ids = attachment.held.iter().map(|lease| lease.job.as_uuid());
+    let rows = job::Entity::find()
+        .filter(job::Column::Id.is_in(ids))
+        .order_by_asc(job::Column::Id)
+        .lock_exclusive()
+        .all(tx)
+        .await?;
+    let (standing, stale) = split(rows, &attachment.worker, &attachment.held)?;
+    Ok(Reconciled {
+        standing,
+        stale,
+        events: Vec::new(),
+    })
+}
+
+/// The jobs that run on a worker by our record, locked.
+async fn recorded(tx: &DatabaseTransaction, worker: &str) -> Result<Vec<Job>, JobStoreError> {
+    let rows = job::Entity::find()
+        .filter(job::Column::State.eq(state_to_text(State::Running)))
+        .filter(job::Column::WorkerId.eq(worker))
+        .order_by_asc(job::Column::Id)
+        .lock_exclusive()
+        .all(tx)
+        .await?;
+    rows.into_iter().map(job_from_row).collect()
+}
+
+/// Splits held leases into those that stand and those that do not.
+fn split(
+    rows: Vec<job::Model>,
+    worker: &str,
+    held: &[LeaseRef],
+) -> Result<(Vec<LeaseRef>, Vec<LeaseRef>), JobStoreError> {
+    let jobs: Vec<Job> = rows
+        .into_iter()
+        .map(job_from_row)
+        .collect::<Result<_, _>>()?;
+    Ok(held.iter().copied().partition(|lease| {
+        let reporter = Reporter {
+            worker,
+            lease: *lease,
+        };
+        jobs.iter().any(|job| transition::stands(job, reporter))
+    }))
+}
