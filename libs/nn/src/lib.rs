@@ -19,6 +19,7 @@
 //! Methods named `load` return errors; `forward` methods use libtorch's panicking operators, because
 //! a shape error there is a defect. The caller catches a panic once per job.
 
+pub mod activation;
 pub mod attention;
 pub mod conv;
 pub mod linear;
@@ -26,6 +27,7 @@ pub mod norm;
 pub mod rope;
 pub mod weights;
 
+pub use activation::gelu_tanh;
 pub use attention::scaled_dot_product_attention;
 pub use conv::{CausalConv3d, Conv2d, FeatureCache, channels_last};
 pub use linear::Linear;

@@ -1,7 +1,7 @@
 //! One block of the transformer: self attention, cross attention to the text, feed-forward.
 
 use kinora_nn::{
-    LayerNorm, Linear, RmsNorm, RopeTable, Weights, WeightsError, modulated_layer_norm,
+    LayerNorm, Linear, RmsNorm, RopeTable, Weights, WeightsError, gelu_tanh, modulated_layer_norm,
     scaled_dot_product_attention,
 };
 use tch::{Kind, Tensor};
@@ -122,9 +122,8 @@ impl Block {
 
         let input =
             modulated_layer_norm(&stream, &feed_forward.scale, &feed_forward.shift, self.eps);
-        let output = self
-            .contract
-            .forward(&self.expand.forward(&input).gelu("tanh"));
+        let hidden = gelu_tanh(&self.expand.forward(&input));
+        let output = self.contract.forward(&hidden);
         stream.addcmul(&output.to_kind(Kind::Float), &feed_forward.gate)
     }
 

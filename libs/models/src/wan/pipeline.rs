@@ -1,5 +1,6 @@
 //! A loaded Wan text-to-video model and the stages of a generation.
 
+mod denoise;
 mod load;
 mod validate;
 
@@ -12,8 +13,9 @@ use crate::card::ModelCard;
 use crate::config::WanConfig;
 use crate::error::GenerateError;
 use crate::request::{Clip, Control, GenerateRequest, Progress, Stage};
-use crate::sampler::{Sampler, Schedule, SigmaGrid, Stepper};
 use crate::text::TextEncoder;
+
+pub use denoise::DenoisePlan;
 
 /// A loaded model. One thread owns it; after any error it can generate again.
 #[derive(Debug)]
@@ -25,23 +27,6 @@ pub struct WanPipeline {
     transformer: WanTransformer,
     vae: WanVae,
     device: Device,
-}
-
-/// How to get from noise to latents.
-#[derive(Clone, Copy, Debug)]
-pub struct DenoisePlan<'a> {
-    /// Embeddings of the prompt, `[s, c]`.
-    pub prompt: &'a Tensor,
-    /// Embeddings of the negative prompt, `[s, c]`; ignored when `guidance` is 1 or less.
-    pub negative: Option<&'a Tensor>,
-    /// Guidance scale.
-    pub guidance: f64,
-    /// Number of steps.
-    pub steps: u32,
-    /// The solver.
-    pub sampler: Sampler,
-    /// The noise levels.
-    pub grid: SigmaGrid,
 }
 
 impl WanPipeline {
@@ -193,55 +178,12 @@ impl WanPipeline {
         Ok(clip)
     }
 
-    fn denoise_steps(
-        &self,
-        plan: &DenoisePlan<'_>,
-        noise: &Tensor,
-        control: &mut dyn Control,
-    ) -> Result<Tensor, GenerateError> {
-        report(control, Stage::Denoising, 0, plan.steps);
-        let scheduler = &self.config.scheduler;
-        let (shift, train_timesteps) = (scheduler.flow_shift, scheduler.num_train_timesteps);
-        let schedule = Schedule::new(plan.grid, plan.steps, shift, train_timesteps);
-        let mut stepper = Stepper::new(plan.sampler, schedule);
-        let guided = plan.negative.filter(|_| plan.guidance > 1.0);
-        let prompts: Vec<&Tensor> = std::iter::once(plan.prompt).chain(guided).collect();
-        let size = noise.size();
-        let conditioning = self
-            .transformer
-            .condition(&prompts, [size[2], size[3], size[4]])?;
-        let mut latents = noise.shallow_clone();
-        for step in 1..=plan.steps {
-            let Some(timestep) = stepper.timestep() else {
-                break;
-            };
-            let cancelled = || control.is_cancelled();
-            let velocities =
-                self.transformer
-                    .forward(&latents, timestep, &conditioning, &cancelled)?;
-            let velocity = guide(&velocities, plan.guidance);
-            latents = stepper.step(&velocity, &latents);
-            self.synchronize();
-            report(control, Stage::Denoising, step, plan.steps);
-        }
-        Ok(latents)
-    }
-
     /// Waits until the device has finished what it was given.
     fn synchronize(&self) {
         if let Device::Cuda(index) = self.device {
             tch::Cuda::synchronize(i64::try_from(index).unwrap_or_default());
         }
     }
-}
-
-/// Combines the velocities with and without the prompt, `[2, ..]`; passes a single one on.
-fn guide(velocities: &Tensor, guidance: f64) -> Tensor {
-    if velocities.size()[0] == 1 {
-        return velocities.shallow_clone();
-    }
-    let (prompted, unprompted) = (velocities.narrow(0, 0, 1), velocities.narrow(0, 1, 1));
-    &unprompted + (prompted - &unprompted) * guidance
 }
 
 fn report(control: &mut dyn Control, stage: Stage, step: u32, steps: u32) {

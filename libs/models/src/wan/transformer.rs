@@ -1,6 +1,6 @@
 //! The diffusion transformer: noisy latents, a timestep and texts in, velocity out.
 
-use kinora_nn::{Linear, RopeTable, Weights, WeightsError, modulated_layer_norm};
+use kinora_nn::{Linear, RopeTable, Weights, WeightsError, gelu_tanh, modulated_layer_norm};
 use tch::{Device, Kind, Tensor};
 
 use super::block::{Block, MODULATION_VECTORS};
@@ -93,9 +93,8 @@ impl WanTransformer {
     ) -> Result<Conditioning, tch::TchError> {
         let fold = self.text_in.kind() == Kind::Float;
         let FoldedText { text, bias } = FoldedText::new(prompts, fold);
-        let text = self
-            .text_out
-            .forward(&self.text_in.forward(&text).gelu("tanh"));
+        let text = gelu_tanh(&self.text_in.forward(&text));
+        let text = self.text_out.forward(&text);
         let text = self
             .blocks
             .iter()
@@ -140,6 +139,12 @@ impl WanTransformer {
         let head = &self.head_modulation + time; // [2, c]
         let stream = modulated_layer_norm(&stream, &head.get(1), &head.get(0), self.config.eps);
         Ok(self.unpatchify(&self.head.forward(&stream), grid))
+    }
+
+    /// Number of tokens of latents with this many frames, rows and columns.
+    #[must_use]
+    pub fn tokens(&self, latent_size: [i64; 3]) -> i64 {
+        self.token_grid(latent_size).iter().product()
     }
 
     /// Tokens along time, height and width.

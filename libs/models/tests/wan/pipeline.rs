@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Recorder, check_close, goldens, one_thread, values};
+use crate::support::{Recorder, check_close, goldens, one_thread, relative_difference, values};
 use kinora_models::wan::pipeline::DenoisePlan;
 use kinora_models::{
-    GenerateError, GenerateRequest, Progress, Sampler, SigmaGrid, Stage, WanPipeline,
+    GenerateError, GenerateRequest, LoadOptions, Precision, Progress, Sampler, SigmaGrid, Stage,
+    WanPipeline,
 };
 
 fn folder() -> PathBuf {
@@ -69,6 +70,36 @@ fn a_whole_run_equals_the_reference() {
     let off = |(found, expected): (&u8, &f32)| (f32::from(*found) - expected).abs();
     let worst = clip.rgb.iter().zip(&expected).map(off).fold(0.0, f32::max);
     assert!(worst <= 1.0, "a byte is off by {worst}");
+}
+
+#[test]
+fn bfloat16_stays_near_full_precision() {
+    let options = LoadOptions {
+        precision: Precision::Bf16,
+        ..one_thread()
+    };
+    let mut pipeline = WanPipeline::load(&folder(), &options).unwrap();
+    let (values, request) = (values(&folder()), request());
+    let prompt = pipeline.encode_prompt(&request.prompt).unwrap();
+    let negative = pipeline.encode_prompt(&request.negative_prompt).unwrap();
+    let plan = DenoisePlan {
+        prompt: &prompt,
+        negative: Some(&negative),
+        guidance: 4.0,
+        steps: 6,
+        sampler: Sampler::UniPc,
+        grid: SigmaGrid::Diffusers,
+    };
+    let mut recorder = Recorder::default();
+    let latents = pipeline
+        .denoise(&plan, &values["noise"], &mut recorder)
+        .unwrap();
+    assert_eq!(latents.kind(), tch::Kind::Float);
+    let difference = relative_difference(&latents, &values["latents"].get(5));
+    println!("latents in bfloat16: {difference:.1e}");
+    assert!(difference < 0.05, "latents differ by {difference}");
+    let clip = pipeline.generate(&request, &mut recorder).unwrap();
+    assert_eq!(clip.rgb.len(), 9 * 32 * 32 * 3);
 }
 
 #[test]
