@@ -56,7 +56,12 @@ pub struct EdgeOptions {
     pub blobs: BlobOptions,
 }
 
-fn parse_origin(text: &str) -> Result<HeaderValue, String> {
+/// Reads a web origin: scheme and host, nothing after them.
+///
+/// # Errors
+///
+/// A sentence that says what was expected.
+pub fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     let uri: axum::http::Uri = text.parse().map_err(|_| "is not an origin".to_owned())?;
     let is_origin = uri.scheme().is_some() && uri.authority().is_some() && !text.ends_with('/');
     if !is_origin || uri.path() != "/" || uri.query().is_some() {

@@ -1,0 +1,236 @@
+//! The command line. Nothing else reads the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use kinora_mesh::telemetry::TelemetryOptions;
+use reqwest::header::HeaderValue;
+
+const EXAMPLES: &str = "\
+Examples:
+  kinora generate \"a red circle moves right on a black background\" -o clip.mp4
+      draws a clip on this machine; uses the mesh that runs, else starts one for the call
+  kinora up
+      keeps a mesh serving on http://127.0.0.1:8080
+  kinora jobs
+      lists what was asked for, newest first
+  kinora generate \"a blue star\" --server https://video.example.org --api-key-file key
+      draws on a mesh elsewhere
+
+Exit status: 0 done, 1 the job failed, 2 the request is not valid, 3 no mesh can be reached, 130 interrupted.";
+
+/// Generates video from text with open models.
+#[derive(Debug, Parser)]
+#[command(name = "kinora", version, after_help = EXAMPLES, subcommand_required = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Where things are.
+    #[command(flatten)]
+    pub folders: Folders,
+    /// What is logged.
+    #[command(flatten)]
+    pub telemetry: TelemetryOptions,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole mesh in this process until Ctrl-C.
+    Up(Box<UpArguments>),
+    /// Generate a clip and save it.
+    Generate(Box<GenerateArguments>),
+    /// List jobs, newest first.
+    Jobs(JobsArguments),
+    /// Cancel a job that waits or runs.
+    Cancel(CancelArguments),
+    /// List the models of a mesh, with their limits.
+    Models(ModelsArguments),
+}
+
+/// The folders that a command works in.
+#[derive(Args, Clone, Debug)]
+pub struct Folders {
+    /// Folder of the local mesh: database, clips, keys [default: ~/.local/share/kinora].
+    #[arg(long, env = "KINORA_DATA_DIR", global = true, hide_env_values = true)]
+    pub data_dir: Option<PathBuf>,
+    /// The person's own folder.
+    #[arg(long, env = "HOME", hide = true, global = true)]
+    pub home: Option<PathBuf>,
+    /// Where programs keep data.
+    #[arg(long, env = "XDG_DATA_HOME", hide = true, global = true)]
+    pub xdg_data_home: Option<PathBuf>,
+    /// Where programs keep what they can fetch again.
+    #[arg(long, env = "XDG_CACHE_HOME", hide = true, global = true)]
+    pub xdg_cache_home: Option<PathBuf>,
+}
+
+/// How a mesh in this process runs.
+#[derive(Args, Clone, Debug)]
+pub struct EngineArguments {
+    /// Folder of models, or of one model (with a kinora.json). Repeat it for several [default: ./models].
+    #[arg(long, env = "KINORA_MODELS", value_delimiter = ':')]
+    pub models: Vec<PathBuf>,
+    /// The ffmpeg program [default: the one on the PATH, else the one that `make setup` fetched].
+    #[arg(long, env = "KINORA_FFMPEG", hide_env_values = true)]
+    pub ffmpeg: Option<PathBuf>,
+    /// Threads of CPU operators; libtorch decides when absent.
+    #[arg(long, env = "KINORA_THREADS")]
+    pub threads: Option<usize>,
+    /// Index of the CUDA device; the CPU when absent.
+    #[arg(long, env = "KINORA_CUDA_DEVICE")]
+    pub cuda_device: Option<usize>,
+    /// Compute large products in bfloat16 instead of 32-bit floats.
+    #[arg(long, env = "KINORA_BF16")]
+    pub bf16: bool,
+}
+
+/// Options of `kinora up`.
+#[derive(Args, Clone, Debug)]
+pub struct UpArguments {
+    /// Address of the REST interface.
+    #[arg(long, env = "KINORA_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Address of the object store, from which clips are fetched. Any free port by default.
+    #[arg(long, env = "KINORA_S3_LISTEN", default_value = "127.0.0.1:0")]
+    pub s3_listen: SocketAddr,
+    /// URL of the object store as clients reach it, when that is not its address.
+    #[arg(long, env = "KINORA_S3_PUBLIC_ENDPOINT")]
+    pub s3_public_endpoint: Option<String>,
+    /// A web origin whose pages may call. Repeat it for several.
+    #[arg(long = "cors-origin", env = "KINORA_EDGE_CORS_ORIGINS", value_delimiter = ',', value_parser = kinora_edge::config::parse_origin)]
+    pub cors_origins: Vec<HeaderValue>,
+    /// How long a running job may go on after Ctrl-C before it is handed back.
+    #[arg(long, env = "KINORA_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain_timeout: Duration,
+    /// The engine.
+    #[command(flatten)]
+    pub engine: EngineArguments,
+}
+
+/// Which mesh to speak to.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServerArguments {
+    /// URL of a mesh elsewhere. By default the one that runs on this machine.
+    #[arg(long, env = "KINORA_SERVER")]
+    pub server: Option<String>,
+    /// The API key for it; wins over a file.
+    #[arg(long, env = "KINORA_API_KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
+    /// File that holds the API key.
+    #[arg(long, env = "KINORA_API_KEY_FILE")]
+    pub api_key_file: Option<PathBuf>,
+}
+
+/// Options of `kinora generate`.
+#[derive(Args, Clone, Debug)]
+pub struct GenerateArguments {
+    /// What the clip shows.
+    pub prompt: String,
+    /// Where to save the clip; a file that is there is replaced.
+    #[arg(short, long, default_value = "clip.mp4")]
+    pub output: PathBuf,
+    /// Model to use; the mesh decides when absent.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// What the clip must not show.
+    #[arg(long)]
+    pub negative: Option<String>,
+    /// Width in pixels.
+    #[arg(long)]
+    pub width: Option<u32>,
+    /// Height in pixels.
+    #[arg(long)]
+    pub height: Option<u32>,
+    /// Number of frames.
+    #[arg(long)]
+    pub frames: Option<u32>,
+    /// Denoising steps: more take longer and look better, up to a point.
+    #[arg(long)]
+    pub steps: Option<u32>,
+    /// How closely to follow the prompt; 1 or less means not at all.
+    #[arg(long)]
+    pub guidance: Option<f64>,
+    /// The same seed gives the same clip; drawn when absent.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Show no progress.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Which mesh.
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// How to run one, when none runs.
+    #[command(flatten)]
+    pub engine: EngineArguments,
+}
+
+/// Options of `kinora jobs`.
+#[derive(Args, Clone, Debug)]
+pub struct JobsArguments {
+    /// How many to list.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Which mesh.
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+/// Options of `kinora cancel`.
+#[derive(Args, Clone, Debug)]
+pub struct CancelArguments {
+    /// Id of the job, as `kinora jobs` shows it.
+    pub id: String,
+    /// Which mesh.
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+/// Options of `kinora models`.
+#[derive(Args, Clone, Debug)]
+pub struct ModelsArguments {
+    /// Print them as JSON, with their vocabulary.
+    #[arg(long)]
+    pub json: bool,
+    /// Which mesh.
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_out_of_shape_are_refused_by_name() {
+        for (option, value) in [("--seed", "1.5"), ("--frames", "-1"), ("--guidance", "x")] {
+            let result = Arguments::try_parse_from(["kinora", "generate", "p", option, value]);
+            assert!(result.unwrap_err().to_string().contains(option));
+        }
+    }
+
+    #[test]
+    fn several_model_folders_may_be_named() {
+        let line = ["kinora", "up", "--models", "a:b", "--models", "c"];
+        let Command::Up(up) = Arguments::try_parse_from(line).unwrap().command else {
+            panic!("not up");
+        };
+        assert_eq!(up.engine.models, ["a", "b", "c"].map(PathBuf::from));
+    }
+}

@@ -1,0 +1,278 @@
+//! A client of the REST interface.
+
+pub mod download;
+pub mod follow;
+pub mod sse;
+
+use std::time::Duration;
+
+use kinora_edge::problem::ProblemDocument;
+use kinora_edge::view::{Model, ModelList, Video, VideoList};
+use kinora_mesh::error::chain;
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+const READY_TIMEOUT: Duration = Duration::from_secs(3);
+const PAGE: usize = 100;
+
+/// A mesh, and the key to it.
+#[derive(Clone, Debug)]
+pub struct Api {
+    base: String,
+    key: String,
+    client: Client,
+}
+
+/// Why a call gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Nobody answers at the address.
+    #[error("no mesh answers at {base}: {cause}")]
+    Unreachable {
+        /// The address.
+        base: String,
+        /// What went wrong on the way.
+        cause: String,
+    },
+    /// The mesh refused the call, and says why.
+    #[error("{}", explain(.0))]
+    Refused(Box<ProblemDocument>),
+    /// The answer is not what a mesh says.
+    #[error("the answer is not one of a mesh: {0}")]
+    Protocol(String),
+    /// Something on this machine is in the way.
+    #[error("{0}")]
+    Local(String),
+}
+
+/// A request to generate. Absent fields are left to the mesh.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "named as the fields of the REST interface")]
+pub struct Submission {
+    pub prompt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_prompt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+impl Api {
+    /// A client for the mesh at `base`, for example `http://127.0.0.1:8080`.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Local`] when `base` is no URL, or TLS cannot be set up.
+    pub fn new(base: &str, key: String) -> Result<Self, ApiError> {
+        let url = reqwest::Url::parse(base)
+            .map_err(|error| ApiError::Local(format!("`{base}` is not a URL: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(ApiError::Local(format!(
+                "`{base}` must begin with http:// or https://"
+            )));
+        }
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("kinora/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| ApiError::Local(chain(&error)))?;
+        Ok(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            key,
+            client,
+        })
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Whether the mesh says that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        let request = self.request(Method::GET, "/readyz").timeout(READY_TIMEOUT);
+        request
+            .send()
+            .await
+            .is_ok_and(|response| response.status().is_success())
+    }
+
+    /// Accepts a job. With the same key the same job is answered, so it is safe to ask again.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn submit(&self, submission: &Submission, key: &str) -> Result<Video, ApiError> {
+        let request = self
+            .request(Method::POST, "/v1/videos")
+            .header("Idempotency-Key", key)
+            .json(submission);
+        self.json(request).await
+    }
+
+    /// Reads a job.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn video(&self, id: &str) -> Result<Video, ApiError> {
+        self.json(self.request(Method::GET, &format!("/v1/videos/{}", segment(id))))
+            .await
+    }
+
+    /// Lists at most `limit` jobs, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn videos(&self, limit: usize) -> Result<Vec<Video>, ApiError> {
+        let mut videos = Vec::new();
+        let mut page_token = String::new();
+        while videos.len() < limit {
+            let page_size = (limit - videos.len()).min(PAGE).to_string();
+            let query = [
+                ("page_size", page_size.as_str()),
+                ("page_token", page_token.as_str()),
+            ];
+            let url = reqwest::Url::parse_with_params(&format!("{}/v1/videos", self.base), query)
+                .map_err(|error| ApiError::Local(error.to_string()))?;
+            let request = self.client.get(url).bearer_auth(&self.key);
+            let page: VideoList = self.json(request).await?;
+            videos.extend(page.videos);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        Ok(videos)
+    }
+
+    /// Ends a job.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn cancel(&self, id: &str) -> Result<Video, ApiError> {
+        self.json(self.request(Method::POST, &format!("/v1/videos/{}:cancel", segment(id))))
+            .await
+    }
+
+    /// Lists the models.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn models(&self) -> Result<Vec<Model>, ApiError> {
+        let list: ModelList = self.json(self.request(Method::GET, "/v1/models")).await?;
+        Ok(list.models)
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.key)
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ApiError> {
+        let response = self.send(request.timeout(CALL_TIMEOUT)).await?;
+        let bytes = response
+            .bytes()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        serde_json::from_slice(&bytes).map_err(|error| ApiError::Protocol(error.to_string()))
+    }
+
+    /// Sends a request; an answer of 400 or more becomes an error.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ApiError> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let bytes = response
+            .bytes()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        match serde_json::from_slice(&bytes) {
+            Ok(problem) => Err(ApiError::Refused(problem)),
+            Err(_) => Err(ApiError::Protocol(format!("HTTP status {status}"))),
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ApiError {
+        ApiError::Unreachable {
+            base: self.base.clone(),
+            cause: chain(error),
+        }
+    }
+}
+
+/// An id as it may stand in a path, whatever the person typed.
+fn segment(id: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    id.chars()
+        .map(|c| if is_plain(c) { c } else { '_' })
+        .collect()
+}
+
+/// A problem as lines for a person: the sentence, then each field.
+fn explain(problem: &ProblemDocument) -> String {
+    let mut text = problem.detail.clone();
+    for error in &problem.errors {
+        text.push_str(&format!("\n  {}: {}", error.field, error.detail));
+    }
+    if problem.status >= 500 {
+        text.push_str(&format!(" (request {})", problem.request_id));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_fields_are_not_sent() {
+        let submission = Submission {
+            prompt: "p".to_owned(),
+            seed: Some(0),
+            ..Default::default()
+        };
+        let json = serde_json::to_string(&submission).unwrap();
+        assert_eq!(json, r#"{"prompt":"p","seed":0}"#);
+    }
+
+    #[test]
+    fn an_id_cannot_leave_its_path_segment() {
+        assert_eq!(segment("../../x?y"), "______x_y");
+        assert_eq!(segment("01890000-aaaa"), "01890000-aaaa");
+    }
+
+    #[test]
+    fn only_http_addresses_are_taken() {
+        for base in ["", "localhost:8080", "ftp://x", "file:///etc/passwd"] {
+            assert!(
+                matches!(Api::new(base, String::new()), Err(ApiError::Local(_))),
+                "{base}"
+            );
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Fetching a clip: beside its target first, checked, and only then under its name.
+
+use std::fs::{File, Permissions};
+use std::io::{Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kinora_edge::view::Outputs;
+use reqwest::Method;
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::{Api, ApiError};
+
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// A place for a clip, taken before the clip is made. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct Target {
+    path: PathBuf,
+    partial: NamedTempFile,
+}
+
+impl Target {
+    /// Takes the place, so that a folder which cannot be written is noticed before any work is done.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Local`] naming the folder or the file.
+    pub fn prepare(path: &Path) -> Result<Self, ApiError> {
+        if path.is_dir() {
+            return Err(ApiError::Local(format!(
+                "{} is a folder; name a file",
+                path.display()
+            )));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let folder = folder_of(path);
+        let partial = tempfile::Builder::new()
+            .prefix(&format!(".{name}."))
+            .suffix(".partial")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(|error| {
+                ApiError::Local(format!("cannot write into {}: {error}", folder.display()))
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            partial,
+        })
+    }
+
+    /// Forgets what a failed attempt wrote.
+    fn rewind(&mut self) -> std::io::Result<()> {
+        let file = self.partial.as_file_mut();
+        file.rewind()?;
+        file.set_len(0)
+    }
+
+    /// Makes the clip durable under its name, in one step.
+    fn finish(self) -> std::io::Result<PathBuf> {
+        self.partial.as_file().sync_all()?;
+        self.partial
+            .persist(&self.path)
+            .map_err(|error| error.error)?;
+        File::open(folder_of(&self.path))?.sync_all()?;
+        Ok(self.path)
+    }
+}
+
+impl Api {
+    /// Saves a completed job's clip, checked against its size and sum. Broken transfers are begun again.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn download(
+        &self,
+        outputs: &Outputs,
+        mut target: Target,
+    ) -> Result<PathBuf, ApiError> {
+        let mut attempt = 1;
+        while let Err(error) = self.fetch(outputs, &mut target).await {
+            if attempt == ATTEMPTS || matches!(error, ApiError::Local(_)) {
+                return Err(error);
+            }
+            tracing::debug!(%error, attempt, "the transfer is begun again");
+            attempt += 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+        let path = target.path.clone();
+        target.finish().map_err(|error| local(&path, &error))
+    }
+
+    async fn fetch(&self, outputs: &Outputs, target: &mut Target) -> Result<(), ApiError> {
+        target
+            .rewind()
+            .map_err(|error| local(&target.path, &error))?;
+        let mut response = self
+            .send(self.request(Method::GET, &outputs.content_url))
+            .await?;
+        let mut sum = Sha256::new();
+        let mut bytes = 0;
+        loop {
+            let piece = tokio::time::timeout(SILENCE, response.chunk()).await;
+            let piece = piece.map_err(|_| ApiError::Protocol("the transfer stalled".to_owned()))?;
+            let Some(piece) = piece.map_err(|error| self.unreachable(&error))? else {
+                break;
+            };
+            sum.update(&piece);
+            bytes += piece.len() as u64;
+            let file = target.partial.as_file_mut();
+            file.write_all(&piece)
+                .map_err(|error| local(&target.path, &error))?;
+        }
+        check(outputs, bytes, &hex::encode(sum.finalize()))
+    }
+}
+
+fn check(outputs: &Outputs, bytes: u64, sha256: &str) -> Result<(), ApiError> {
+    if bytes == outputs.bytes && sha256 == outputs.sha256 {
+        return Ok(());
+    }
+    let expected = outputs.bytes;
+    let text = format!("the clip arrived damaged: {bytes} of {expected} bytes, SHA-256 {sha256}");
+    Err(ApiError::Protocol(text))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+fn local(path: &Path, error: &std::io::Error) -> ApiError {
+    ApiError::Local(format!("{} cannot be written: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named_at_once() {
+        let error = Target::prepare(Path::new("/nowhere/clip.mp4")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere"), "{error}");
+        assert!(Target::prepare(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn a_target_that_is_given_up_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        drop(Target::prepare(&root.path().join("clip.mp4")).unwrap());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_finished_target_is_an_ordinary_file() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("clip.mp4");
+        let mut target = Target::prepare(&path).unwrap();
+        target.partial.write_all(b"clip").unwrap();
+        assert_eq!(target.finish().unwrap(), path);
+        assert_eq!(std::fs::read(&path).unwrap(), b"clip");
+        assert_ne!(path.metadata().unwrap().permissions().mode() & 0o044, 0);
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,6 @@
+//! The commands.
+
+pub mod connect;
+pub mod generate;
+pub mod jobs;
+pub mod up;

@@ -1,0 +1,153 @@
+//! The services, each with its options and as a future that ends when it stops.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
+use kinora_edge::EdgeOptions;
+use kinora_edge::auth::ApiKeyHash;
+use kinora_inference::InferenceOptions;
+use kinora_mesh::principal::Principal;
+use kinora_scheduler::SchedulerOptions;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Addresses, LocalMeshOptions};
+
+/// Who the API key of a local mesh belongs to.
+const PRINCIPAL: &str = "local";
+/// The worker's name. Stable, so that its lease is settled when it attaches again after a restart.
+const WORKER_ID: &str = "local";
+const LINK_LIFETIME: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+const CALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The options of every part.
+pub(super) struct Plan {
+    pub(super) store: Store,
+    pub(super) blobs: BlobOptions,
+    pub(super) scheduler: SchedulerOptions,
+    pub(super) edge: EdgeOptions,
+    pub(super) worker: InferenceOptions,
+}
+
+/// The embedded object store.
+pub(super) struct Store {
+    root: PathBuf,
+    access_key: String,
+    secret_key: Secret,
+}
+
+impl Plan {
+    pub(super) fn new(
+        options: &LocalMeshOptions,
+        addresses: &Addresses,
+        api_key: &str,
+    ) -> anyhow::Result<Self> {
+        let blobs = super::blob_options(options, addresses)?;
+        let folder = options.data.path();
+        Ok(Self {
+            store: Store {
+                root: folder.join("objects"),
+                access_key: blobs.access_key.clone(),
+                secret_key: blobs.secret_key.clone(),
+            },
+            scheduler: scheduler_options(options)?,
+            edge: edge_options(options, addresses, api_key, &blobs)?,
+            worker: worker_options(options, addresses, &blobs),
+            blobs,
+        })
+    }
+}
+
+fn scheduler_options(options: &LocalMeshOptions) -> anyhow::Result<SchedulerOptions> {
+    let path = options.data.path().join("scheduler.db");
+    let path = path
+        .to_str()
+        .context("the data folder's name is not valid UTF-8")?;
+    Ok(SchedulerOptions::new(format!("sqlite://{path}").parse()?))
+}
+
+fn edge_options(
+    options: &LocalMeshOptions,
+    addresses: &Addresses,
+    api_key: &str,
+    blobs: &BlobOptions,
+) -> anyhow::Result<EdgeOptions> {
+    Ok(EdgeOptions {
+        scheduler_endpoint: addresses.scheduler_url.clone(),
+        api_keys: vec![ApiKeyHash::of_key(Principal::new(PRINCIPAL)?, api_key)],
+        cors_origins: options.cors_origins.clone(),
+        link_lifetime: LINK_LIFETIME,
+        call_timeout: CALL_TIMEOUT,
+        blobs: blobs.clone(),
+    })
+}
+
+fn worker_options(
+    options: &LocalMeshOptions,
+    addresses: &Addresses,
+    blobs: &BlobOptions,
+) -> InferenceOptions {
+    InferenceOptions {
+        scheduler_endpoint: addresses.scheduler_url.clone(),
+        worker_id: WORKER_ID.to_owned(),
+        model_folders: options
+            .models
+            .iter()
+            .map(|model| model.folder.clone())
+            .collect(),
+        ffmpeg: options.ffmpeg.clone(),
+        scratch: Some(options.data.path().join("scratch")),
+        cuda_device: options.cuda_device,
+        bf16: options.bf16,
+        threads: options.threads,
+        drain_timeout: options.drain_timeout,
+        blobs: blobs.clone(),
+    }
+}
+
+pub(super) async fn object_store(
+    store: Store,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let stopped = shutdown.cancelled_owned();
+    EmbeddedS3::serve(
+        listener,
+        store.root,
+        store.access_key,
+        store.secret_key,
+        stopped,
+    )
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn scheduler(
+    options: SchedulerOptions,
+    blobs: BlobStore,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    blobs.ensure_bucket().await?;
+    kinora_scheduler::serve(options, Arc::new(blobs), listener, shutdown).await?;
+    Ok(())
+}
+
+pub(super) async fn edge(
+    options: EdgeOptions,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    kinora_edge::serve(options, listener, shutdown).await?;
+    Ok(())
+}
+
+pub(super) async fn worker(
+    options: InferenceOptions,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    Box::pin(kinora_inference::run(options, shutdown)).await?;
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! The one place that writes to the terminal: results to the output, everything else to the error stream.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+
+/// Writes a line of result.
+#[expect(
+    clippy::print_stdout,
+    reason = "results of a command go to the standard output"
+)]
+pub fn result(line: impl Display) {
+    println!("{line}");
+}
+
+/// Writes a remark for the person at the terminal.
+pub fn remark(line: impl Display) {
+    eprintln!("{line}");
+}
+
+/// Writes a value as indented JSON.
+///
+/// # Errors
+///
+/// When the value has no JSON form.
+pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    result(serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Lays rows out in columns, the last one as long as it is.
+#[must_use]
+pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = header.map(|title| title.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let header = header.map(str::to_owned);
+    let lines = std::iter::once(&header)
+        .chain(rows)
+        .map(|row| table_line(row, &widths));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn table_line(row: &[String], widths: &[usize]) -> String {
+    let cells = row
+        .iter()
+        .zip(widths)
+        .map(|(cell, width)| format!("{cell:<width$}"));
+    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [
+            ["é".to_owned(), "long cell".to_owned()],
+            ["abc".to_owned(), "x".to_owned()],
+        ];
+        assert_eq!(
+            table(["ID", "PROMPT"], &rows),
+            "ID   PROMPT\né    long cell\nabc  x"
+        );
+    }
+}
