@@ -5,6 +5,7 @@ mod load;
 mod validate;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
@@ -16,6 +17,10 @@ use crate::request::{Clip, Control, GenerateRequest, Progress, Stage};
 use crate::text::TextEncoder;
 
 pub use denoise::DenoisePlan;
+
+/// Held while noise is drawn: libtorch has one generator for the whole process, and nobody else may
+/// seed it in between.
+static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// A loaded model. One thread owns it; after any error it can generate again.
 #[derive(Debug)]
@@ -93,9 +98,7 @@ impl WanPipeline {
             rows,
             columns,
         ];
-        tch::manual_seed(seed.cast_signed());
-        let noise = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?;
-        Ok(noise.f_to_device(self.device)?)
+        Ok(seeded_noise(&shape, seed)?.f_to_device(self.device)?)
     }
 
     /// Runs the sampler from noise to latents.
@@ -184,6 +187,13 @@ impl WanPipeline {
             tch::Cuda::synchronize(i64::try_from(index).unwrap_or_default());
         }
     }
+}
+
+/// Standard normal numbers on the CPU that depend on nothing but the seed.
+fn seeded_noise(shape: &[i64], seed: u64) -> Result<Tensor, tch::TchError> {
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(seed.cast_signed());
+    Tensor::f_randn(shape, (Kind::Float, Device::Cpu))
 }
 
 fn report(control: &mut dyn Control, stage: Stage, step: u32, steps: u32) {

@@ -44,20 +44,10 @@ impl WanTransformer {
             conditions.sub("time_embedder"),
             conditions.sub("text_embedder"),
         );
-        let (mut blocks, mut tables) = (Vec::new(), Vec::new());
+        let mut blocks = Vec::new();
         for index in 0..config.num_layers {
-            let at = weights.sub("blocks").sub(index);
-            blocks.push(Block::load(&at, config)?);
-            tables.push(at.get_f32("scale_shift_table", &[1, MODULATION_VECTORS, width])?);
+            blocks.push(Block::load(&weights.sub("blocks").sub(index), config)?);
         }
-        let modulation = Tensor::cat(&tables, 0);
-        for row in SCALE_ROWS {
-            let _ = modulation.select(1, row).g_add_scalar_(1.0);
-        }
-        let head_modulation = weights
-            .get_f32("scale_shift_table", &[1, 2, width])?
-            .squeeze_dim(0);
-        let _ = head_modulation.get(1).g_add_scalar_(1.0);
         let outputs = config.out_channels * config.patch_volume();
         Ok(Self {
             patch_embedding: load_patch_embedding(weights, config)?,
@@ -71,8 +61,8 @@ impl WanTransformer {
             text_in: Linear::load(&text.sub("linear_1"), config.text_dim, width)?,
             text_out: Linear::load(&text.sub("linear_2"), width, width)?,
             blocks,
-            modulation,
-            head_modulation,
+            modulation: load_modulation(weights, config)?,
+            head_modulation: load_head_modulation(weights, width)?,
             head: Linear::load_f32(&weights.sub("proj_out"), width, outputs)?,
             config: config.clone(),
             device: weights.device(),
@@ -188,6 +178,29 @@ impl WanTransformer {
         let waves = waves.to_kind(Kind::Float).to_device(self.device);
         self.time_out.forward(&self.time_in.forward(&waves).silu())
     }
+}
+
+/// The modulation of all blocks, `[blocks, 6, c]`.
+fn load_modulation(weights: &Weights, config: &TransformerConfig) -> Result<Tensor, WeightsError> {
+    let shape = [1, MODULATION_VECTORS, config.width()];
+    let mut tables = Vec::new();
+    for index in 0..config.num_layers {
+        let block = weights.sub("blocks").sub(index);
+        tables.push(block.get_f32("scale_shift_table", &shape)?);
+    }
+    let modulation = Tensor::cat(&tables, 0);
+    for row in SCALE_ROWS {
+        let _ = modulation.select(1, row).g_add_scalar_(1.0);
+    }
+    Ok(modulation)
+}
+
+/// Shift and scale before the head, `[2, c]`.
+fn load_head_modulation(weights: &Weights, width: i64) -> Result<Tensor, WeightsError> {
+    let table = weights.get_f32("scale_shift_table", &[1, 2, width])?;
+    let table = table.squeeze_dim(0);
+    let _ = table.get(1).g_add_scalar_(1.0);
+    Ok(table)
 }
 
 /// The patch convolution, `[width, c, pt, ph, pw]`, as a linear layer.

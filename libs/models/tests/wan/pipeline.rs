@@ -332,3 +332,44 @@ fn digests_cover_all_parts() {
             .all(|(_, digest)| digest.len() == 64)
     );
 }
+
+#[test]
+fn failures_of_the_engine_are_errors_and_leave_it_usable() {
+    let mut pipeline = pipeline();
+    let expected = pipeline
+        .generate(&request(), &mut Recorder::default())
+        .unwrap();
+    let misshaped = tch::Tensor::zeros([3, 5], (tch::Kind::Float, tch::Device::Cpu));
+    let plan = DenoisePlan {
+        prompt: &misshaped,
+        negative: None,
+        guidance: 1.0,
+        steps: 1,
+        sampler: Sampler::Euler,
+        grid: SigmaGrid::Native,
+    };
+    let noise = pipeline.initial_noise(32, 32, 9, 0).unwrap();
+    match pipeline.denoise(&plan, &noise, &mut Recorder::default()) {
+        Err(GenerateError::Engine(reason)) => assert!(!reason.contains("frame #"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    // 64 TiB of noise.
+    let endless = pipeline.initial_noise(8 << 20, 8 << 20, 1, 0);
+    assert!(
+        matches!(endless, Err(GenerateError::OutOfMemory)),
+        "{endless:?}"
+    );
+    let again = pipeline.generate(&request(), &mut Recorder::default());
+    assert_eq!(again.unwrap(), expected);
+}
+
+#[test]
+fn a_pipeline_can_move_to_its_thread() {
+    let mut pipeline = pipeline();
+    let clip = std::thread::spawn(move || {
+        pipeline
+            .generate(&request(), &mut Recorder::default())
+            .unwrap()
+    });
+    assert_eq!(clip.join().unwrap().frames, 9);
+}
