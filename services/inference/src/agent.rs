@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::attempt::{self, Grant, Workbench};
+use crate::attempt::{self, Workbench};
 use crate::convert::{card_to_pb, grant_from_pb, lease_from_pb, lease_to_pb};
 use crate::engine::CancelFlag;
 use crate::error::{AttemptError, Error};
@@ -135,7 +135,7 @@ impl Agent {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return false,
                 Some(event) = self.events.recv() => { self.note(event); }
-                () = self.drain_step() => {}
+                () = drain_due(&self.shutdown, self.drain) => self.advance_drain(),
             }
         }
     }
@@ -330,11 +330,6 @@ impl Agent {
     fn is_drained(&self) -> bool {
         let Some(drain) = self.drain else { return false };
         self.held.is_empty() || Instant::now() >= drain.leave
-    }
-
-    async fn drain_step(&mut self) {
-        drain_due(&self.shutdown, self.drain).await;
-        self.advance_drain();
     }
 
     /// The next step of a drain: first no new leases, then running attempts are cut off.

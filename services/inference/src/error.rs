@@ -24,9 +24,6 @@ pub enum Error {
     /// The engine thread or the scratch folder cannot be had.
     #[error("the worker lacks a resource")]
     Io(#[from] std::io::Error),
-    /// The object store's settings are wrong.
-    #[error("the object store cannot be used")]
-    Blobs(#[source] BlobError),
     /// The scheduler's address is wrong.
     #[error(transparent)]
     Mesh(#[from] MeshError),
@@ -130,9 +127,13 @@ const fn blob_reason(kind: BlobErrorKind) -> (&'static str, bool) {
 
 const fn media_reason(error: &MediaError) -> (&'static str, bool) {
     match error {
-        MediaError::DiskFull { .. } => ("DISK_FULL", true),
-        MediaError::Invalid { .. } => ("CLIP_INVALID", false),
-        _ => ("ENCODER_FAILED", true),
+        MediaError::FfmpegMissing { .. } => ("ENCODER_MISSING", true),
+        MediaError::FfmpegFailed { .. } => ("ENCODER_FAILED", true),
+        MediaError::Killed { .. } => ("ENCODER_KILLED", true),
+        MediaError::TimedOut { .. } => ("ENCODER_TIMED_OUT", true),
+        MediaError::DiskFull => ("DISK_FULL", true),
+        MediaError::Invalid(_) => ("CLIP_INVALID", false),
+        MediaError::File { .. } => ("SCRATCH_UNAVAILABLE", true),
     }
 }
 

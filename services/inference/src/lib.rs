@@ -14,6 +14,8 @@ pub mod config;
 mod convert;
 pub mod engine;
 pub mod error;
+#[cfg(test)]
+mod fake;
 pub mod manifest;
 pub mod progress;
 
@@ -58,7 +60,7 @@ pub async fn serve(
     let cards = backend.cards().into_iter().map(|card| (card.id.clone(), card)).collect();
     let bench = Workbench {
         engine: Engine::start(backend)?,
-        blobs: BlobStore::new(&options.blobs).map_err(Error::Blobs)?,
+        blobs: BlobStore::new(&options.blobs),
         ffmpeg: options.ffmpeg.clone(),
         scratch: options.scratch.clone().unwrap_or_else(std::env::temp_dir),
         cards,

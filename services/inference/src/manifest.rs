@@ -1,6 +1,6 @@
 //! What is needed to repeat a result, written as JSON beside every clip.
 
-use kinora_models::ModelCard;
+use kinora_models::{ModelCard, Sampler, SigmaGrid};
 use kinora_proto::scheduler::v1 as pb;
 use serde::Serialize;
 
@@ -33,8 +33,8 @@ struct Manifest<'a> {
     steps: u32,
     guidance: f64,
     seed: u64,
-    sampler: &'a str,
-    sigma_grid: &'a str,
+    sampler: Sampler,
+    sigma_grid: SigmaGrid,
     machine: &'a Machine,
     weights: Vec<Weights<'a>>,
     video_sha256: &'a str,
@@ -69,8 +69,8 @@ pub fn render(
         steps: spec.steps,
         guidance: spec.guidance,
         seed: spec.seed,
-        sampler: card.defaults.sampler.name(),
-        sigma_grid: card.defaults.grid.name(),
+        sampler: card.defaults.sampler,
+        sigma_grid: card.defaults.grid,
         machine,
         weights: digests.iter().map(|(file, sha256)| Weights { file, sha256 }).collect(),
         video_sha256,

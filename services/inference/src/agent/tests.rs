@@ -1,0 +1,306 @@
+use std::pin::Pin;
+
+use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
+use kinora_ids::JobId;
+use kinora_proto::scheduler::v1::worker_service_server::{WorkerService, WorkerServiceServer};
+use kinora_testkit::net::loopback_listener;
+use tokio_stream::Stream;
+use tonic::service::Routes;
+use tonic::{Request, Response, Streaming};
+
+use super::*;
+use crate::engine::Engine;
+use crate::fake::{FakeBackend, Gate, card};
+use crate::manifest::Machine;
+
+type Down = mpsc::Sender<Result<pb::AttachResponse, Status>>;
+
+/// Hands every stream that a worker opens to the test.
+struct FakeScheduler {
+    streams: mpsc::UnboundedSender<(Streaming<pb::AttachRequest>, Down)>,
+}
+
+#[tonic::async_trait]
+impl WorkerService for FakeScheduler {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<pb::AttachResponse, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<pb::AttachRequest>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let (down, outgoing) = mpsc::channel(16);
+        self.streams.send((request.into_inner(), down)).unwrap();
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+}
+
+/// A worker with a fake model, a real encoder and a real store, and the scheduler's end of its stream.
+struct Bench {
+    streams: mpsc::UnboundedReceiver<(Streaming<pb::AttachRequest>, Down)>,
+    gate: Gate,
+    blobs: BlobStore,
+    shutdown: CancellationToken,
+    agent: tokio::task::JoinHandle<Result<(), Error>>,
+    _folder: tempfile::TempDir,
+}
+
+/// One attached stream.
+struct Attached {
+    up: Streaming<pb::AttachRequest>,
+    down: Down,
+    hello: pb::Hello,
+}
+
+async fn serve_store(root: std::path::PathBuf) -> BlobOptions {
+    let listener = loopback_listener().await;
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let secret = Secret::new("secret");
+    let forever = std::future::pending();
+    tokio::spawn(EmbeddedS3::serve(listener, root, "access".to_owned(), secret, forever));
+    BlobOptions {
+        endpoint,
+        public_endpoint: None,
+        region: "us-east-1".to_owned(),
+        bucket: "kinora".to_owned(),
+        access_key: "access".to_owned(),
+        secret_key: Secret::new("secret"),
+    }
+}
+
+async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let store = serve_store(folder.path().join("objects")).await;
+    let blobs = BlobStore::new(&store);
+    blobs.ensure_bucket().await.unwrap();
+    let (sender, streams) = mpsc::unbounded_channel();
+    let listener = loopback_listener().await;
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let service = WorkerServiceServer::new(FakeScheduler { streams: sender });
+    let forever = CancellationToken::new();
+    tokio::spawn(kinora_mesh::serve::grpc(listener, Routes::new(service), &[], forever));
+    let bench = Workbench {
+        engine: Engine::start(Box::new(FakeBackend { gate: gate.clone() })).unwrap(),
+        blobs: blobs.clone(),
+        ffmpeg: kinora_testkit::env::ffmpeg(),
+        scratch: folder.path().to_owned(),
+        cards: [("fake".to_owned(), card())].into(),
+        machine: Machine { kinora: "0", device: "cpu".to_owned(), precision: "f32", threads: 1 },
+        costs: parking_lot::Mutex::default(),
+    };
+    let identity =
+        Identity { worker_id: "w".to_owned(), device: "cpu".to_owned(), slots: 1, drain_timeout };
+    let shutdown = CancellationToken::new();
+    let channel = kinora_mesh::channel::connect_lazy(&endpoint).unwrap();
+    let agent = Agent::new(identity, Arc::new(bench), channel, shutdown.clone());
+    let agent = tokio::spawn(agent.run());
+    Bench { streams, gate, blobs, shutdown, agent, _folder: folder }
+}
+
+impl Bench {
+    async fn attached(&mut self) -> Attached {
+        let (mut up, down) = self.streams.recv().await.unwrap();
+        let first = up.message().await.unwrap().unwrap().message;
+        let Some(pb::attach_request::Message::Hello(hello)) = first else {
+            panic!("the first message is {first:?}");
+        };
+        let attached = Attached { up, down, hello };
+        attached.send(pb::attach_response::Message::Welcome(pb::Welcome::default())).await;
+        attached
+    }
+}
+
+impl Attached {
+    async fn send(&self, message: pb::attach_response::Message) {
+        self.down.send(Ok(pb::AttachResponse { message: Some(message) })).await.unwrap();
+    }
+
+    async fn grant(&self, lease: LeaseRef, prompt: &str, steps: u32) {
+        let spec = pb::VideoSpec {
+            model: "fake".to_owned(),
+            prompt: prompt.to_owned(),
+            width: 16,
+            height: 16,
+            frames: 5,
+            fps: 8,
+            steps,
+            ..Default::default()
+        };
+        let grant = pb::LeaseGrant {
+            lease: Some(lease_to_pb(lease)),
+            attempt: 1,
+            spec: Some(spec),
+            ..Default::default()
+        };
+        self.send(pb::attach_response::Message::Grant(grant)).await;
+    }
+
+    async fn receipt(&self, lease: LeaseRef, accepted: bool) {
+        let receipt = pb::Receipt { lease: Some(lease_to_pb(lease)), accepted };
+        self.send(pb::attach_response::Message::Receipt(receipt)).await;
+    }
+
+    /// The next message that is neither progress nor a heartbeat.
+    async fn report(&mut self) -> pb::attach_request::Message {
+        use pb::attach_request::Message;
+        loop {
+            match self.up.message().await.unwrap().unwrap().message.unwrap() {
+                Message::Progress(_) | Message::Heartbeat(_) => {}
+                report => return report,
+            }
+        }
+    }
+
+    async fn completion(&mut self) -> pb::Outputs {
+        match self.report().await {
+            pb::attach_request::Message::Completion(report) => report.outputs.unwrap(),
+            other => panic!("expected a completion: {other:?}"),
+        }
+    }
+
+    async fn failure(&mut self) -> pb::Failure {
+        match self.report().await {
+            pb::attach_request::Message::Failure(report) => report.failure.unwrap(),
+            other => panic!("expected a failure: {other:?}"),
+        }
+    }
+
+    async fn progress(&mut self) -> pb::Progress {
+        loop {
+            let message = self.up.message().await.unwrap().unwrap().message.unwrap();
+            if let pb::attach_request::Message::Progress(report) = message {
+                return report.progress.unwrap();
+            }
+        }
+    }
+}
+
+fn lease(number: u64) -> LeaseRef {
+    LeaseRef { job: JobId::generate(), lease: number }
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+async fn is_empty(blobs: &BlobStore, lease: LeaseRef) {
+    let limit = Duration::from_secs(20);
+    kinora_testkit::wait::until("the attempt's objects are gone", limit, || async {
+        let objects = blobs.list(&lease.object_prefix()).await.unwrap();
+        if objects.is_empty() { Ok(()) } else { Err(objects.len()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_becomes_stored_files_under_its_own_prefix() {
+    let mut bench = start(Gate::open(), LONG).await;
+    let mut stream = bench.attached().await;
+    assert_eq!(stream.hello.models[0].id, "fake");
+    let lease = lease(3);
+    stream.grant(lease, "fine", 2).await;
+    let outputs = stream.completion().await;
+    stream.receipt(lease, true).await;
+    for key in [&outputs.video_key, &outputs.thumbnail_key, &outputs.manifest_key] {
+        assert!(key.starts_with(&lease.object_prefix()), "{key}");
+        assert!(bench.blobs.head(key).await.unwrap().is_some(), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn failures_carry_a_reason_and_the_next_lease_is_served() {
+    let mut bench = start(Gate::open(), LONG).await;
+    let mut stream = bench.attached().await;
+    for (prompt, reason) in [("memory", "OUT_OF_MEMORY"), ("engine", "ENGINE_FAILED")] {
+        let lease = lease(1);
+        stream.grant(lease, prompt, 1).await;
+        let failure = stream.failure().await;
+        assert_eq!((failure.reason.as_str(), failure.retryable), (reason, true));
+        assert!(!failure.message.contains("nan"), "internals stay inside: {}", failure.message);
+        stream.receipt(lease, true).await;
+    }
+    stream.grant(lease(1), "fine", 1).await;
+    stream.completion().await;
+}
+
+#[tokio::test]
+async fn a_revoked_lease_stops_is_not_reported_and_leaves_nothing() {
+    let mut bench = start(Gate::default(), LONG).await;
+    let mut stream = bench.attached().await;
+    let (revoked, next) = (lease(1), lease(1));
+    stream.grant(revoked, "stopped", 50).await;
+    bench.gate.allow(1);
+    stream.progress().await;
+    let message = pb::Revocation { lease: Some(lease_to_pb(revoked)) };
+    stream.send(pb::attach_response::Message::Revocation(message)).await;
+    stream.grant(next, "fine", 1).await;
+    // The revoked attempt may take steps until it notices, but never its fifty.
+    let mut steps = tokio::time::interval(Duration::from_millis(20));
+    let completion = stream.completion();
+    tokio::pin!(completion);
+    let outputs = loop {
+        tokio::select! {
+            outputs = &mut completion => break outputs,
+            _ = steps.tick() => bench.gate.allow(1),
+        }
+    };
+    assert!(outputs.video_key.starts_with(&next.object_prefix()));
+    is_empty(&bench.blobs, revoked).await;
+}
+
+#[tokio::test]
+async fn a_broken_stream_costs_no_work_and_the_report_is_repeated() {
+    let mut bench = start(Gate::default(), LONG).await;
+    let mut stream = bench.attached().await;
+    let lease = lease(7);
+    stream.grant(lease, "fine", 2).await;
+    bench.gate.allow(1);
+    stream.progress().await;
+    drop(stream);
+    let mut stream = bench.attached().await;
+    assert_eq!(stream.hello.held, [lease_to_pb(lease)], "the lease is still held");
+    bench.gate.allow(1);
+    stream.completion().await;
+    drop(stream);
+    let mut stream = bench.attached().await;
+    let outputs = stream.completion().await;
+    assert!(outputs.video_key.starts_with(&lease.object_prefix()), "without a receipt, again");
+}
+
+#[tokio::test]
+async fn what_the_scheduler_did_not_accept_is_removed() {
+    let mut bench = start(Gate::open(), LONG).await;
+    let mut stream = bench.attached().await;
+    let lease = lease(1);
+    stream.grant(lease, "fine", 1).await;
+    stream.completion().await;
+    stream.receipt(lease, false).await;
+    is_empty(&bench.blobs, lease).await;
+}
+
+#[tokio::test]
+async fn a_drain_hands_back_what_does_not_finish_in_time() {
+    let mut bench = start(Gate::default(), Duration::ZERO).await;
+    let mut stream = bench.attached().await;
+    let lease = lease(1);
+    stream.grant(lease, "endless", 50).await;
+    bench.gate.allow(1);
+    stream.progress().await;
+    bench.shutdown.cancel();
+    let failure = stream.failure().await;
+    assert_eq!((failure.reason.as_str(), failure.retryable), ("WORKER_DRAINED", true));
+    stream.receipt(lease, true).await;
+    bench.agent.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_an_attempt_that_finishes_in_time() {
+    let mut bench = start(Gate::default(), LONG).await;
+    let mut stream = bench.attached().await;
+    let lease = lease(1);
+    stream.grant(lease, "fine", 2).await;
+    bench.gate.allow(1);
+    stream.progress().await;
+    bench.shutdown.cancel();
+    bench.gate.allow(1);
+    stream.completion().await;
+    stream.receipt(lease, true).await;
+    bench.agent.await.unwrap().unwrap();
+}

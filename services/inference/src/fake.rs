@@ -1,0 +1,99 @@
+//! A backend for tests: clips of one colour, steps that wait to be let through.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use kinora_models::{Clip, GenerateError, GenerateRequest, ModelCard, Progress, Stage};
+
+use crate::backend::{Backend, BackendError, LoadObserver};
+use crate::engine::Generated;
+
+/// Lets steps through; clones share one count.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<(Mutex<u32>, Condvar)>);
+
+impl Gate {
+    /// A gate that is open for good.
+    pub fn open() -> Self {
+        let gate = Self::default();
+        gate.allow(u32::MAX);
+        gate
+    }
+
+    /// Lets `steps` more steps through.
+    pub fn allow(&self, steps: u32) {
+        let mut allowed = self.0.0.lock().unwrap();
+        *allowed = allowed.saturating_add(steps);
+        self.0.1.notify_all();
+    }
+
+    /// Takes one step, or gives up when `is_cancelled`.
+    fn pass(&self, is_cancelled: impl Fn() -> bool) -> bool {
+        let mut allowed = self.0.0.lock().unwrap();
+        while *allowed == 0 {
+            if is_cancelled() {
+                return false;
+            }
+            let pause = std::time::Duration::from_millis(5);
+            allowed = self.0.1.wait_timeout(allowed, pause).unwrap().0;
+        }
+        if is_cancelled() {
+            return false;
+        }
+        if *allowed != u32::MAX {
+            *allowed -= 1;
+        }
+        true
+    }
+}
+
+/// Generates gray clips; a prompt that begins with "panic" or "memory" fails that way.
+pub struct FakeBackend {
+    pub gate: Gate,
+}
+
+pub fn card() -> ModelCard {
+    serde_json::from_value(serde_json::json!({
+        "id": "fake", "family": "wan-t2v", "title": "Fake", "licence": "Apache-2.0",
+        "defaults": {
+            "width": 16, "height": 16, "frames": 5, "fps": 8, "steps": 2, "guidance": 1.0,
+            "sampler": "unipc", "grid": "diffusers"
+        },
+        "limits": {
+            "min_width": 16, "max_width": 64, "min_height": 16, "max_height": 64,
+            "max_frames": 17, "max_steps": 50, "max_prompt_chars": 200, "max_guidance": 10.0
+        }
+    }))
+    .unwrap()
+}
+
+impl Backend for FakeBackend {
+    fn cards(&self) -> Vec<ModelCard> {
+        vec![card()]
+    }
+
+    fn generate(
+        &mut self,
+        model: &str,
+        request: &GenerateRequest,
+        control: &mut dyn LoadObserver,
+    ) -> Result<Generated, BackendError> {
+        if model != "fake" {
+            return Err(BackendError::UnknownModel(model.to_owned()));
+        }
+        match request.prompt.as_str() {
+            "memory" => return Err(BackendError::Generate(GenerateError::OutOfMemory)),
+            "engine" => return Err(BackendError::Generate(GenerateError::Engine("nan".to_owned()))),
+            _ => {}
+        }
+        for step in 1..=request.steps {
+            if !self.gate.pass(|| control.is_cancelled()) {
+                return Err(BackendError::Generate(GenerateError::Cancelled));
+            }
+            control.progress(Progress { stage: Stage::Denoising, step, steps: request.steps });
+        }
+        let GenerateRequest { width, height, frames, .. } = *request;
+        let bytes = usize::try_from(width * height * frames * 3).unwrap();
+        let clip = Clip { width, height, frames, rgb: vec![128; bytes] };
+        Ok(Generated { clip, digests: vec![("weights".to_owned(), "00".to_owned())] })
+    }
+}
