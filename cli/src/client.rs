@@ -236,7 +236,11 @@ fn segment(id: &str) -> String {
 /// A problem as lines for a person: the sentence, then each field.
 fn explain(problem: &ProblemDocument) -> String {
     let mut text = problem.detail.clone();
-    for error in &problem.errors {
+    for error in problem
+        .errors
+        .iter()
+        .filter(|error| error.detail != problem.detail)
+    {
         text.push_str(&format!("\n  {}: {}", error.field, error.detail));
     }
     if problem.status >= 500 {

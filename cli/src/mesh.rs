@@ -15,6 +15,7 @@ use anyhow::{Context, anyhow};
 use kinora_blobs::{BlobOptions, BlobStore, Secret};
 use reqwest::header::HeaderValue;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -124,13 +125,17 @@ impl LocalMesh {
             drain_timeout: options.drain_timeout,
             data: options.data,
         };
-        mesh.begin(plan, listener, object_listener, scheduler_listener);
-        let begun = mesh.become_ready(&options.models).await;
-        if let Err(error) = begun {
-            mesh.stop().await?;
-            return Err(error);
+        let loaded = mesh.begin(plan, listener, object_listener, scheduler_listener);
+        let Err(error) = mesh.become_ready(&options.models, loaded).await else {
+            return Ok(mesh);
+        };
+        if let Err(second) = mesh.stop().await {
+            tracing::debug!(
+                error = format!("{second:#}"),
+                "the rest did not stop cleanly"
+            );
         }
-        Ok(mesh)
+        Err(error)
     }
 
     /// Lets other commands on this machine find this mesh, until the answer drops.
@@ -226,7 +231,8 @@ impl LocalMesh {
         edge: TcpListener,
         object_store: TcpListener,
         scheduler: TcpListener,
-    ) {
+    ) -> oneshot::Receiver<()> {
+        let (loaded, has_loaded) = oneshot::channel();
         let tokens = self.tokens.clone();
         let objects = parts::object_store(plan.store, object_store, tokens.object_store);
         let blobs = BlobStore::new(&plan.blobs);
@@ -239,7 +245,11 @@ impl LocalMesh {
             Part::Edge,
             parts::edge(plan.edge, edge, tokens.front.clone()),
         );
-        self.spawn(Part::Worker, parts::worker(plan.worker, tokens.front));
+        self.spawn(
+            Part::Worker,
+            parts::worker(plan.worker, loaded, tokens.front),
+        );
+        has_loaded
     }
 
     fn spawn(
@@ -253,10 +263,19 @@ impl LocalMesh {
         self.tasks.spawn(async move { (part, run.await) });
     }
 
-    /// Waits until every model is on offer; a part that fails first ends the wait.
-    async fn become_ready(&mut self, models: &[LocalModel]) -> anyhow::Result<()> {
+    /// Waits until the worker has loaded a model and every model is on offer. The list alone does not say so: the
+    /// scheduler remembers models from before a restart. A part that fails first ends the wait.
+    async fn become_ready(
+        &mut self,
+        models: &[LocalModel],
+        loaded: oneshot::Receiver<()>,
+    ) -> anyhow::Result<()> {
         let api = self.api()?;
         let ready = async {
+            if loaded.await.is_err() {
+                // The worker has failed; waiting for the parts tells why.
+                std::future::pending::<()>().await;
+            }
             while !(api.is_ready().await && offers(&api, models).await) {
                 tokio::time::sleep(READY_PAUSE).await;
             }

@@ -10,6 +10,8 @@ use crate::output;
 
 const BAR_UNITS: u64 = 1000;
 const BAR_TEMPLATE: &str = "{spinner} {bar:30} {percent:>3}%  {msg}";
+/// Less is not worth a word.
+const SHORTEST_ETA_SECONDS: f64 = 0.05;
 
 /// How progress is shown.
 #[derive(Debug)]
@@ -110,7 +112,10 @@ pub fn describe(event: &VideoEvent) -> String {
     if event.attempt > 1 && !event.state.is_terminal() {
         text.push_str(&format!(", attempt {}", event.attempt));
     }
-    if let (State::Running, Some(eta)) = (event.state, progress.eta_seconds) {
+    let eta = progress
+        .eta_seconds
+        .filter(|seconds| *seconds >= SHORTEST_ETA_SECONDS);
+    if let (State::Running, Some(eta)) = (event.state, eta) {
         text.push_str(&format!(", {} left", duration(eta)));
     }
     text

@@ -1,7 +1,7 @@
 //! Fetching a clip: beside its target first, checked, and only then under its name.
 
 use std::fs::{File, Permissions};
-use std::io::{Seek, Write};
+use std::io::{ErrorKind, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,9 +44,7 @@ impl Target {
             .suffix(".partial")
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
-            .map_err(|error| {
-                ApiError::Local(format!("cannot write into {}: {error}", folder.display()))
-            })?;
+            .map_err(|error| unwritable(folder, &error))?;
         Ok(Self {
             path: path.to_owned(),
             partial,
@@ -133,6 +131,15 @@ fn folder_of(path: &Path) -> &Path {
     path.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
+}
+
+fn unwritable(folder: &Path, error: &std::io::Error) -> ApiError {
+    let folder = folder.display();
+    ApiError::Local(match error.kind() {
+        ErrorKind::NotFound => format!("there is no folder {folder}"),
+        ErrorKind::PermissionDenied => format!("the folder {folder} may not be written"),
+        _ => format!("cannot write into {folder}: {error}"),
+    })
 }
 
 fn local(path: &Path, error: &std::io::Error) -> ApiError {

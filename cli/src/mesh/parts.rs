@@ -8,9 +8,12 @@ use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
 use kinora_edge::EdgeOptions;
 use kinora_edge::auth::ApiKeyHash;
 use kinora_inference::InferenceOptions;
+use kinora_inference::backend::{Backend, Folders};
 use kinora_mesh::principal::Principal;
+use kinora_models::LoadOptions;
 use kinora_scheduler::SchedulerOptions;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{Addresses, LocalMeshOptions};
@@ -144,10 +147,27 @@ pub(super) async fn edge(
     Ok(())
 }
 
+/// Loads the first model, says so, and then attaches to the scheduler.
 pub(super) async fn worker(
     options: InferenceOptions,
+    loaded: oneshot::Sender<()>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    Box::pin(kinora_inference::run(options, shutdown)).await?;
+    let (folders, load) = (options.model_folders.clone(), options.load_options());
+    let models = tokio::task::spawn_blocking(move || load_models(&folders, load)).await??;
+    // Nobody listens any more when the mesh was given up meanwhile; the token ends the worker then.
+    let _ = loaded.send(());
+    Box::pin(kinora_inference::serve(Box::new(models), options, shutdown)).await?;
     Ok(())
+}
+
+fn load_models(folders: &[PathBuf], load: LoadOptions) -> anyhow::Result<Folders> {
+    let mut models = Folders::open(folders, load)?;
+    let first = models
+        .cards()
+        .into_iter()
+        .next()
+        .context("no model is configured")?;
+    models.warm(&first.id)?;
+    Ok(models)
 }
