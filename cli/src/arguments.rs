@@ -140,22 +140,22 @@ pub struct GenerateArguments {
     #[arg(long)]
     pub negative: Option<String>,
     /// Width in pixels.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub width: Option<u32>,
     /// Height in pixels.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub height: Option<u32>,
     /// Number of frames.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub frames: Option<u32>,
     /// Denoising steps: more take longer and look better, up to a point.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub steps: Option<u32>,
     /// How closely to follow the prompt; 1 or less means not at all.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub guidance: Option<f64>,
     /// The same seed gives the same clip; drawn when absent.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Show no progress.
     #[arg(short, long)]
