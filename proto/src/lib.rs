@@ -8,7 +8,12 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 /// Jobs, and the workers that run them.
 pub mod scheduler {
     /// Version 1 of the scheduler's contract.
-    #[expect(missing_docs, clippy::missing_errors_doc, reason = "generated code")]
+    #[expect(
+        missing_docs,
+        clippy::missing_errors_doc,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
     pub mod v1 {
         tonic::include_proto!("kinora.scheduler.v1");
     }

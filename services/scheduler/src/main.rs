@@ -37,6 +37,10 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = kinora_mesh::shutdown::on_signals();
     let listener = kinora_mesh::serve::bind(arguments.listen).await?;
     let objects = Arc::new(BlobStore::new(&arguments.blobs));
+    if let Err(error) = objects.ensure_bucket().await {
+        // Jobs can be accepted meanwhile; their uploads are retried, and say so.
+        tracing::warn!(error = %kinora_mesh::error::chain(&error), "the bucket is not there yet");
+    }
     kinora_scheduler::serve(arguments.scheduler, objects, listener, shutdown)
         .await
         .context("the scheduler stopped")

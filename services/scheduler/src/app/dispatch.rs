@@ -34,11 +34,8 @@ impl App {
     /// Records a worker, and settles which of its leases stand.
     ///
     /// # Errors
-    /// [`Error::Model`], [`Error::Store`].
+    /// [`Error::Store`].
     pub async fn attach(&self, greeting: Greeting, session: Uuid) -> Result<Reconciled, Error> {
-        for model in &greeting.models {
-            model.check()?;
-        }
         let now = self.clock.now();
         let attachment = Attachment {
             worker: greeting.worker,

@@ -109,6 +109,8 @@ impl Model {
         let limits = &self.limits;
         let problem = if self.id.is_empty() || self.id.chars().count() > MAX_ID_CHARS {
             "the id must have 1 to 128 characters"
+        } else if self.texts().any(|text| text.contains('\0')) {
+            "a text contains the NUL character"
         } else if self.vocabulary.len() > MAX_VOCABULARY {
             "the vocabulary has too many words"
         } else if limits.size_multiple == 0 || limits.frame_stride == 0 {
@@ -128,5 +130,12 @@ impl Model {
             model: self.id.chars().take(MAX_ID_CHARS).collect(),
             problem,
         })
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &String> {
+        let negative = &self.defaults.negative_prompt;
+        [&self.id, &self.family, &self.title, &self.licence, negative]
+            .into_iter()
+            .chain(&self.vocabulary)
     }
 }

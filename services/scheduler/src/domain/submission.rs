@@ -97,9 +97,19 @@ impl Submission {
             let text = "say what the clip shows: the prompt is empty";
             return Err(Invalid::new("PROMPT_EMPTY", "prompt", text));
         }
-        check_length("prompt", &self.prompt, MAX_PROMPT_CHARS)?;
         let negative = self.negative_prompt.as_deref().unwrap_or_default();
-        check_length("negative_prompt", negative, MAX_PROMPT_CHARS)
+        for (field, text) in [
+            ("prompt", self.prompt.as_str()),
+            ("negative_prompt", negative),
+        ] {
+            check_length(field, text, MAX_PROMPT_CHARS)?;
+            // PostgreSQL cannot keep it, and no text means anything by it.
+            if text.contains('\0') {
+                let message = "a text may not contain the NUL character";
+                return Err(Invalid::new("PROMPT_INVALID", field, message));
+            }
+        }
+        Ok(())
     }
 
     /// Identifies the body: equal submissions have equal fingerprints. SHA-256 in lower-case hex.

@@ -12,6 +12,17 @@ use crate::domain::model::{Model, ModelDefaults, ModelLimits};
 use crate::domain::submission::Submission;
 use crate::error::Error;
 
+/// What S3 allows.
+const MAX_KEY_CHARS: usize = 1024;
+
+/// A worker's text without the NUL character, which PostgreSQL cannot keep, and not too long.
+pub fn bounded(text: &str, max_chars: usize) -> String {
+    text.chars()
+        .filter(|c| *c != '\0')
+        .take(max_chars)
+        .collect()
+}
+
 /// Reads a job id. Text that is none names no job.
 pub fn job_id(text: &str) -> Result<JobId, Error> {
     text.parse().map_err(|_| Error::JobNotFound)
@@ -133,9 +144,9 @@ pub fn outputs_from_pb(outputs: Option<pb::Outputs>) -> Result<Outputs, Error> {
     let outputs = outputs.ok_or_else(|| invalid("are missing"))?;
     let duration = outputs.duration.unwrap_or_default();
     Ok(Outputs {
-        video_key: outputs.video_key,
-        thumbnail_key: outputs.thumbnail_key,
-        manifest_key: outputs.manifest_key,
+        video_key: bounded(&outputs.video_key, MAX_KEY_CHARS),
+        thumbnail_key: bounded(&outputs.thumbnail_key, MAX_KEY_CHARS),
+        manifest_key: bounded(&outputs.manifest_key, MAX_KEY_CHARS),
         video_bytes: outputs.video_bytes,
         width: outputs.width,
         height: outputs.height,
@@ -144,7 +155,7 @@ pub fn outputs_from_pb(outputs: Option<pb::Outputs>) -> Result<Outputs, Error> {
         duration: duration
             .try_into()
             .map_err(|_| invalid("have a negative duration"))?,
-        video_sha256: outputs.video_sha256,
+        video_sha256: bounded(&outputs.video_sha256, 64),
     })
 }
 
@@ -175,7 +186,7 @@ pub fn failure_from_pb(failure: Option<pb::Failure>) -> Failure {
         } else {
             "WORKER_ERROR".to_owned()
         },
-        message: failure.message.chars().take(500).collect(),
+        message: bounded(&failure.message, 500),
         retryable: failure.retryable,
     }
 }

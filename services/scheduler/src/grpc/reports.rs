@@ -3,8 +3,9 @@
 use kinora_ids::LeaseRef;
 use kinora_proto::scheduler::v1 as pb;
 
-use super::convert::{lease_from_pb, model_from_pb};
+use super::convert::{bounded, lease_from_pb, model_from_pb};
 use crate::app::Greeting;
+use crate::domain::model::Model;
 use crate::error::Error;
 
 const MAX_NAME_CHARS: usize = 128;
@@ -25,12 +26,16 @@ pub fn greeting_from_pb(hello: pb::Hello) -> Result<Greeting, Error> {
     if hello.models.len() > MAX_MODELS {
         return Err(invalid("hello.models", "may be at most 256"));
     }
+    let models: Vec<Model> = hello.models.into_iter().map(model_from_pb).collect();
+    for model in &models {
+        model.check()?;
+    }
     Ok(Greeting {
         worker: hello.worker_id,
-        version: hello.version.chars().take(MAX_VERSION_CHARS).collect(),
-        device: hello.device.chars().take(MAX_NAME_CHARS).collect(),
+        version: bounded(&hello.version, MAX_VERSION_CHARS),
+        device: bounded(&hello.device, MAX_NAME_CHARS),
         slots: hello.slots,
-        models: hello.models.into_iter().map(model_from_pb).collect(),
+        models,
         held: leases_from_pb(hello.held)?,
     })
 }

@@ -91,6 +91,7 @@ fn numbers_out_of_range_are_refused() {
 #[test]
 fn texts_are_bounded() {
     check(|s| s.prompt = " \n".to_owned(), "PROMPT_EMPTY", None);
+    check(|s| s.prompt = "a\0".to_owned(), "PROMPT_INVALID", None);
     check(|s| s.prompt = "x".repeat(21), "PROMPT_TOO_LONG", None);
     check(
         |s| s.prompt = "x".repeat(1_000_000),

@@ -1,0 +1,189 @@
+//! Workers that break, vanish, come back, or quarrel.
+
+use std::time::Duration;
+
+use kinora_proto::scheduler::v1 as pb;
+use kinora_proto::scheduler::v1::JobState;
+use kinora_proto::scheduler::v1::attach_request::Message as Up;
+use tonic::Code;
+
+use crate::harness::{
+    FakeWorker, TestScheduler, beat, completion, failure, hello, progress, prompt, reason,
+};
+
+kinora_store::on_both_databases! {
+    async fn lost_worker_gives_way_under_a_higher_lease(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start_with(&url, |options| {
+            options.heartbeat_interval = Duration::from_millis(100);
+            options.worker_ttl = Duration::from_millis(1500);
+        })
+        .await;
+        let anna = scheduler.caller("anna").await;
+        let mut zombie = scheduler.worker("w1").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let old = zombie.grant().await.lease.expect("a lease");
+        let mut heir = scheduler.worker("w2").await;
+        heir.keep_beating(Vec::new());
+        // The zombie's stream stays open, but it says nothing.
+        let grant = heir.grant().await;
+        let new = grant.lease.expect("a lease");
+        assert_eq!((new.job_id.as_str(), new.lease, grant.attempt), (job.id.as_str(), 2, 2));
+        assert_eq!(zombie.revocation().await, old);
+        let cause = anna.get(&job.id).await.expect("reads").failure.expect("a cause");
+        assert_eq!(cause.reason, "WORKER_LOST");
+        assert!(!zombie.complete(&old).await, "the older lease is refused");
+        zombie.say(progress(&old, 19)).await;
+        assert_eq!(zombie.revocation().await, old);
+        assert!(heir.complete(&new).await);
+        let done = anna.get(&job.id).await.expect("reads");
+        assert_eq!((done.state(), done.lease), (JobState::Completed, 2));
+        scheduler.removals.wait_for(&format!("jobs/{}/1/", job.id), 2).await;
+        let removed = scheduler.removals.prefixes.lock().clone();
+        assert!(!removed.contains(&format!("jobs/{}/2/", job.id)), "{removed:?}");
+    }
+
+    async fn broken_stream_keeps_its_lease(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        drop(worker);
+        let held = [lease.clone()];
+        let (mut worker, welcome) =
+            FakeWorker::attach(&scheduler.endpoint, hello("w", &held)).await.expect("attaches");
+        assert_eq!(welcome.revoked, []);
+        assert!(worker.complete(&lease).await);
+        // The receipt is lost: the report is repeated on a new stream.
+        drop(worker);
+        let (mut worker, welcome) =
+            FakeWorker::attach(&scheduler.endpoint, hello("w", &held)).await.expect("attaches");
+        assert_eq!(welcome.revoked, [], "a completed lease may still be reported");
+        worker.say(beat(&held)).await;
+        assert!(worker.complete(&lease).await);
+        let done = anna.get(&job.id).await.expect("reads");
+        assert_eq!((done.state(), done.attempt), (JobState::Completed, 1));
+    }
+
+    async fn restarted_worker_gets_its_job_again(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let old = worker.grant().await.lease.expect("a lease");
+        drop(worker);
+        let mut worker = scheduler.worker("w").await;
+        let new = worker.grant().await.lease.expect("a lease");
+        assert_eq!((new.job_id.as_str(), new.lease), (job.id.as_str(), 2));
+        assert!(!worker.complete(&old).await);
+        assert!(worker.complete(&new).await);
+    }
+
+    async fn newer_stream_of_a_worker_wins(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut older = scheduler.worker("w").await;
+        let mut newer = scheduler.worker("w").await;
+        let ended = older.next().await.expect_err("is closed");
+        assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Aborted, "WORKER_SUPERSEDED"));
+        anna.submit(prompt("a ball")).await.expect("accepted");
+        newer.grant().await;
+    }
+
+    async fn drained_worker_hands_back_without_penalty(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start_with(&url, |options| options.max_attempts = 1).await;
+        let anna = scheduler.caller("anna").await;
+        let mut leaving = scheduler.worker("w1").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let lease = leaving.grant().await.lease.expect("a lease");
+        leaving.say(Up::Heartbeat(pb::Heartbeat { held: vec![lease.clone()], draining: true })).await;
+        leaving.say(failure(&lease, "WORKER_DRAINED", true)).await;
+        assert_eq!(leaving.receipt().await, (lease, true));
+        let mut heir = scheduler.worker("w2").await;
+        let grant = heir.grant().await;
+        assert_eq!((grant.attempt, grant.lease.expect("a lease").job_id), (2, job.id));
+    }
+
+    async fn overdue_attempt_is_taken_away(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start_with(&url, |options| {
+            options.heartbeat_interval = Duration::from_millis(100);
+            options.worker_ttl = Duration::from_secs(2);
+            options.time_limit = Duration::from_millis(1);
+            options.max_attempts = 1;
+        })
+        .await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        worker.keep_beating(Vec::new());
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        assert_eq!(worker.revocation().await, lease);
+        let failed = anna.wait_for_state(&job.id, JobState::Failed).await;
+        assert_eq!(failed.failure.expect("a cause").reason, "ATTEMPT_TIME_LIMIT");
+    }
+
+    async fn cancel_at_another_replica_reaches_the_worker(url: DatabaseUrl) {
+        let near = TestScheduler::start(&url).await;
+        let mut worker = near.worker("w").await;
+        let far = TestScheduler::start(&url).await;
+        let anna = far.caller("anna").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let watcher = far.caller("anna").await.watch(&job.id, 0).await.expect("watches");
+        let lease = worker.grant().await.lease.expect("a lease");
+        anna.cancel(&job.id).await.expect("cancels");
+        worker.say(beat(&[lease.clone()])).await;
+        assert_eq!(worker.revocation().await, lease);
+        let end = watcher.rest().await.pop().expect("an end");
+        assert_eq!(end.state(), JobState::Cancelled);
+    }
+
+    async fn stop_ends_streams_and_loses_nothing(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        let mut watcher = anna.watch(&job.id, 0).await.expect("watches");
+        watcher.next().await.expect("an event");
+        scheduler.stop().await;
+        assert!(worker.next().await.expect("a clean end").is_none());
+        let ended = loop {
+            match watcher.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the job has not ended"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(reason(&ended), "SHUTTING_DOWN");
+        let scheduler = TestScheduler::start(&url).await;
+        let attached = FakeWorker::attach(&scheduler.endpoint, hello("w", &[lease.clone()])).await;
+        let (mut worker, _) = attached.expect("attaches");
+        assert!(worker.complete(&lease).await);
+        let done = scheduler.caller("anna").await.get(&job.id).await.expect("reads");
+        assert_eq!((done.state(), done.attempt), (JobState::Completed, 1));
+    }
+
+    async fn report_on_another_workers_lease_is_refused(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut owner = scheduler.worker("w1").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let lease = owner.grant().await.lease.expect("a lease");
+        let mut thief = scheduler.worker("w2").await;
+        assert!(!thief.complete(&lease).await);
+        thief.say(failure(&lease, "X", false)).await;
+        assert!(!thief.receipt().await.1);
+        thief.say(progress(&lease, 9)).await;
+        assert_eq!(thief.revocation().await, lease);
+        let untouched = anna.get(&job.id).await.expect("reads");
+        assert_eq!((untouched.state(), untouched.seq), (JobState::Running, 2));
+        let mut foreign = completion(&lease);
+        if let Up::Completion(report) = &mut foreign {
+            report.outputs.as_mut().expect("outputs").video_key = "jobs/other/1/video.mp4".to_owned();
+        }
+        owner.say(foreign).await;
+        assert!(!owner.receipt().await.1, "outputs must be the attempt's own");
+        let failure = anna.get(&job.id).await.expect("reads").failure.expect("a cause");
+        assert_eq!(failure.reason, "OUTPUTS_INVALID");
+    }
+}
