@@ -1,6 +1,7 @@
 //! The one place that writes to the terminal: results to the output, everything else to the error stream.
 
 use std::fmt::Display;
+use std::io::Write;
 
 use serde::Serialize;
 
@@ -15,7 +16,9 @@ pub fn result(line: impl Display) {
 
 /// Writes a remark for the person at the terminal.
 pub fn remark(line: impl Display) {
-    eprintln!("{line}");
+    if let Err(error) = writeln!(std::io::stderr().lock(), "{line}") {
+        tracing::debug!(%error, "the error stream is closed");
+    }
 }
 
 /// Writes a value as indented JSON.
