@@ -45,11 +45,25 @@ async fn main() {
     println!("| --- | --- | --- | --- | --- |");
     let column = |pick: fn(&Job) -> Duration| jobs.iter().map(pick).collect::<Vec<_>>();
     row("generation alone", alone.clone(), "<= 3 s");
-    row("job, submit to completed event", column(|job| job.finished), "");
-    row("submit acknowledged", column(|job| job.acknowledged), "<= 20 ms");
-    row("first event after the stream is asked for", column(|job| job.first_event), "<= 100 ms");
+    row(
+        "job, submit to completed event",
+        column(|job| job.finished),
+        "",
+    );
+    row(
+        "submit acknowledged",
+        column(|job| job.acknowledged),
+        "<= 20 ms",
+    );
+    row(
+        "first event after the stream is asked for",
+        column(|job| job.first_event),
+        "<= 100 ms",
+    );
     let pairs = jobs.iter().zip(&alone);
-    let added = pairs.map(|(job, alone)| job.finished.saturating_sub(*alone)).collect();
+    let added = pairs
+        .map(|(job, alone)| job.finished.saturating_sub(*alone))
+        .collect();
     row("job minus generation", added, "<= 150 ms");
     println!(
         "| `kinora up` at rest, without {} MiB of weights | {} MiB | | | < 400 MB |",
@@ -62,16 +76,26 @@ fn row(name: &str, mut times: Vec<Duration>, target: &str) {
     times.sort();
     let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1000.0);
     let (min, max) = (ms(times[0]), ms(times[times.len() - 1]));
-    println!("| {name} | {} | {min} | {max} | {target} |", ms(times[times.len() / 2]));
+    println!(
+        "| {name} | {} | {min} | {max} | {target} |",
+        ms(times[times.len() / 2])
+    );
 }
 
 async fn run_job(mesh: &OneProcess, seed: u64) -> Job {
     let begun = Instant::now();
-    let id = mesh.api.submit(json!({ "prompt": PROMPT, "seed": seed })).await;
+    let id = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "seed": seed }))
+        .await;
     let acknowledged = begun.elapsed();
     let watching = Instant::now();
     let first_event = mesh.api.watch(&id, watching).await;
-    Job { acknowledged, first_event, finished: begun.elapsed() }
+    Job {
+        acknowledged,
+        first_event,
+        finished: begun.elapsed(),
+    }
 }
 
 fn generate(pipeline: &mut WanPipeline, seed: u64) -> Duration {
@@ -96,6 +120,10 @@ fn generate(pipeline: &mut WanPipeline, seed: u64) -> Duration {
 
 fn weights_bytes() -> u64 {
     let parts = ["transformer", "vae", "text_encoder"];
-    let files = parts.iter().flat_map(|part| std::fs::read_dir(model_folder().join(part)).unwrap());
-    files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    let files = parts
+        .iter()
+        .flat_map(|part| std::fs::read_dir(model_folder().join(part)).unwrap());
+    files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum()
 }

@@ -40,7 +40,10 @@ impl Reply {
     /// The machine-readable reason of a problem.
     #[must_use]
     pub fn reason(&self) -> String {
-        self.json()["reason"].as_str().unwrap_or_default().to_owned()
+        self.json()["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -50,7 +53,11 @@ impl Api {
     pub fn new(base: impl Into<String>, key: impl Into<String>) -> Self {
         crate::install_tls();
         let client = Client::builder().timeout(JOB).build().unwrap();
-        Self { base: base.into(), key: key.into(), client }
+        Self {
+            base: base.into(),
+            key: key.into(),
+            client,
+        }
     }
 
     /// Sends a request with the key; follows redirects.
@@ -63,14 +70,20 @@ impl Api {
         path: &str,
         body: Option<Value>,
     ) -> Result<Reply, reqwest::Error> {
-        let mut request =
-            self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.json(&body);
         }
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Reply { status, headers, body: response.bytes().await? })
+        Ok(Reply {
+            status,
+            headers,
+            body: response.bytes().await?,
+        })
     }
 
     /// Reads a path.
@@ -92,14 +105,23 @@ impl Api {
 
     /// Cancels a job.
     pub async fn cancel(&self, id: &str) -> Reply {
-        self.send(Method::POST, &format!("/v1/videos/{id}:cancel"), None).await.unwrap()
+        self.send(Method::POST, &format!("/v1/videos/{id}:cancel"), None)
+            .await
+            .unwrap()
     }
 
-    /// Waits until the edge is ready to serve.
+    /// Waits until the mesh serves and a worker has announced a model.
     pub async fn wait_ready(&self) {
-        kinora_testkit::wait::until("the mesh is ready", JOB, || async {
-            match self.send(Method::GET, "/readyz", None).await {
-                Ok(reply) if reply.status.is_success() => Ok(()),
+        kinora_testkit::wait::until("the mesh offers a model", JOB, || async {
+            match self.send(Method::GET, "/v1/models", None).await {
+                Ok(reply) if reply.status.is_success() => {
+                    let models = reply.json()["models"].as_array().map_or(0, Vec::len);
+                    if models > 0 {
+                        Ok(())
+                    } else {
+                        Err("no model yet".to_owned())
+                    }
+                }
                 Ok(reply) => Err(format!("{} {:?}", reply.status, reply.body)),
                 Err(error) => Err(error.to_string()),
             }
@@ -108,9 +130,17 @@ impl Api {
     }
 
     /// Waits until `is_reached` holds for the job and returns it.
-    pub async fn wait_job(&self, id: &str, what: &str, is_reached: impl Fn(&Value) -> bool) -> Value {
+    pub async fn wait_job(
+        &self,
+        id: &str,
+        what: &str,
+        is_reached: impl Fn(&Value) -> bool,
+    ) -> Value {
         kinora_testkit::wait::until(what, JOB, || async {
-            match self.send(Method::GET, &format!("/v1/videos/{id}"), None).await {
+            match self
+                .send(Method::GET, &format!("/v1/videos/{id}"), None)
+                .await
+            {
                 Ok(reply) if reply.status.is_success() && is_reached(&reply.json()) => {
                     Ok(reply.json())
                 }
@@ -135,7 +165,9 @@ impl Api {
     pub async fn wait_step(&self, id: &str, step: u64) -> Value {
         let is_there = |job: &Value| {
             job["progress"]["stage"] == "denoising"
-                && job["progress"]["step"].as_u64().is_some_and(|done| done >= step)
+                && job["progress"]["step"]
+                    .as_u64()
+                    .is_some_and(|done| done >= step)
         };
         self.wait_job(id, "the job is denoising", is_there).await
     }
@@ -145,7 +177,13 @@ impl Api {
     /// Follows a job to its last event; tells how long after `begun` the first one came.
     pub async fn watch(&self, id: &str, begun: std::time::Instant) -> Duration {
         let url = format!("{}/v1/videos/{id}/events", self.base);
-        let mut response = self.client.get(url).bearer_auth(&self.key).send().await.unwrap();
+        let mut response = self
+            .client
+            .get(url)
+            .bearer_auth(&self.key)
+            .send()
+            .await
+            .unwrap();
         let mut first = None;
         while let Some(chunk) = response.chunk().await.unwrap() {
             if first.is_none() && chunk.windows(5).any(|window| window == b"data:") {

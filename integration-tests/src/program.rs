@@ -54,7 +54,10 @@ impl Program {
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", folder)
             .env("KINORA_FFMPEG", ffmpeg())
-            .env("LD_LIBRARY_PATH", required("LD_LIBRARY_PATH", "the libraries of libtorch"))
+            .env(
+                "LD_LIBRARY_PATH",
+                required("LD_LIBRARY_PATH", "the libraries of libtorch"),
+            )
             .env("RUST_BACKTRACE", "1")
             .envs(environment.iter().copied())
             .current_dir(folder)
@@ -63,7 +66,11 @@ impl Program {
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        Self { child, name: name.to_owned(), log }
+        Self {
+            child,
+            name: name.to_owned(),
+            log,
+        }
     }
 
     /// Ends the process at once, as a power cut would.
@@ -87,7 +94,10 @@ impl Program {
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
         let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kib * 1024
     }
@@ -100,13 +110,18 @@ impl Program {
 
     /// Waits for the end.
     pub async fn finish(mut self) -> Finished {
-        let ended = kinora_testkit::wait::until(&format!("{} has ended", self.name), END, || {
+        let what = format!("{} has ended", self.name);
+        let status = kinora_testkit::wait::until(&what, END, || {
             let status = self.child.try_wait().unwrap();
             std::future::ready(status.ok_or("still running"))
-        });
-        let status = ended.await;
+        })
+        .await;
         let output = std::fs::read_to_string(self.log.with_extension("out")).unwrap();
-        Finished { status, output, log: self.log() }
+        Finished {
+            status,
+            output,
+            log: self.log(),
+        }
     }
 
     /// What the process has logged so far.
@@ -138,6 +153,10 @@ fn path_of(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap();
     let path = folder.join(name);
-    assert!(path.is_file(), "{} is not built; run the tests with `make test`", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not built; run the tests with `make test`",
+        path.display()
+    );
     path
 }

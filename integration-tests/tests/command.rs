@@ -8,8 +8,13 @@ use kinora_testkit::env::ffmpeg;
 
 async fn kinora(data: &Path, arguments: &[&str]) -> Finished {
     let models = repository().join("models");
-    let environment = [("KINORA_DATA_DIR", text(data)), ("KINORA_MODELS", text(&models))];
-    Program::start_with("kinora", &data.join("command"), arguments, &environment).finish().await
+    let environment = [
+        ("KINORA_DATA_DIR", text(data)),
+        ("KINORA_MODELS", text(&models)),
+    ];
+    Program::start_with("kinora", &data.join("command"), arguments, &environment)
+        .finish()
+        .await
 }
 
 #[tokio::test]
@@ -17,7 +22,11 @@ async fn generate_without_a_mesh_starts_one_and_writes_the_clip() {
     let data = tempfile::tempdir().unwrap();
     let out = data.path().join("a clip.mp4");
     let prompt = "a yellow triangle falls on a black background";
-    let ended = kinora(data.path(), &["generate", prompt, "-o", text(&out), "--seed", "4"]).await;
+    let ended = kinora(
+        data.path(),
+        &["generate", prompt, "-o", text(&out), "--seed", "4"],
+    )
+    .await;
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.output.contains("a clip.mp4"), "{}", ended.output);
     let frames = decode_mp4(&ffmpeg(), &out).unwrap();
@@ -53,7 +62,11 @@ async fn bad_requests_end_with_status_two_and_say_what_would_do() {
     assert!(ended.log.contains("17"), "names the nearest: {}", ended.log);
     assert!(!out.exists());
     let unwritable = data.path().join("missing/folder/clip.mp4");
-    let ended = kinora(data.path(), &["generate", "a red star", "-o", text(&unwritable)]).await;
+    let ended = kinora(
+        data.path(),
+        &["generate", "a red star", "-o", text(&unwritable)],
+    )
+    .await;
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
 }
 
@@ -64,13 +77,19 @@ async fn an_interrupted_generate_cancels_its_job() {
     let out = data.path().join("clip.mp4");
     let arguments = ["generate", "a red star", "-o", text(&out), "--steps", "100"];
     let models = repository().join("models");
-    let environment = [("KINORA_DATA_DIR", text(data.path())), ("KINORA_MODELS", text(&models))];
+    let environment = [
+        ("KINORA_DATA_DIR", text(data.path())),
+        ("KINORA_MODELS", text(&models)),
+    ];
     let folder = data.path().join("command");
     let program = Program::start_with("kinora", &folder, &arguments, &environment);
     let limit = std::time::Duration::from_secs(60);
     let id = kinora_testkit::wait::until("the job is there", limit, || async {
         let jobs = mesh.api.get("/v1/videos").await.json();
-        jobs["videos"][0]["id"].as_str().map(str::to_owned).ok_or(jobs.to_string())
+        jobs["videos"][0]["id"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or(jobs.to_string())
     })
     .await;
     mesh.api.wait_step(&id, 1).await;
@@ -86,8 +105,16 @@ async fn a_mesh_that_cannot_be_reached_is_status_three() {
     let data = tempfile::tempdir().unwrap();
     let server = format!("http://127.0.0.1:{}", kinora_testkit::net::free_port());
     let out = data.path().join("clip.mp4");
-    let arguments =
-        ["generate", "a red star", "-o", text(&out), "--server", &server, "--api-key", "kk_x"];
+    let arguments = [
+        "generate",
+        "a red star",
+        "-o",
+        text(&out),
+        "--server",
+        &server,
+        "--api-key",
+        "kk_x",
+    ];
     let ended = kinora(data.path(), &arguments).await;
     assert_eq!(ended.status.code(), Some(3), "{ended:?}");
 }

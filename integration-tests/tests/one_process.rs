@@ -15,23 +15,37 @@ const PROMPT: &str = "a blue square moves left on a white background";
 async fn a_prompt_becomes_the_clip_it_asks_for() {
     let data = tempfile::tempdir().unwrap();
     let mesh = OneProcess::start(data.path()).await;
-    let id = mesh.api.submit(json!({ "prompt": PROMPT, "seed": 7 })).await;
+    let id = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "seed": 7 }))
+        .await;
     let job = mesh.api.wait_state(&id, "completed").await;
 
     let clip = mesh.api.get(&format!("/v1/videos/{id}/content")).await;
     assert_eq!(clip.headers["content-type"], "video/mp4");
-    assert_eq!(sha256(&clip.body), job["outputs"]["sha256"].as_str().unwrap());
+    assert_eq!(
+        sha256(&clip.body),
+        job["outputs"]["sha256"].as_str().unwrap()
+    );
     let file = data.path().join("clip.mp4");
     std::fs::write(&file, &clip.body).unwrap();
     let frames = decode_mp4(&ffmpeg(), &file).unwrap();
     assert_eq!((frames.width, frames.height, frames.frames), (64, 64, 17));
     let seen = kinora_testkit::world::check(&frames.rgb, 64, 64, 17);
-    assert_eq!(format!("{seen:?}").to_lowercase().matches("blue").count(), 1, "{seen:?}");
+    assert_eq!(
+        format!("{seen:?}").to_lowercase().matches("blue").count(),
+        1,
+        "{seen:?}"
+    );
 
     let thumbnail = mesh.api.get(&format!("/v1/videos/{id}/thumbnail")).await;
     assert_eq!(thumbnail.headers["content-type"], "image/webp");
     assert_eq!(&thumbnail.body[8..12], b"WEBP");
-    let manifest = mesh.api.get(&format!("/v1/videos/{id}/manifest")).await.json();
+    let manifest = mesh
+        .api
+        .get(&format!("/v1/videos/{id}/manifest"))
+        .await
+        .json();
     assert_eq!(manifest["prompt"], PROMPT);
     assert_eq!(manifest["seed"], 7);
     assert!(!manifest["weights"].as_array().unwrap().is_empty());
@@ -58,7 +72,10 @@ async fn the_same_seed_gives_the_same_bytes_also_after_another_job() {
 async fn events_arrive_step_by_step_and_resume_where_a_client_left() {
     let data = tempfile::tempdir().unwrap();
     let mesh = OneProcess::start(data.path()).await;
-    let id = mesh.api.submit(json!({ "prompt": PROMPT, "steps": 10 })).await;
+    let id = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "steps": 10 }))
+        .await;
     let whole = mesh.api.get(&format!("/v1/videos/{id}/events")).await;
     assert_eq!(whole.headers["content-type"], "text/event-stream");
     let events = parse_events(&whole.body);
@@ -66,9 +83,12 @@ async fn events_arrive_step_by_step_and_resume_where_a_client_left() {
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
     let (last, end) = events.last().unwrap();
     assert_eq!(end["state"], "completed");
-    let steps = events.iter().filter(|(_, event)| event["progress"]["stage"] == "denoising");
-    let steps: BTreeSet<u64> =
-        steps.filter_map(|(_, event)| event["progress"]["step"].as_u64()).collect();
+    let steps = events
+        .iter()
+        .filter(|(_, event)| event["progress"]["stage"] == "denoising");
+    let steps: BTreeSet<u64> = steps
+        .filter_map(|(_, event)| event["progress"]["step"].as_u64())
+        .collect();
     assert!(steps.len() >= 5, "progress of single steps: {steps:?}");
 
     let path = format!("/v1/videos/{id}/events?after_seq={}", last - 1);
@@ -81,15 +101,24 @@ async fn events_arrive_step_by_step_and_resume_where_a_client_left() {
 async fn cancel_stops_the_device_and_the_next_job_runs() {
     let data = tempfile::tempdir().unwrap();
     let mesh = OneProcess::start(data.path()).await;
-    let long = mesh.api.submit(json!({ "prompt": PROMPT, "steps": 100 })).await;
-    let waiting = mesh.api.submit(json!({ "prompt": PROMPT, "steps": 2 })).await;
+    let long = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "steps": 100 }))
+        .await;
+    let waiting = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "steps": 2 }))
+        .await;
     mesh.api.wait_step(&long, 2).await;
     assert_eq!(mesh.api.cancel(&long).await.json()["state"], "cancelled");
     mesh.api.wait_state(&waiting, "completed").await;
     let job = mesh.api.wait_state(&long, "cancelled").await;
     assert!(job["progress"]["step"].as_u64().unwrap() < 100, "{job}");
     let again = mesh.api.cancel(&long).await;
-    assert_eq!((again.status, again.json()["state"].as_str()), (StatusCode::OK, Some("cancelled")));
+    assert_eq!(
+        (again.status, again.json()["state"].as_str()),
+        (StatusCode::OK, Some("cancelled"))
+    );
     let content = mesh.api.get(&format!("/v1/videos/{long}/content")).await;
     assert_eq!(content.status, StatusCode::CONFLICT);
 }
@@ -98,7 +127,10 @@ async fn cancel_stops_the_device_and_the_next_job_runs() {
 async fn a_deleted_video_leaves_nothing_behind() {
     let data = tempfile::tempdir().unwrap();
     let mesh = OneProcess::start(data.path()).await;
-    let id = mesh.api.submit(json!({ "prompt": PROMPT, "steps": 2 })).await;
+    let id = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "steps": 2 }))
+        .await;
     mesh.api.wait_state(&id, "completed").await;
     assert!(!files_of(data.path(), &id).is_empty());
     let path = format!("/v1/videos/{id}");
@@ -117,10 +149,19 @@ async fn a_deleted_video_leaves_nothing_behind() {
 async fn a_killed_mesh_loses_no_job() {
     let data = tempfile::tempdir().unwrap();
     let mut mesh = OneProcess::start(data.path()).await;
-    let done = mesh.api.submit(json!({ "prompt": PROMPT, "steps": 2 })).await;
+    let done = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "steps": 2 }))
+        .await;
     mesh.api.wait_state(&done, "completed").await;
-    let running = mesh.api.submit(json!({ "prompt": PROMPT, "steps": 60, "seed": 3 })).await;
-    let queued = mesh.api.submit(json!({ "prompt": PROMPT, "steps": 2 })).await;
+    let running = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "steps": 60, "seed": 3 }))
+        .await;
+    let queued = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "steps": 2 }))
+        .await;
     mesh.api.wait_step(&running, 2).await;
     mesh.program.kill();
 
@@ -130,14 +171,24 @@ async fn a_killed_mesh_loses_no_job() {
     mesh.api.wait_state(&queued, "completed").await;
     mesh.api.wait_state(&done, "completed").await;
     let files = files_of(data.path(), &running);
-    assert_eq!(files.iter().filter(|file| file.contains("video.mp4")).count(), 1, "{files:?}");
+    assert_eq!(
+        files
+            .iter()
+            .filter(|file| file.contains("video.mp4"))
+            .count(),
+        1,
+        "{files:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_stopped_mesh_hands_its_job_back_and_goes_on_after_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let mesh = OneProcess::start_with(data.path(), &["--drain-timeout", "0s"]).await;
-    let id = mesh.api.submit(json!({ "prompt": PROMPT, "steps": 60 })).await;
+    let id = mesh
+        .api
+        .submit(json!({ "prompt": PROMPT, "steps": 60 }))
+        .await;
     mesh.api.wait_step(&id, 2).await;
     mesh.program.terminate();
     let ended = mesh.program.finish().await;
@@ -150,7 +201,13 @@ async fn a_stopped_mesh_hands_its_job_back_and_goes_on_after_a_restart() {
 async fn one_data_folder_serves_one_mesh() {
     let data = tempfile::tempdir().unwrap();
     let _mesh = OneProcess::start(data.path()).await;
-    let arguments = ["up", "--data-dir", text(data.path()), "--listen", "127.0.0.1:0"];
+    let arguments = [
+        "up",
+        "--data-dir",
+        text(data.path()),
+        "--listen",
+        "127.0.0.1:0",
+    ];
     let folder = data.path().join("second");
     let second = kinora_integration_tests::Program::start("kinora", &folder, &arguments);
     let ended = second.finish().await;
@@ -169,24 +226,42 @@ async fn bad_requests_name_the_field_and_what_would_do() {
     };
     for (body, status, reason) in [
         (json!({ "prompt": "" }), 400, "PROMPT_EMPTY"),
-        (with("prompt", "x".repeat(5000).into()), 400, "PROMPT_TOO_LONG"),
+        (
+            with("prompt", "x".repeat(5000).into()),
+            400,
+            "PROMPT_TOO_LONG",
+        ),
         (with("frames", 15.into()), 400, "FRAMES_INVALID"),
         (with("width", 70.into()), 400, "SIZE_INVALID"),
         (with("height", 4096.into()), 400, "SIZE_INVALID"),
         (with("steps", 0.into()), 400, "STEPS_INVALID"),
         (with("model", "sora".into()), 400, "UNKNOWN_MODEL"),
-        (with("seed", 9_007_199_254_740_992_u64.into()), 400, "SEED_OUT_OF_RANGE"),
+        (
+            with("seed", 9_007_199_254_740_992_u64.into()),
+            400,
+            "SEED_OUT_OF_RANGE",
+        ),
     ] {
         let reply = mesh.api.post("/v1/videos", body.clone()).await;
         assert_eq!(reply.reason(), reason, "{body} {reply:?}");
         assert_eq!(reply.status.as_u16(), status, "{body} {reply:?}");
         assert_eq!(reply.headers["content-type"], "application/problem+json");
     }
-    let frames = mesh.api.post("/v1/videos", with("frames", 15.into())).await.json();
+    let frames = mesh
+        .api
+        .post("/v1/videos", with("frames", 15.into()))
+        .await
+        .json();
     assert_eq!(frames["metadata"]["nearest"], "13,17", "{frames}");
-    let unknown = mesh.api.post("/v1/videos", with("frames", "many".into())).await;
+    let unknown = mesh
+        .api
+        .post("/v1/videos", with("frames", "many".into()))
+        .await;
     assert_eq!(unknown.status, StatusCode::BAD_REQUEST, "{unknown:?}");
-    let id = mesh.api.submit(json!({ "prompt": "a blue zeppelin moves left", "steps": 1 })).await;
+    let id = mesh
+        .api
+        .submit(json!({ "prompt": "a blue zeppelin moves left", "steps": 1 }))
+        .await;
     let job = mesh.api.wait_state(&id, "completed").await;
     assert!(job["notes"].to_string().contains("zeppelin"), "{job}");
 }
@@ -197,7 +272,10 @@ fn parse_events(body: &[u8]) -> Vec<(u64, Value)> {
     let mut events = Vec::new();
     for block in text.split("\n\n") {
         let field = |name: &str| {
-            block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+            block
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
         };
         if let (Some(id), Some(data)) = (field("id:"), field("data:")) {
             events.push((id.parse().unwrap(), serde_json::from_str(data).unwrap()));

@@ -62,8 +62,12 @@ fn observe(pipeline: &mut WanPipeline, prompt: &str, seed: u64, folder: &Path) -
         grid: defaults.grid,
     };
     let clip = pipeline.generate(&request, &mut Uncontrolled).unwrap();
-    let raw =
-        RawVideo { width: clip.width, height: clip.height, fps: defaults.fps, rgb: &clip.rgb };
+    let raw = RawVideo {
+        width: clip.width,
+        height: clip.height,
+        fps: defaults.fps,
+        rgb: &clip.rgb,
+    };
     let file = folder.join("clip.mp4");
     encode_mp4(&ffmpeg(), &raw, &file).unwrap();
     let frames = decode_mp4(&ffmpeg(), &file).unwrap();
@@ -113,7 +117,10 @@ fn unseen_scenes_show_what_the_prompt_asks_for() {
         ("motion", tally.motion, 90.0),
         ("shape", tally.shape, 85.0),
     ] {
-        assert!(tally.percent(hits) >= least, "{name} below {least} %: {tally:?}");
+        assert!(
+            tally.percent(hits) >= least,
+            "{name} below {least} %: {tally:?}"
+        );
     }
 }
 
@@ -134,5 +141,8 @@ fn phrasings_of_one_prompt_give_one_scene() {
         }
     }
     assert!(clips >= 10, "{clips}");
-    assert!(f64::from(hits) >= 0.8 * f64::from(clips), "{hits} of {clips} clips");
+    assert!(
+        f64::from(hits) >= 0.8 * f64::from(clips),
+        "{hits} of {clips} clips"
+    );
 }

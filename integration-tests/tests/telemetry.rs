@@ -27,7 +27,10 @@ impl TraceService for Collector {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         for resource in request.into_inner().resource_spans {
             for scope in resource.scope_spans {
-                scope.spans.into_iter().for_each(|span| self.0.send(span).unwrap());
+                scope
+                    .spans
+                    .into_iter()
+                    .for_each(|span| self.0.send(span).unwrap());
             }
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
@@ -55,9 +58,15 @@ async fn a_submitted_job_is_one_trace_down_to_the_steps() {
 
     let mut seen: Vec<Span> = Vec::new();
     let is_complete = |seen: &[Span]| {
-        let Some(attempt) = seen.iter().find(|span| span.name == "attempt") else { return false };
+        let Some(attempt) = seen.iter().find(|span| span.name == "attempt") else {
+            return false;
+        };
         let trace = |span: &&Span| span.trace_id == attempt.trace_id;
-        let names: Vec<&str> = seen.iter().filter(trace).map(|span| span.name.as_str()).collect();
+        let names: Vec<&str> = seen
+            .iter()
+            .filter(trace)
+            .map(|span| span.name.as_str())
+            .collect();
         let count = |name: &str| names.iter().filter(|seen| **seen == name).count();
         // The edge's request, the scheduler's, the attempt, and at least its three steps.
         count("request") >= 2 && count("attempt") == 1 && count("step") >= 3
@@ -68,6 +77,8 @@ async fn a_submitted_job_is_one_trace_down_to_the_steps() {
         let span = next.unwrap_or_else(|_| panic!("no more spans; seen: {names:?}"));
         seen.push(span.unwrap());
     }
-    let leaked = seen.iter().any(|span| format!("{span:?}").contains("red star"));
+    let leaked = seen
+        .iter()
+        .any(|span| format!("{span:?}").contains("red star"));
     assert!(!leaked, "no span carries the prompt");
 }

@@ -8,5 +8,7 @@ fn main() {
 }
 
 fn option_env_at_build(name: &str) -> Option<String> {
-    std::env::vars().find(|(key, _)| key == name).map(|(_, value)| value)
+    std::env::vars()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
 }

@@ -97,7 +97,16 @@ impl Agent {
         let (event_sender, events) = mpsc::unbounded_channel();
         let client = WorkerServiceClient::new(channel);
         let held = HashMap::new();
-        Self { identity, bench, client, held, events, event_sender, shutdown, drain: None }
+        Self {
+            identity,
+            bench,
+            client,
+            held,
+            events,
+            event_sender,
+            shutdown,
+            drain: None,
+        }
     }
 
     /// Serves until the shutdown is asked for and running attempts have ended or were handed back.
@@ -178,14 +187,21 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             device: self.identity.device.clone(),
             models: self.bench.cards.values().map(card_to_pb).collect(),
-            slots: if self.drain.is_some() { 0 } else { self.identity.slots },
+            slots: if self.drain.is_some() {
+                0
+            } else {
+                self.identity.slots
+            },
             held: self.held_leases(),
         }
     }
 
     fn heartbeat(&self) -> pb::attach_request::Message {
         let draining = self.drain.is_some();
-        pb::attach_request::Message::Heartbeat(pb::Heartbeat { held: self.held_leases(), draining })
+        pb::attach_request::Message::Heartbeat(pb::Heartbeat {
+            held: self.held_leases(),
+            draining,
+        })
     }
 
     fn held_leases(&self) -> Vec<pb::LeaseRef> {
@@ -197,14 +213,15 @@ impl Agent {
         for lease in welcome.revoked.iter().filter_map(lease_from_pb) {
             self.revoke(lease);
         }
-        let interval = welcome.heartbeat_interval.and_then(|interval| interval.try_into().ok());
-        interval.filter(|interval: &Duration| !interval.is_zero()).unwrap_or(DEFAULT_HEARTBEAT)
+        let interval = welcome
+            .heartbeat_interval
+            .and_then(|interval| interval.try_into().ok());
+        interval
+            .filter(|interval: &Duration| !interval.is_zero())
+            .unwrap_or(DEFAULT_HEARTBEAT)
     }
 
-    async fn repeat_reports(
-        &self,
-        up: &mpsc::Sender<pb::AttachRequest>,
-    ) -> Result<(), Status> {
+    async fn repeat_reports(&self, up: &mpsc::Sender<pb::AttachRequest>) -> Result<(), Status> {
         for report in self.held.values().filter_map(|held| held.report.clone()) {
             send(up, report).await?;
         }
@@ -237,7 +254,11 @@ impl Agent {
         }
         tracing::info!(job_id = %lease.job, lease = lease.lease, "lease taken");
         let cancel = CancelFlag::default();
-        let held = Held { cancel: cancel.clone(), is_revoked: false, report: None };
+        let held = Held {
+            cancel: cancel.clone(),
+            is_revoked: false,
+            report: None,
+        };
         self.held.insert(lease, held);
         let (bench, events) = (Arc::clone(&self.bench), self.event_sender.clone());
         tokio::spawn(async move {
@@ -251,7 +272,9 @@ impl Agent {
     }
 
     fn revoke(&mut self, lease: LeaseRef) {
-        let Some(held) = self.held.get_mut(&lease) else { return };
+        let Some(held) = self.held.get_mut(&lease) else {
+            return;
+        };
         tracing::info!(job_id = %lease.job, lease = lease.lease, "lease revoked");
         held.is_revoked = true;
         held.cancel.cancel();
@@ -261,11 +284,14 @@ impl Agent {
     }
 
     fn receipt(&mut self, receipt: &pb::Receipt) {
-        let Some(lease) = receipt.lease.as_ref().and_then(lease_from_pb) else { return };
+        let Some(lease) = receipt.lease.as_ref().and_then(lease_from_pb) else {
+            return;
+        };
         match self.held.get(&lease) {
-            Some(Held { report: Some(pb::attach_request::Message::Completion(_)), .. })
-                if receipt.accepted =>
-            {
+            Some(Held {
+                report: Some(pb::attach_request::Message::Completion(_)),
+                ..
+            }) if receipt.accepted => {
                 self.held.remove(&lease);
             }
             Some(_) => self.forget(lease),
@@ -299,7 +325,9 @@ impl Agent {
 
     /// Records what became of an attempt and returns the report that is due, if any.
     fn note(&mut self, event: AttemptEvent) -> Option<pb::attach_request::Message> {
-        let AttemptEvent::Finished(lease, result) = event else { return None };
+        let AttemptEvent::Finished(lease, result) = event else {
+            return None;
+        };
         let is_cut_off = self.drain.is_some_and(|drain| drain.is_cut_off);
         let held = self.held.get_mut(&lease)?;
         if held.is_revoked {
@@ -328,7 +356,9 @@ impl Agent {
     }
 
     fn is_drained(&self) -> bool {
-        let Some(drain) = self.drain else { return false };
+        let Some(drain) = self.drain else {
+            return false;
+        };
         self.held.is_empty() || Instant::now() >= drain.leave
     }
 
@@ -338,7 +368,11 @@ impl Agent {
             None => {
                 let cut_off = Instant::now() + self.identity.drain_timeout;
                 let leave = cut_off + RECEIPT_PATIENCE;
-                self.drain = Some(Drain { cut_off, leave, is_cut_off: false });
+                self.drain = Some(Drain {
+                    cut_off,
+                    leave,
+                    is_cut_off: false,
+                });
                 tracing::info!(running = self.held.len(), "draining");
             }
             Some(drain) if !drain.is_cut_off => {
@@ -380,13 +414,20 @@ async fn send(
     up: &mpsc::Sender<pb::AttachRequest>,
     message: pb::attach_request::Message,
 ) -> Result<(), Status> {
-    let request = pb::AttachRequest { message: Some(message) };
-    up.send(request).await.map_err(|_| Status::unavailable("the stream has ended"))
+    let request = pb::AttachRequest {
+        message: Some(message),
+    };
+    up.send(request)
+        .await
+        .map_err(|_| Status::unavailable("the stream has ended"))
 }
 
 /// Whether attaching again cannot help.
 fn is_final(status: &Status) -> bool {
-    matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition)
+    matches!(
+        status.code(),
+        Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition
+    )
 }
 
 #[cfg(test)]

@@ -89,8 +89,20 @@ struct Attempt<'a, P> {
 
 impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
     fn new(bench: &'a Workbench, grant: &'a Grant, cancel: CancelFlag, tell: P) -> Self {
-        let costs = bench.costs.lock().get(&grant.spec.model).copied().unwrap_or_default();
-        Self { bench, grant, cancel, tell, meter: Meter::new(costs), begun: Instant::now() }
+        let costs = bench
+            .costs
+            .lock()
+            .get(&grant.spec.model)
+            .copied()
+            .unwrap_or_default();
+        Self {
+            bench,
+            grant,
+            cancel,
+            tell,
+            meter: Meter::new(costs),
+            begun: Instant::now(),
+        }
     }
 
     async fn run(mut self) -> Result<pb::Outputs, AttemptError> {
@@ -149,7 +161,9 @@ impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
         card: &ModelCard,
     ) -> Result<Package, AttemptError> {
         self.check_cancelled()?;
-        let folder = tempfile::Builder::new().prefix("attempt-").tempdir_in(&self.bench.scratch)?;
+        let folder = tempfile::Builder::new()
+            .prefix("attempt-")
+            .tempdir_in(&self.bench.scratch)?;
         let job = PackageJob {
             ffmpeg: self.bench.ffmpeg.clone(),
             spec: self.grant.spec.clone(),
@@ -165,16 +179,23 @@ impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
     async fn upload(&mut self, package: Package) -> Result<pb::Outputs, AttemptError> {
         let prefix = self.grant.lease.object_prefix();
         let key = |name: &str| format!("{prefix}{name}");
-        let (video, thumbnail, manifest) =
-            (key("video.mp4"), key("thumbnail.webp"), key("manifest.json"));
+        let (video, thumbnail, manifest) = (
+            key("video.mp4"),
+            key("thumbnail.webp"),
+            key("manifest.json"),
+        );
         let blobs = &self.bench.blobs;
         self.check_cancelled()?;
         self.advance(pb::Stage::Uploading, 0, 3);
         blobs.put_file(&video, &package.video, "video/mp4").await?;
         self.advance(pb::Stage::Uploading, 1, 3);
-        blobs.put_bytes(&thumbnail, package.thumbnail, "image/webp").await?;
+        blobs
+            .put_bytes(&thumbnail, package.thumbnail, "image/webp")
+            .await?;
         self.advance(pb::Stage::Uploading, 2, 3);
-        blobs.put_bytes(&manifest, package.manifest, "application/json").await?;
+        blobs
+            .put_bytes(&manifest, package.manifest, "application/json")
+            .await?;
         self.check_cancelled()?;
         self.advance(pb::Stage::Uploading, 3, 3);
         let spec = &self.grant.spec;
@@ -194,7 +215,11 @@ impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
     }
 
     fn check_cancelled(&self) -> Result<(), AttemptError> {
-        if self.cancel.is_cancelled() { Err(AttemptError::Cancelled) } else { Ok(()) }
+        if self.cancel.is_cancelled() {
+            Err(AttemptError::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -220,8 +245,12 @@ struct Package {
 fn package(job: PackageJob) -> Result<Package, AttemptError> {
     let clip = &job.generated.clip;
     let video = job.folder.path().join("video.mp4");
-    let raw =
-        RawVideo { width: clip.width, height: clip.height, fps: job.spec.fps, rgb: &clip.rgb };
+    let raw = RawVideo {
+        width: clip.width,
+        height: clip.height,
+        fps: job.spec.fps,
+        rgb: &clip.rgb,
+    };
     let info = encode_mp4(&job.ffmpeg, &raw, &video)?;
     let thumbnail = thumbnail_webp(middle_frame(clip), clip.width, clip.height)?;
     let video_sha256 = sha256_of(&video)?;

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use kinora_models::card::ModelCard;
-use kinora_models::{
-    Control, GenerateError, GenerateRequest, LoadError, LoadOptions, WanPipeline,
-};
+use kinora_models::{Control, GenerateError, GenerateRequest, LoadError, LoadOptions, WanPipeline};
 
 use crate::engine::Generated;
 
@@ -64,7 +62,11 @@ impl Folders {
     pub fn open(folders: &[PathBuf], options: LoadOptions) -> Result<Self, LoadError> {
         let read = |folder: &PathBuf| Ok((folder.clone(), ModelCard::read(folder)?));
         let folders = folders.iter().map(read).collect::<Result<_, LoadError>>()?;
-        Ok(Self { folders, options, resident: None })
+        Ok(Self {
+            folders,
+            options,
+            resident: None,
+        })
     }
 
     /// Makes a model resident, so that its first clip does not wait.
@@ -111,7 +113,12 @@ impl Backend for Folders {
         let Some((_, pipeline)) = self.resident.as_mut() else {
             return Err(BackendError::UnknownModel(model.to_owned()));
         };
-        let clip = pipeline.generate(request, control).map_err(BackendError::Generate)?;
-        Ok(Generated { clip, digests: pipeline.digests().to_vec() })
+        let clip = pipeline
+            .generate(request, control)
+            .map_err(BackendError::Generate)?;
+        Ok(Generated {
+            clip,
+            digests: pipeline.digests().to_vec(),
+        })
     }
 }

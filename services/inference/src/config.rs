@@ -11,13 +11,22 @@ use kinora_models::{DeviceChoice, LoadOptions, Precision};
 #[derive(Args, Clone, Debug)]
 pub struct InferenceOptions {
     /// The scheduler to attach to.
-    #[arg(long, env = "KINORA_SCHEDULER_ENDPOINT", default_value = "http://127.0.0.1:7001")]
+    #[arg(
+        long,
+        env = "KINORA_SCHEDULER_ENDPOINT",
+        default_value = "http://127.0.0.1:7001"
+    )]
     pub scheduler_endpoint: String,
     /// Stable name of this worker; one process at a time uses it.
     #[arg(long, env = "KINORA_WORKER_ID", default_value = "worker-1")]
     pub worker_id: String,
     /// Folder of a model (with a kinora.json). Repeat it for several; the first is loaded at start.
-    #[arg(long = "model", env = "KINORA_MODEL_FOLDERS", value_delimiter = ':', required = true)]
+    #[arg(
+        long = "model",
+        env = "KINORA_MODEL_FOLDERS",
+        value_delimiter = ':',
+        required = true
+    )]
     pub model_folders: Vec<PathBuf>,
     /// The ffmpeg program.
     #[arg(long, env = "KINORA_FFMPEG", default_value = "ffmpeg")]
@@ -47,8 +56,14 @@ impl InferenceOptions {
     #[must_use]
     pub fn load_options(&self) -> LoadOptions {
         LoadOptions {
-            device: self.cuda_device.map_or(DeviceChoice::Cpu, DeviceChoice::Cuda),
-            precision: if self.bf16 { Precision::Bf16 } else { Precision::F32 },
+            device: self
+                .cuda_device
+                .map_or(DeviceChoice::Cpu, DeviceChoice::Cuda),
+            precision: if self.bf16 {
+                Precision::Bf16
+            } else {
+                Precision::F32
+            },
             threads: self.threads,
         }
     }

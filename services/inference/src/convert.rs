@@ -14,13 +14,19 @@ const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(3600);
 /// A lease for the wire.
 #[must_use]
 pub fn lease_to_pb(lease: LeaseRef) -> pb::LeaseRef {
-    pb::LeaseRef { job_id: lease.job.to_string(), lease: lease.lease }
+    pb::LeaseRef {
+        job_id: lease.job.to_string(),
+        lease: lease.lease,
+    }
 }
 
 /// A lease from the wire; none when the job id is not one.
 #[must_use]
 pub fn lease_from_pb(lease: &pb::LeaseRef) -> Option<LeaseRef> {
-    Some(LeaseRef { job: lease.job_id.parse().ok()?, lease: lease.lease })
+    Some(LeaseRef {
+        job: lease.job_id.parse().ok()?,
+        lease: lease.lease,
+    })
 }
 
 /// A granted lease; none when a part is missing.

@@ -68,11 +68,13 @@ impl Engine {
     /// The system's error when no thread can be started.
     pub fn start(mut backend: Box<dyn Backend>) -> std::io::Result<Self> {
         let (orders, mut inbox) = mpsc::unbounded_channel::<Order>();
-        thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            while let Some(order) = inbox.blocking_recv() {
-                serve(backend.as_mut(), order);
-            }
-        })?;
+        thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || {
+                while let Some(order) = inbox.blocking_recv() {
+                    serve(backend.as_mut(), order);
+                }
+            })?;
         Ok(Self { orders })
     }
 
@@ -90,19 +92,37 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let span = tracing::Span::current();
         self.orders
-            .send(Order { model, request, cancel, events, reply, span })
+            .send(Order {
+                model,
+                request,
+                cancel,
+                events,
+                reply,
+                span,
+            })
             .map_err(|_| BackendError::EngineGone)?;
         answer.await.map_err(|_| BackendError::EngineGone)?
     }
 }
 
 fn serve(backend: &mut dyn Backend, order: Order) {
-    let Order { model, request, cancel, events, reply, span } = order;
+    let Order {
+        model,
+        request,
+        cancel,
+        events,
+        reply,
+        span,
+    } = order;
     let _entered = span.enter();
     let result = if cancel.is_cancelled() {
         Err(BackendError::Generate(GenerateError::Cancelled))
     } else {
-        let mut control = Reporter { cancel, events, stage_span: None };
+        let mut control = Reporter {
+            cancel,
+            events,
+            stage_span: None,
+        };
         backend.generate(&model, &request, &mut control)
     };
     // The attempt may have gone away; then nobody wants the clip.

@@ -67,7 +67,11 @@ impl AttemptError {
     pub fn report(&self) -> pb::Failure {
         tracing::warn!(error = %chain(self), "attempt ended without a clip");
         let (reason, retryable) = self.reason();
-        pb::Failure { reason: reason.to_owned(), message: self.public_message(), retryable }
+        pb::Failure {
+            reason: reason.to_owned(),
+            message: self.public_message(),
+            retryable,
+        }
     }
 
     /// The machine-readable reason, and whether another attempt may succeed.

@@ -82,18 +82,39 @@ impl Backend for FakeBackend {
         }
         match request.prompt.as_str() {
             "memory" => return Err(BackendError::Generate(GenerateError::OutOfMemory)),
-            "engine" => return Err(BackendError::Generate(GenerateError::Engine("nan".to_owned()))),
+            "engine" => {
+                return Err(BackendError::Generate(GenerateError::Engine(
+                    "nan".to_owned(),
+                )));
+            }
             _ => {}
         }
         for step in 1..=request.steps {
             if !self.gate.pass(|| control.is_cancelled()) {
                 return Err(BackendError::Generate(GenerateError::Cancelled));
             }
-            control.progress(Progress { stage: Stage::Denoising, step, steps: request.steps });
+            control.progress(Progress {
+                stage: Stage::Denoising,
+                step,
+                steps: request.steps,
+            });
         }
-        let GenerateRequest { width, height, frames, .. } = *request;
+        let GenerateRequest {
+            width,
+            height,
+            frames,
+            ..
+        } = *request;
         let bytes = usize::try_from(width * height * frames * 3).unwrap();
-        let clip = Clip { width, height, frames, rgb: vec![128; bytes] };
-        Ok(Generated { clip, digests: vec![("weights".to_owned(), "00".to_owned())] })
+        let clip = Clip {
+            width,
+            height,
+            frames,
+            rgb: vec![128; bytes],
+        };
+        Ok(Generated {
+            clip,
+            digests: vec![("weights".to_owned(), "00".to_owned())],
+        })
     }
 }

@@ -57,7 +57,11 @@ pub async fn serve(
     options: InferenceOptions,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let cards = backend.cards().into_iter().map(|card| (card.id.clone(), card)).collect();
+    let cards = backend
+        .cards()
+        .into_iter()
+        .map(|card| (card.id.clone(), card))
+        .collect();
     let bench = Workbench {
         engine: Engine::start(backend)?,
         blobs: BlobStore::new(&options.blobs),

@@ -22,5 +22,7 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _telemetry = kinora_mesh::telemetry::init("kinora-inference", &arguments.telemetry)?;
     let shutdown = kinora_mesh::shutdown::on_signals();
-    Box::pin(kinora_inference::run(arguments.inference, shutdown)).await.context("worker stopped")
+    Box::pin(kinora_inference::run(arguments.inference, shutdown))
+        .await
+        .context("worker stopped")
 }

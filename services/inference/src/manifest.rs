@@ -72,7 +72,10 @@ pub fn render(
         sampler: card.defaults.sampler,
         sigma_grid: card.defaults.grid,
         machine,
-        weights: digests.iter().map(|(file, sha256)| Weights { file, sha256 }).collect(),
+        weights: digests
+            .iter()
+            .map(|(file, sha256)| Weights { file, sha256 })
+            .collect(),
         video_sha256,
     };
     // Strings, integers and finite floats only: serialisation cannot fail.

@@ -45,7 +45,13 @@ impl Meter {
     #[must_use]
     pub const fn new(costs: StageCosts) -> Self {
         let measured = StageCosts([0.0; STAGES.len()]);
-        Self { costs, measured, stage: 0, stage_begun: Duration::ZERO, fraction: 0.0 }
+        Self {
+            costs,
+            measured,
+            stage: 0,
+            stage_begun: Duration::ZERO,
+            fraction: 0.0,
+        }
     }
 
     /// Notes that `step` of `steps` of a stage have finished, `elapsed` after the attempt began.
@@ -56,13 +62,20 @@ impl Meter {
         steps: u32,
         elapsed: Duration,
     ) -> pb::Progress {
-        let index = STAGES.iter().position(|known| *known == stage).unwrap_or(self.stage);
+        let index = STAGES
+            .iter()
+            .position(|known| *known == stage)
+            .unwrap_or(self.stage);
         if index > self.stage {
             self.measured.0[self.stage] += seconds_between(self.stage_begun, elapsed);
             self.stage = index;
             self.stage_begun = elapsed;
         }
-        let within = if steps == 0 { 0.0 } else { f64::from(step) / f64::from(steps) };
+        let within = if steps == 0 {
+            0.0
+        } else {
+            f64::from(step) / f64::from(steps)
+        };
         self.fraction = self.fraction.max(self.share_done(within));
         pb::Progress {
             stage: stage.into(),
@@ -135,7 +148,11 @@ mod tests {
     fn nothing_finished_is_no_progress_and_no_estimate() {
         let mut meter = Meter::new(StageCosts::default());
         let progress = meter.advance(pb::Stage::Denoising, 0, 20, MS(100));
-        assert!(progress.fraction < MIN_FRACTION_FOR_ETA, "{}", progress.fraction);
+        assert!(
+            progress.fraction < MIN_FRACTION_FOR_ETA,
+            "{}",
+            progress.fraction
+        );
         assert_eq!(progress.eta, None);
     }
 
@@ -143,7 +160,13 @@ mod tests {
     fn the_estimate_is_the_measured_pace() {
         let mut meter = Meter::new(StageCosts([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]));
         let progress = meter.advance(pb::Stage::Denoising, 5, 20, MS(1000));
-        assert_eq!(progress.eta, Some(prost_types::Duration { seconds: 3, nanos: 0 }));
+        assert_eq!(
+            progress.eta,
+            Some(prost_types::Duration {
+                seconds: 3,
+                nanos: 0
+            })
+        );
     }
 
     #[test]

@@ -56,7 +56,13 @@ async fn serve_store(root: std::path::PathBuf) -> BlobOptions {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let secret = Secret::new("secret");
     let forever = std::future::pending();
-    tokio::spawn(EmbeddedS3::serve(listener, root, "access".to_owned(), secret, forever));
+    tokio::spawn(EmbeddedS3::serve(
+        listener,
+        root,
+        "access".to_owned(),
+        secret,
+        forever,
+    ));
     BlobOptions {
         endpoint,
         public_endpoint: None,
@@ -77,23 +83,44 @@ async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let service = WorkerServiceServer::new(FakeScheduler { streams: sender });
     let forever = CancellationToken::new();
-    tokio::spawn(kinora_mesh::serve::grpc(listener, Routes::new(service), &[], forever));
+    tokio::spawn(kinora_mesh::serve::grpc(
+        listener,
+        Routes::new(service),
+        &[],
+        forever,
+    ));
     let bench = Workbench {
         engine: Engine::start(Box::new(FakeBackend { gate: gate.clone() })).unwrap(),
         blobs: blobs.clone(),
         ffmpeg: kinora_testkit::env::ffmpeg(),
         scratch: folder.path().to_owned(),
         cards: [("fake".to_owned(), card())].into(),
-        machine: Machine { kinora: "0", device: "cpu".to_owned(), precision: "f32", threads: 1 },
+        machine: Machine {
+            kinora: "0",
+            device: "cpu".to_owned(),
+            precision: "f32",
+            threads: 1,
+        },
         costs: parking_lot::Mutex::default(),
     };
-    let identity =
-        Identity { worker_id: "w".to_owned(), device: "cpu".to_owned(), slots: 1, drain_timeout };
+    let identity = Identity {
+        worker_id: "w".to_owned(),
+        device: "cpu".to_owned(),
+        slots: 1,
+        drain_timeout,
+    };
     let shutdown = CancellationToken::new();
     let channel = kinora_mesh::channel::connect_lazy(&endpoint).unwrap();
     let agent = Agent::new(identity, Arc::new(bench), channel, shutdown.clone());
     let agent = tokio::spawn(agent.run());
-    Bench { streams, gate, blobs, shutdown, agent, _folder: folder }
+    Bench {
+        streams,
+        gate,
+        blobs,
+        shutdown,
+        agent,
+        _folder: folder,
+    }
 }
 
 impl Bench {
@@ -104,14 +131,21 @@ impl Bench {
             panic!("the first message is {first:?}");
         };
         let attached = Attached { up, down, hello };
-        attached.send(pb::attach_response::Message::Welcome(pb::Welcome::default())).await;
+        attached
+            .send(pb::attach_response::Message::Welcome(pb::Welcome::default()))
+            .await;
         attached
     }
 }
 
 impl Attached {
     async fn send(&self, message: pb::attach_response::Message) {
-        self.down.send(Ok(pb::AttachResponse { message: Some(message) })).await.unwrap();
+        self.down
+            .send(Ok(pb::AttachResponse {
+                message: Some(message),
+            }))
+            .await
+            .unwrap();
     }
 
     async fn grant(&self, lease: LeaseRef, prompt: &str, steps: u32) {
@@ -135,8 +169,12 @@ impl Attached {
     }
 
     async fn receipt(&self, lease: LeaseRef, accepted: bool) {
-        let receipt = pb::Receipt { lease: Some(lease_to_pb(lease)), accepted };
-        self.send(pb::attach_response::Message::Receipt(receipt)).await;
+        let receipt = pb::Receipt {
+            lease: Some(lease_to_pb(lease)),
+            accepted,
+        };
+        self.send(pb::attach_response::Message::Receipt(receipt))
+            .await;
     }
 
     /// The next message that is neither progress nor a heartbeat.
@@ -175,7 +213,10 @@ impl Attached {
 }
 
 fn lease(number: u64) -> LeaseRef {
-    LeaseRef { job: JobId::generate(), lease: number }
+    LeaseRef {
+        job: JobId::generate(),
+        lease: number,
+    }
 }
 
 const LONG: Duration = Duration::from_secs(600);
@@ -184,7 +225,11 @@ async fn is_empty(blobs: &BlobStore, lease: LeaseRef) {
     let limit = Duration::from_secs(20);
     kinora_testkit::wait::until("the attempt's objects are gone", limit, || async {
         let objects = blobs.list(&lease.object_prefix()).await.unwrap();
-        if objects.is_empty() { Ok(()) } else { Err(objects.len()) }
+        if objects.is_empty() {
+            Ok(())
+        } else {
+            Err(objects.len())
+        }
     })
     .await;
 }
@@ -198,7 +243,11 @@ async fn a_lease_becomes_stored_files_under_its_own_prefix() {
     stream.grant(lease, "fine", 2).await;
     let outputs = stream.completion().await;
     stream.receipt(lease, true).await;
-    for key in [&outputs.video_key, &outputs.thumbnail_key, &outputs.manifest_key] {
+    for key in [
+        &outputs.video_key,
+        &outputs.thumbnail_key,
+        &outputs.manifest_key,
+    ] {
         assert!(key.starts_with(&lease.object_prefix()), "{key}");
         assert!(bench.blobs.head(key).await.unwrap().is_some(), "{key}");
     }
@@ -213,7 +262,11 @@ async fn failures_carry_a_reason_and_the_next_lease_is_served() {
         stream.grant(lease, prompt, 1).await;
         let failure = stream.failure().await;
         assert_eq!((failure.reason.as_str(), failure.retryable), (reason, true));
-        assert!(!failure.message.contains("nan"), "internals stay inside: {}", failure.message);
+        assert!(
+            !failure.message.contains("nan"),
+            "internals stay inside: {}",
+            failure.message
+        );
         stream.receipt(lease, true).await;
     }
     stream.grant(lease(1), "fine", 1).await;
@@ -228,8 +281,12 @@ async fn a_revoked_lease_stops_is_not_reported_and_leaves_nothing() {
     stream.grant(revoked, "stopped", 50).await;
     bench.gate.allow(1);
     stream.progress().await;
-    let message = pb::Revocation { lease: Some(lease_to_pb(revoked)) };
-    stream.send(pb::attach_response::Message::Revocation(message)).await;
+    let message = pb::Revocation {
+        lease: Some(lease_to_pb(revoked)),
+    };
+    stream
+        .send(pb::attach_response::Message::Revocation(message))
+        .await;
     stream.grant(next, "fine", 1).await;
     // The revoked attempt may take steps until it notices, but never its fifty.
     let mut steps = tokio::time::interval(Duration::from_millis(20));
@@ -255,13 +312,20 @@ async fn a_broken_stream_costs_no_work_and_the_report_is_repeated() {
     stream.progress().await;
     drop(stream);
     let mut stream = bench.attached().await;
-    assert_eq!(stream.hello.held, [lease_to_pb(lease)], "the lease is still held");
+    assert_eq!(
+        stream.hello.held,
+        [lease_to_pb(lease)],
+        "the lease is still held"
+    );
     bench.gate.allow(1);
     stream.completion().await;
     drop(stream);
     let mut stream = bench.attached().await;
     let outputs = stream.completion().await;
-    assert!(outputs.video_key.starts_with(&lease.object_prefix()), "without a receipt, again");
+    assert!(
+        outputs.video_key.starts_with(&lease.object_prefix()),
+        "without a receipt, again"
+    );
 }
 
 #[tokio::test]
@@ -285,7 +349,10 @@ async fn a_drain_hands_back_what_does_not_finish_in_time() {
     stream.progress().await;
     bench.shutdown.cancel();
     let failure = stream.failure().await;
-    assert_eq!((failure.reason.as_str(), failure.retryable), ("WORKER_DRAINED", true));
+    assert_eq!(
+        (failure.reason.as_str(), failure.retryable),
+        ("WORKER_DRAINED", true)
+    );
     stream.receipt(lease, true).await;
     bench.agent.await.unwrap().unwrap();
 }

@@ -24,15 +24,23 @@ async fn generate(
     cancel: CancelFlag,
 ) -> Result<Generated, BackendError> {
     let (events, _) = mpsc::unbounded_channel();
-    engine.generate("fake".to_owned(), request, cancel, events).await
+    engine
+        .generate("fake".to_owned(), request, cancel, events)
+        .await
 }
 
 #[tokio::test]
 async fn a_failed_clip_leaves_the_engine_serving() {
     let engine = Engine::start(Box::new(FakeBackend { gate: Gate::open() })).unwrap();
     let failed = generate(&engine, request("memory", 1), CancelFlag::default()).await;
-    assert!(matches!(failed, Err(BackendError::Generate(GenerateError::OutOfMemory))));
-    let clip = generate(&engine, request("fine", 1), CancelFlag::default()).await.unwrap().clip;
+    assert!(matches!(
+        failed,
+        Err(BackendError::Generate(GenerateError::OutOfMemory))
+    ));
+    let clip = generate(&engine, request("fine", 1), CancelFlag::default())
+        .await
+        .unwrap()
+        .clip;
     assert_eq!((clip.frames, clip.rgb.len()), (5, 16 * 16 * 5 * 3));
 }
 
@@ -47,6 +55,9 @@ async fn a_clip_cancelled_while_it_waits_never_starts() {
     first.cancel();
     let (running, waiting) = tokio::join!(running, waiting);
     for result in [running, waiting] {
-        assert!(matches!(result, Err(BackendError::Generate(GenerateError::Cancelled))));
+        assert!(matches!(
+            result,
+            Err(BackendError::Generate(GenerateError::Cancelled))
+        ));
     }
 }
