@@ -9,7 +9,7 @@ use super::App;
 use crate::domain::job::{Event, Failure, Job, Outputs, Progress, Time};
 use crate::domain::model::Model;
 use crate::domain::retry::WORKER_RESTARTED;
-use crate::domain::transition::{self, Completion, Reporter, StaleLease};
+use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
 use crate::store::{Attachment, Change, Claim, Reconciled, Removal};
 
@@ -144,9 +144,8 @@ impl App {
         }
         let now = self.clock.now();
         let accepted = self.report(from, |job| {
-            let event = match transition::complete(job, from, outputs, now)? {
-                Completion::Done(event) => event,
-                Completion::Repeated => return Ok(Change::default()),
+            let Some(event) = transition::complete(job, from, outputs, now)? else {
+                return Ok(Change::default());
             };
             let removals = self.removals_of_older_attempts(job, now);
             Ok(Change {

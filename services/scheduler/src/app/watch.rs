@@ -25,7 +25,7 @@ pub type Sighting = (Event, u64);
 type Out = mpsc::Sender<Result<Sighting, Error>>;
 
 enum News {
-    Event(Event),
+    Event(Box<Event>),
     /// Something may have happened; the database knows.
     Reread,
     /// The watcher left.
@@ -76,7 +76,7 @@ impl<'a> Watching<'a> {
                     News::Event(event) if event.seq > self.last_seq + 1 => break,
                     News::Event(event) => {
                         let is_end = event.state.is_terminal();
-                        if !self.send(out, event).await? || is_end {
+                        if !self.send(out, *event).await? || is_end {
                             return Ok(());
                         }
                     }
@@ -115,7 +115,7 @@ impl<'a> Watching<'a> {
     async fn next(&mut self, out: &Out) -> Result<News, Error> {
         tokio::select! {
             received = self.live.next() => Ok(match received {
-                Received::Event(event) => News::Event(event),
+                Received::Event(event) => News::Event(Box::new(event)),
                 Received::Lagged => News::Reread,
             }),
             _ = self.poll.tick() => Ok(News::Reread),
@@ -139,3 +139,6 @@ impl<'a> Watching<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

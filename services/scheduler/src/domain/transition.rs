@@ -23,15 +23,6 @@ use super::retry::{Decision, RetryPolicy};
 #[error("the lease no longer stands")]
 pub struct StaleLease;
 
-/// What a completion report did.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Completion {
-    /// The job has completed now.
-    Done(Event),
-    /// The same report was accepted before, and its receipt was lost.
-    Repeated,
-}
-
 /// Who reports, under which lease.
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter<'a> {
@@ -96,7 +87,7 @@ pub fn advance(
     Ok(Some(numbered(job, now)))
 }
 
-/// Ends a job with its outputs. Idempotent for the lease that completed it.
+/// Ends a job with its outputs. No event when the same lease completed it before, and its receipt was lost.
 ///
 /// # Errors
 /// [`StaleLease`], and the job is unchanged.
@@ -105,9 +96,9 @@ pub fn complete(
     reporter: Reporter<'_>,
     outputs: Outputs,
     now: Time,
-) -> Result<Completion, StaleLease> {
+) -> Result<Option<Event>, StaleLease> {
     if job.state == State::Completed && holds_newest(job, reporter) {
-        return Ok(Completion::Repeated);
+        return Ok(None);
     }
     if !is_running_under(job, reporter) {
         return Err(StaleLease);
@@ -117,7 +108,7 @@ pub fn complete(
     job.progress.step = job.spec.steps;
     job.progress.fraction = 1.0;
     job.progress.eta = None;
-    Ok(Completion::Done(end(job, State::Completed, now)))
+    Ok(Some(end(job, State::Completed, now)))
 }
 
 /// Ends an attempt that failed by its worker's own account.

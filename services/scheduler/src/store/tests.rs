@@ -161,11 +161,7 @@ async fn finish(store: &JobStore, worker: &str, job: &Job) -> bool {
     };
     let lease = job.newest_lease();
     let changed = store.change(job.id, None, |job| {
-        let done = transition::complete(job, Reporter { worker, lease }, outputs, now())?;
-        let event = match done {
-            transition::Completion::Done(event) => Some(event),
-            transition::Completion::Repeated => None,
-        };
+        let event = transition::complete(job, Reporter { worker, lease }, outputs, now())?;
         Ok::<_, transition::StaleLease>(Change {
             event,
             removals: Vec::new(),

@@ -131,7 +131,7 @@ kinora_store::on_both_databases! {
         let watcher = far.caller("anna").await.watch(&job.id, 0).await.expect("watches");
         let lease = worker.grant().await.lease.expect("a lease");
         anna.cancel(&job.id).await.expect("cancels");
-        worker.say(beat(&[lease.clone()])).await;
+        worker.say(beat(std::slice::from_ref(&lease))).await;
         assert_eq!(worker.revocation().await, lease);
         let end = watcher.rest().await.pop().expect("an end");
         assert_eq!(end.state(), JobState::Cancelled);
@@ -156,7 +156,7 @@ kinora_store::on_both_databases! {
         };
         assert_eq!(reason(&ended), "SHUTTING_DOWN");
         let scheduler = TestScheduler::start(&url).await;
-        let attached = FakeWorker::attach(&scheduler.endpoint, hello("w", &[lease.clone()])).await;
+        let attached = FakeWorker::attach(&scheduler.endpoint, hello("w", std::slice::from_ref(&lease))).await;
         let (mut worker, _) = attached.expect("attaches");
         assert!(worker.complete(&lease).await);
         let done = scheduler.caller("anna").await.get(&job.id).await.expect("reads");

@@ -148,12 +148,9 @@ fn repeated_completion_is_answered_and_changes_nothing() {
     let mut job = running();
     let lease = reporter(&job, 1);
     let done = complete(&mut job, lease, outputs(), start()).expect("stands");
-    assert!(matches!(done, Completion::Done(event) if event.state == State::Completed));
+    assert!(done.is_some_and(|event| event.state == State::Completed));
     let before = job.clone();
-    assert_eq!(
-        complete(&mut job, lease, outputs(), start()),
-        Ok(Completion::Repeated)
-    );
+    assert_eq!(complete(&mut job, lease, outputs(), start()), Ok(None));
     assert_eq!(job, before);
 }
 
@@ -212,12 +209,9 @@ fn apply(job: &mut Job, step: Step, now: Time) -> Option<Event> {
                 .ok()
                 .flatten()
         }
-        Step::Complete(lease, worker) => {
-            match complete(job, from(name(worker), lease), outputs(), now) {
-                Ok(Completion::Done(event)) => Some(event),
-                Ok(Completion::Repeated) | Err(StaleLease) => None,
-            }
-        }
+        Step::Complete(lease, worker) => complete(job, from(name(worker), lease), outputs(), now)
+            .ok()
+            .flatten(),
         Step::Fail(lease, retryable) => {
             let failure = Failure {
                 retryable,
