@@ -37,11 +37,16 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = kinora_mesh::shutdown::on_signals();
     let listener = kinora_mesh::serve::bind(arguments.listen).await?;
     let objects = Arc::new(BlobStore::new(&arguments.blobs));
-    if let Err(error) = objects.ensure_bucket().await {
-        // Jobs can be accepted meanwhile; their uploads are retried, and say so.
-        tracing::warn!(error = %kinora_mesh::error::chain(&error), "the bucket is not there yet");
-    }
+    tokio::spawn(make_bucket(Arc::clone(&objects)));
     kinora_scheduler::serve(arguments.scheduler, objects, listener, shutdown)
         .await
         .context("the scheduler stopped")
+}
+
+/// Makes the bucket on a fresh store. Jobs are accepted meanwhile: a store that is away must not keep the
+/// scheduler from starting.
+async fn make_bucket(objects: Arc<BlobStore>) {
+    if let Err(error) = objects.ensure_bucket().await {
+        tracing::warn!(error = %kinora_mesh::error::chain(&error), "the bucket is not there yet");
+    }
 }
