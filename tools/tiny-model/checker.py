@@ -14,7 +14,11 @@ from world import BACKGROUNDS, COLOURS, SHAPES, Path, coverage
 # Area of each shape at radius 1; measured on large renders by `area_of_unit_shape`.
 UNIT_AREA = {"circle": 3.1416, "square": 3.24, "triangle": 1.9975, "star": 2.2492}
 FOLDS = {"circle": 1, "square": 4, "triangle": 3, "star": 5}
-MIN_OVERLAP = 0.80
+# Least strength of the corners' harmonic; ideal shapes have 0.29, 0.55 and 0.63.
+CORNERS = {"square": 0.13, "triangle": 0.30, "star": 0.25}
+MAX_CORNERS_OF_CIRCLE = 0.11
+CORNER_LEAD = 1.25
+MIN_OVERLAP = {"circle": 0.78, "square": 0.78, "triangle": 0.72, "star": 0.66}
 MIN_AREA = 60.0
 
 
@@ -74,19 +78,17 @@ def blobs(frames, paper, ink):
     return out
 
 
-def phase(blob, fold):
-    """Angle of the mask's `fold`-fold harmonic, divided by `fold`; zero for an upright shape with a point up."""
+def harmonic(blob, fold):
+    """The mask's `fold`-fold harmonic as a complex number of size 0..1; its angle is zero with a corner up."""
     grid = np.arange(blob.mask.shape[0]) + 0.5
     dx, dy = grid[None, :] - blob.x, grid[:, None] - blob.y
-    radius = np.sqrt(dx * dx + dy * dy)
-    turn = np.arctan2(dx, -dy)
-    weight = blob.mask * radius ** 2
-    return float(np.arctan2((weight * np.sin(fold * turn)).sum(), (weight * np.cos(fold * turn)).sum()) / fold)
+    weight = blob.mask * (dx * dx + dy * dy)
+    return complex((weight * np.exp(1j * fold * np.arctan2(dx, -dy))).sum() / max(weight.sum(), 1e-6))
 
 
 def shape_angle(blob, shape):
     """Angle of the blob if it were `shape` (a square's corners are at 45 degrees when upright)."""
-    return phase(blob, FOLDS[shape]) - (np.pi / 4 if shape == "square" else 0.0)
+    return float(np.angle(harmonic(blob, FOLDS[shape]))) / FOLDS[shape] - (np.pi / 4 if shape == "square" else 0.0)
 
 
 def overlap(blob, shape):
@@ -99,14 +101,25 @@ def overlap(blob, shape):
 
 
 def read_shape(found):
-    """The shape with the best overlap, averaged over the frames where the blob is large enough to tell."""
+    """Names the shape by its corners over the frames where the blob is large enough to tell, if the overlap agrees."""
     top = max(b.area for b in found)
     clear = [b for b in found if b.area >= max(MIN_AREA, 0.45 * top)][::2]
     if not clear:
         return "unclear"
-    scores = {shape: float(np.mean([overlap(b, shape) for b in clear])) for shape in SHAPES}
-    best = max(scores, key=scores.get)
-    return best if scores[best] >= MIN_OVERLAP else "unclear"
+    shape = name_by_corners({s: float(np.mean([abs(harmonic(b, FOLDS[s])) for b in clear])) for s in CORNERS})
+    if shape == "unclear" or np.mean([overlap(b, shape) for b in clear]) < MIN_OVERLAP[shape]:
+        return "unclear"
+    return shape
+
+
+def name_by_corners(strength):
+    """The shape whose harmonic leads clearly, or a circle where there is none."""
+    ranked = sorted(strength, key=strength.get, reverse=True)
+    first, second = ranked[:2]
+    if strength[first] < MAX_CORNERS_OF_CIRCLE:
+        return "circle"
+    leads = strength[first] >= CORNERS[first] and strength[first] >= CORNER_LEAD * strength[second]
+    return first if leads else "unclear"
 
 
 def turned(found, shape):

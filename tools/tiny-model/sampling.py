@@ -6,7 +6,7 @@ from diffusers import UniPCMultistepScheduler
 import model
 from tokenizer import build
 
-FLOW_SHIFT, GUIDANCE, DEFAULT_STEPS = 3.0, 4.0, 20
+FLOW_SHIFT, GUIDANCE, DEFAULT_STEPS = 3.0, 2.0, 20
 
 
 def new_scheduler(shift=FLOW_SHIFT):

@@ -24,14 +24,17 @@ class Clips:
 
     def __init__(self, pool, rng):
         self.pool, self.rng = pool, rng
-        self.inks = [unit_colour(c) for c in COLOURS.values()]
-        self.papers = [unit_colour(c) for c in BACKGROUNDS.values()]
 
     def draw(self):
         """One clip: video `[3, 17, 64, 64]` and its normalised latents `[16, 5, 8, 8]`."""
         shape, motion = pairs()[self.rng.integers(len(pairs()))]
+        colour, background = list(COLOURS)[self.rng.integers(8)], list(BACKGROUNDS)[self.rng.integers(3)]
+        return self.render(shape, motion, colour, background)
+
+    def render(self, shape, motion, colour, background):
+        """Video and normalised latents of a scene at a random place."""
         alpha = coverage(shape, random_path(motion, self.rng))
-        ink, paper = self.inks[self.rng.integers(8)], self.papers[self.rng.integers(3)]
+        ink, paper = unit_colour(COLOURS[colour]), unit_colour(BACKGROUNDS[background])
         video = paper[:, None, None, None] + (ink - paper)[:, None, None, None] * alpha
         cover = torch.einsum("ntyxp,kcp->nkctyx", patches(alpha[None]), self.pool.basis)[0]
         raw = torch.einsum("kctyx,c->ktyx", cover, ink - paper) + (self.pool.flat @ paper)[:, None, None, None]

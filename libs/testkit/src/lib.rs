@@ -8,3 +8,4 @@ pub mod net;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod wait;
+pub mod world;
