@@ -1,17 +1,24 @@
 //! The one place that writes to the terminal: results to the output, everything else to the error stream.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
+use anyhow::Context;
 use serde::Serialize;
 
-/// Writes a line of result.
-#[expect(
-    clippy::print_stdout,
-    reason = "results of a command go to the standard output"
-)]
-pub fn result(line: impl Display) {
-    println!("{line}");
+/// Writes a line of result. A reader that has seen enough, such as `head`, is no error.
+///
+/// # Errors
+///
+/// When the output cannot take it, for example on a full disk.
+pub fn result(line: impl Display) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    match writeln!(output, "{line}").and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("the result cannot be written")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a remark for the person at the terminal.
@@ -25,10 +32,9 @@ pub fn remark(line: impl Display) {
 ///
 /// # Errors
 ///
-/// When the value has no JSON form.
+/// When the value has no JSON form, or as [`result`].
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    result(serde_json::to_string_pretty(value)?);
-    Ok(())
+    result(serde_json::to_string_pretty(value)?)
 }
 
 /// Lays rows out in columns, the last one as long as it is.

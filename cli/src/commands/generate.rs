@@ -247,7 +247,7 @@ impl Generation<'_> {
             size = indicatif::HumanBytes(bytes),
             seed = video.seed,
             elapsed = duration(elapsed_seconds),
-        ));
+        ))?;
         Ok(())
     }
 }

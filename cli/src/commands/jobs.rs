@@ -28,7 +28,7 @@ pub async fn list(arguments: &JobsArguments, folders: &Folders) -> Result<(), Fa
     output::result(output::table(
         ["ID", "STATE", "CREATED", "SEED", "PROMPT"],
         &rows,
-    ));
+    ))?;
     Ok(())
 }
 
@@ -41,13 +41,13 @@ pub async fn cancel(arguments: &CancelArguments, folders: &Folders) -> Result<()
     let api = any_mesh(&arguments.server, folders).await?;
     let video = api.cancel(&arguments.id).await?;
     if video.state == State::Cancelled {
-        output::result(format!("{} is cancelled", video.id));
+        output::result(format!("{} is cancelled", video.id))?;
     } else {
         output::result(format!(
             "{} had ended before: {}",
             video.id,
             video.state.name()
-        ));
+        ))?;
     }
     Ok(())
 }
@@ -64,7 +64,7 @@ pub async fn models(arguments: &ModelsArguments, folders: &Folders) -> Result<()
         return Ok(output::json(&models)?);
     }
     for model in &models {
-        output::result(describe(model));
+        output::result(describe(model))?;
     }
     Ok(())
 }

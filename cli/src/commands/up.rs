@@ -46,7 +46,7 @@ pub async fn run(
         () = shutdown.cancelled() => return Ok(()),
     };
     let announcement = mesh.announce()?;
-    output::result(banner(&mesh.edge_url, mesh.data_dir(), &models));
+    output::result(banner(&mesh.edge_url, mesh.data_dir(), &models))?;
     let failure = tokio::select! {
         error = mesh.wait() => Some(error),
         () = shutdown.cancelled() => None,
