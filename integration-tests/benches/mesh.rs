@@ -3,6 +3,7 @@
 //! Jobs of the mesh (`kinora up`, a process of its own) alternate with the same generation inside this
 //! process, so that both meet the same machine.
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot run stops")]
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
 use std::time::{Duration, Instant};

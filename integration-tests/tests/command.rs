@@ -1,5 +1,7 @@
 //! The `kinora` command as a person uses it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use kinora_integration_tests::{Finished, OneProcess, Program, repository, text};

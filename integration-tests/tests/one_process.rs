@@ -1,5 +1,7 @@
 //! `kinora up`: the whole mesh in one process, driven over REST.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

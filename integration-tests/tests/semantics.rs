@@ -2,6 +2,8 @@
 //!
 //! The clips go through the same pipeline and encoder as a worker's, and are read back from the mp4.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Debug;
 use std::path::Path;
 

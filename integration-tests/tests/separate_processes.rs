@@ -1,5 +1,7 @@
 //! The services as separate processes on PostgreSQL: edge, scheduler, workers, and an object store.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 use kinora_blobs::{EmbeddedS3, Secret};

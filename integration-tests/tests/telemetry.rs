@@ -1,5 +1,7 @@
 //! One trace from the edge to the worker's steps, received by a real OTLP server.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
