@@ -27,13 +27,23 @@ impl Blob {
             x += value * px / weight;
             y += value * py / weight;
         }
-        Self { mask, width, area, x, y }
+        Self {
+            mask,
+            width,
+            area,
+            x,
+            y,
+        }
     }
 
     /// Angle of the blob if it were `shape`; zero when upright, clockwise positive, known up to the shape's symmetry.
     pub fn angle(&self, shape: Shape) -> f64 {
         // A square's corners, which the harmonic finds, are at 45 degrees when it is upright.
-        let upright = if shape == Shape::Square { FRAC_PI_4 } else { 0.0 };
+        let upright = if shape == Shape::Square {
+            FRAC_PI_4
+        } else {
+            0.0
+        };
         self.harmonic(shape).1 / folds(shape) - upright
     }
 
@@ -45,7 +55,12 @@ impl Blob {
     /// Size and angle of the harmonic with as many folds as `shape` has corners; the angle is zero with a corner up.
     fn harmonic(&self, shape: Shape) -> (f64, f64) {
         let (mut across, mut along, mut total) = (0.0, 0.0, 0.0);
-        for (index, value) in self.mask.iter().enumerate().filter(|(_, value)| **value > 0.0) {
+        for (index, value) in self
+            .mask
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| **value > 0.0)
+        {
             let (px, py) = centre_of(index, self.width);
             let (dx, dy) = (px - self.x, py - self.y);
             let weight = value * (dx * dx + dy * dy);
@@ -54,22 +69,39 @@ impl Blob {
             along += weight * turn.cos();
             total += weight;
         }
-        (across.hypot(along) / f64::max(total, 1e-6), across.atan2(along))
+        (
+            across.hypot(along) / f64::max(total, 1e-6),
+            across.atan2(along),
+        )
     }
 
     /// Intersection over union with `shape` of the same area, centre and angle.
     pub fn overlap(&self, shape: Shape) -> f64 {
-        let angle = if shape == Shape::Circle { 0.0 } else { self.angle(shape) };
+        let angle = if shape == Shape::Circle {
+            0.0
+        } else {
+            self.angle(shape)
+        };
         let radius = (self.area / unit_area(shape)).sqrt();
-        let pose = Pose { x: self.x, y: self.y, radius, angle };
-        intersection_over_union(&self.mask, &coverage(shape, pose, self.width, self.mask.len() / self.width))
+        let pose = Pose {
+            x: self.x,
+            y: self.y,
+            radius,
+            angle,
+        };
+        intersection_over_union(
+            &self.mask,
+            &coverage(shape, pose, self.width, self.mask.len() / self.width),
+        )
     }
 }
 
 /// Soft intersection over union of two masks of one size.
 pub(super) fn intersection_over_union(left: &[f64], right: &[f64]) -> f64 {
     let both = left.iter().zip(right);
-    let (shared, whole) = both.fold((0.0, 0.0), |(shared, whole), (a, b)| (shared + a.min(*b), whole + a.max(*b)));
+    let (shared, whole) = both.fold((0.0, 0.0), |(shared, whole), (a, b)| {
+        (shared + a.min(*b), whole + a.max(*b))
+    });
     shared / whole.max(1e-6)
 }
 

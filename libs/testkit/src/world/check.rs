@@ -17,7 +17,11 @@ const COLOUR_LIMIT: f64 = 60.0;
 /// Least distance between shape and background for a clip to show anything.
 const LEAST_CONTRAST: f64 = 40.0;
 /// Least strength of the corners' harmonic; ideal shapes have 0.29, 0.55 and 0.63.
-const LEAST_CORNERS: [(Shape, f64); 3] = [(Shape::Square, 0.13), (Shape::Triangle, 0.30), (Shape::Star, 0.25)];
+const LEAST_CORNERS: [(Shape, f64); 3] = [
+    (Shape::Square, 0.13),
+    (Shape::Triangle, 0.30),
+    (Shape::Star, 0.25),
+];
 /// A circle has less of every harmonic.
 const CORNERS_OF_CIRCLE: f64 = 0.11;
 /// How much stronger the leading harmonic must be than the next.
@@ -43,21 +47,37 @@ pub struct Observation {
 ///
 /// A clip whose bytes do not fill exactly those frames is seen to show nothing.
 pub fn check(bytes: &[u8], width: usize, height: usize, frames: usize) -> Observation {
-    let nothing = Observation { background: None, colour: None, motion: None, shape: None };
+    let nothing = Observation {
+        background: None,
+        colour: None,
+        motion: None,
+        shape: None,
+    };
     if bytes.is_empty() || bytes.len() != width * height * frames * 3 || width < 8 || height < 8 {
         return nothing;
     }
-    let pixels: Vec<[f64; 3]> = bytes.chunks_exact(3).map(|p| [p[0], p[1], p[2]].map(f64::from)).collect();
+    let pixels: Vec<[f64; 3]> = bytes
+        .chunks_exact(3)
+        .map(|p| [p[0], p[1], p[2]].map(f64::from))
+        .collect();
     let paper = border(&pixels, width, height);
     let background = nearest(Background::ALL, Background::rgb, paper);
     let (ink, contrast) = ink(&pixels, paper);
     if contrast < LEAST_CONTRAST {
-        return Observation { background, ..nothing };
+        return Observation {
+            background,
+            ..nothing
+        };
     }
     let blobs = blobs(&pixels, paper, ink, width, width * height);
     let shape = read_shape(&blobs);
     let motion = read_motion(&blobs, shape);
-    Observation { background, colour: nearest(Colour::ALL, Colour::rgb, ink), motion, shape }
+    Observation {
+        background,
+        colour: nearest(Colour::ALL, Colour::rgb, ink),
+        motion,
+        shape,
+    }
 }
 
 /// Median colour of the outermost two pixels of all frames.
@@ -66,7 +86,12 @@ fn border(pixels: &[[f64; 3]], width: usize, height: usize) -> [f64; 3] {
         let (x, y) = (index % width, index / width % height);
         x < 2 || y < 2 || x >= width - 2 || y >= height - 2
     };
-    let ring: Vec<[f64; 3]> = pixels.iter().enumerate().filter(|(index, _)| outer(*index)).map(|(_, p)| *p).collect();
+    let ring: Vec<[f64; 3]> = pixels
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| outer(*index))
+        .map(|(_, p)| *p)
+        .collect();
     median(&ring)
 }
 
@@ -77,7 +102,12 @@ fn ink(pixels: &[[f64; 3]], paper: [f64; 3]) -> ([f64; 3], f64) {
     let mut sorted = gaps.clone();
     sorted.sort_by(f64::total_cmp);
     let strongest = sorted[(sorted.len() - 1) * 99 / 100];
-    let strong: Vec<[f64; 3]> = pixels.iter().zip(&gaps).filter(|(_, g)| **g >= 0.7 * strongest).map(|(p, _)| *p).collect();
+    let strong: Vec<[f64; 3]> = pixels
+        .iter()
+        .zip(&gaps)
+        .filter(|(_, g)| **g >= 0.7 * strongest)
+        .map(|(p, _)| *p)
+        .collect();
     (median(&strong), strongest)
 }
 
@@ -92,37 +122,63 @@ fn median(pixels: &[[f64; 3]]) -> [f64; 3] {
 
 /// Distance of two colours.
 fn gap(left: [f64; 3], right: [f64; 3]) -> f64 {
-    left.iter().zip(right).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+    left.iter()
+        .zip(right)
+        .map(|(a, b)| (a - b).powi(2))
+        .sum::<f64>()
+        .sqrt()
 }
 
 /// The named colour nearest to `seen`, if it is near enough.
 fn nearest<T: Copy>(all: &[T], rgb: fn(T) -> [f64; 3], seen: [f64; 3]) -> Option<T> {
-    let best = all.iter().copied().min_by(|a, b| gap(rgb(*a), seen).total_cmp(&gap(rgb(*b), seen)))?;
+    let best = all
+        .iter()
+        .copied()
+        .min_by(|a, b| gap(rgb(*a), seen).total_cmp(&gap(rgb(*b), seen)))?;
     (gap(rgb(best), seen) <= COLOUR_LIMIT).then_some(best)
 }
 
 /// Coverage of every frame: where its pixels lie on the line from `paper` to `ink`.
-fn blobs(pixels: &[[f64; 3]], paper: [f64; 3], ink: [f64; 3], width: usize, frame: usize) -> Vec<Blob> {
+fn blobs(
+    pixels: &[[f64; 3]],
+    paper: [f64; 3],
+    ink: [f64; 3],
+    width: usize,
+    frame: usize,
+) -> Vec<Blob> {
     let line = [0, 1, 2].map(|channel| ink[channel] - paper[channel]);
     let length: f64 = line.iter().map(|part| part * part).sum();
     let alpha = |pixel: &[f64; 3]| {
-        let along: f64 = (0..3).map(|channel| (pixel[channel] - paper[channel]) * line[channel]).sum();
+        let along: f64 = (0..3)
+            .map(|channel| (pixel[channel] - paper[channel]) * line[channel])
+            .sum();
         let share = (along / length).clamp(0.0, 1.0);
         if share < 0.2 { 0.0 } else { share }
     };
-    pixels.chunks_exact(frame).map(|frame| Blob::new(frame.iter().map(alpha).collect(), width)).collect()
+    pixels
+        .chunks_exact(frame)
+        .map(|frame| Blob::new(frame.iter().map(alpha).collect(), width))
+        .collect()
 }
 
 /// Names the shape by its corners over the frames where the blob is large enough to tell, if the overlap agrees.
 fn read_shape(blobs: &[Blob]) -> Option<Shape> {
     let top = blobs.iter().map(|blob| blob.area).fold(0.0, f64::max);
     let least = LEAST_CLEAR_AREA.max(0.45 * top);
-    let clear: Vec<&Blob> = blobs.iter().filter(|blob| blob.area >= least).step_by(2).collect();
+    let clear: Vec<&Blob> = blobs
+        .iter()
+        .filter(|blob| blob.area >= least)
+        .step_by(2)
+        .collect();
     if clear.is_empty() {
         return None;
     }
-    let mean = |measure: &dyn Fn(&Blob) -> f64| clear.iter().map(|blob| measure(blob)).sum::<f64>() / clear.len() as f64;
-    let shape = name_by_corners(LEAST_CORNERS.map(|(shape, least)| (shape, least, mean(&|blob| blob.corners(shape)))))?;
+    let mean = |measure: &dyn Fn(&Blob) -> f64| {
+        clear.iter().map(|blob| measure(blob)).sum::<f64>() / clear.len() as f64
+    };
+    let shape = name_by_corners(
+        LEAST_CORNERS.map(|(shape, least)| (shape, least, mean(&|blob| blob.corners(shape)))),
+    )?;
     (mean(&|blob| blob.overlap(shape)) >= least_overlap(shape)).then_some(shape)
 }
 
@@ -158,7 +214,11 @@ fn read_motion(blobs: &[Blob], shape: Option<Shape>) -> Option<Motion> {
         return Some(direction(dx, dy));
     }
     if growth.abs() > 0.4 && far < 6.0 {
-        return Some(if growth > 0.0 { Motion::Grows } else { Motion::Shrinks });
+        return Some(if growth > 0.0 {
+            Motion::Grows
+        } else {
+            Motion::Shrinks
+        });
     }
     if far > 4.0 || growth.abs() > 0.15 {
         return None;
@@ -198,14 +258,22 @@ fn turned(blobs: &[Blob], shape: Shape) -> (f64, f64) {
     let angles: Vec<f64> = blobs.iter().map(|blob| blob.angle(shape)).collect();
     let step = |pair: &[f64]| (pair[1] - pair[0] + period / 2.0).rem_euclid(period) - period / 2.0;
     let steps: Vec<f64> = angles.windows(2).map(step).collect();
-    (steps.iter().sum(), steps.iter().fold(0.0, |back, step| (-step).max(back)))
+    (
+        steps.iter().sum(),
+        steps.iter().fold(0.0, |back, step| (-step).max(back)),
+    )
 }
 
 /// Least overlap of a frame with the mean of all frames.
 fn steadiness(blobs: &[Blob]) -> f64 {
     let mut mean = vec![0.0; blobs[0].mask.len()];
     for blob in blobs {
-        mean.iter_mut().zip(&blob.mask).for_each(|(sum, value)| *sum += value / blobs.len() as f64);
+        mean.iter_mut()
+            .zip(&blob.mask)
+            .for_each(|(sum, value)| *sum += value / blobs.len() as f64);
     }
-    blobs.iter().map(|blob| intersection_over_union(&blob.mask, &mean)).fold(1.0, f64::min)
+    blobs
+        .iter()
+        .map(|blob| intersection_over_union(&blob.mask, &mean))
+        .fold(1.0, f64::min)
 }

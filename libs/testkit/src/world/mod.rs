@@ -163,7 +163,10 @@ impl Background {
 impl Scene {
     /// Every shape with every motion it can show: a spinning circle would look still.
     pub fn pairs() -> Vec<(Shape, Motion)> {
-        let all = Shape::ALL.iter().flat_map(|&shape| Motion::ALL.iter().map(move |&motion| (shape, motion)));
-        all.filter(|&pair| pair != (Shape::Circle, Motion::Spins)).collect()
+        let all = Shape::ALL
+            .iter()
+            .flat_map(|&shape| Motion::ALL.iter().map(move |&motion| (shape, motion)));
+        all.filter(|&pair| pair != (Shape::Circle, Motion::Spins))
+            .collect()
     }
 }

@@ -42,7 +42,11 @@ impl Path {
         };
         let slim = draw.between(11.0, 13.0);
         let steps = (0..FRAMES).map(|frame| frame as f64 / (FRAMES - 1) as f64);
-        Self(steps.map(|step| pose_at(motion, rest, (from, to), slim, step)).collect())
+        Self(
+            steps
+                .map(|step| pose_at(motion, rest, (from, to), slim, step))
+                .collect(),
+        )
     }
 }
 
@@ -50,13 +54,38 @@ impl Path {
 fn pose_at(motion: Motion, rest: Pose, range: (f64, f64), slim: f64, step: f64) -> Pose {
     let along = |step: f64| range.0 + (range.1 - range.0) * step;
     match motion {
-        Motion::Right => Pose { x: along(step), radius: slim, ..rest },
-        Motion::Left => Pose { x: along(1.0 - step), radius: slim, ..rest },
-        Motion::Down => Pose { y: along(step), radius: slim, ..rest },
-        Motion::Up => Pose { y: along(1.0 - step), radius: slim, ..rest },
-        Motion::Grows => Pose { radius: along(step), ..rest },
-        Motion::Shrinks => Pose { radius: along(1.0 - step), ..rest },
-        Motion::Spins => Pose { angle: step * FRAC_PI_2, ..rest },
+        Motion::Right => Pose {
+            x: along(step),
+            radius: slim,
+            ..rest
+        },
+        Motion::Left => Pose {
+            x: along(1.0 - step),
+            radius: slim,
+            ..rest
+        },
+        Motion::Down => Pose {
+            y: along(step),
+            radius: slim,
+            ..rest
+        },
+        Motion::Up => Pose {
+            y: along(1.0 - step),
+            radius: slim,
+            ..rest
+        },
+        Motion::Grows => Pose {
+            radius: along(step),
+            ..rest
+        },
+        Motion::Shrinks => Pose {
+            radius: along(1.0 - step),
+            ..rest
+        },
+        Motion::Spins => Pose {
+            angle: step * FRAC_PI_2,
+            ..rest
+        },
         Motion::Still => rest,
     }
 }
@@ -94,7 +123,9 @@ fn distance(shape: Shape, px: f64, py: f64, radius: f64) -> f64 {
     match shape {
         Shape::Circle => px.hypot(py) - radius,
         Shape::Square => px.abs().max(py.abs()) - SQUARE_HALF_SIDE * radius,
-        Shape::Triangle => (0.75_f64.sqrt() * px.abs() - 0.5 * py).max(py) - TRIANGLE_INRADIUS * radius,
+        Shape::Triangle => {
+            (0.75_f64.sqrt() * px.abs() - 0.5 * py).max(py) - TRIANGLE_INRADIUS * radius
+        }
         Shape::Star => star_distance(px, py, radius),
     }
 }
@@ -105,7 +136,10 @@ fn star_distance(px: f64, py: f64, radius: f64) -> f64 {
     let folded = ((px.atan2(-py) + wedge).rem_euclid(2.0 * wedge) - wedge).abs();
     let length = px.hypot(py);
     let (qx, qy) = (length * folded.cos(), length * folded.sin());
-    let (inner_x, inner_y) = (STAR_INNER_RATIO * wedge.cos(), STAR_INNER_RATIO * wedge.sin());
+    let (inner_x, inner_y) = (
+        STAR_INNER_RATIO * wedge.cos(),
+        STAR_INNER_RATIO * wedge.sin(),
+    );
     let norm = (1.0 - inner_x).hypot(inner_y);
     ((qx - STAR_OUTER * radius) * inner_y + qy * (1.0 - inner_x)) / norm
 }
@@ -116,14 +150,21 @@ pub fn render(scene: Scene, path: &Path) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.0.len() * SIZE * SIZE * 3);
     for &pose in &path.0 {
         for alpha in coverage(scene.shape, pose, SIZE, SIZE) {
-            out.extend((0..3).map(|channel| byte(paper[channel] + (ink[channel] - paper[channel]) * alpha)));
+            out.extend(
+                (0..3)
+                    .map(|channel| byte(paper[channel] + (ink[channel] - paper[channel]) * alpha)),
+            );
         }
     }
     out
 }
 
 /// Rounds a level to a byte.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..255 first")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0..255 first"
+)]
 fn byte(level: f64) -> u8 {
     level.round().clamp(0.0, 255.0) as u8
 }

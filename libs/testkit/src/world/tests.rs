@@ -10,7 +10,12 @@ fn clip(shape: Shape, motion: Motion, seed: u64) -> (Scene, Vec<u8>) {
     let pick = |count: usize, step: u64| usize::try_from(seed / step).unwrap_or(0) % count;
     let colour = Colour::ALL[pick(Colour::ALL.len(), 1)];
     let background = Background::ALL[pick(Background::ALL.len(), 3)];
-    let scene = Scene { shape, colour, background, motion };
+    let scene = Scene {
+        shape,
+        colour,
+        background,
+        motion,
+    };
     (scene, render(scene, &Path::from_seed(motion, seed)))
 }
 
@@ -40,8 +45,16 @@ fn every_rendered_clip_is_read_right() {
 fn all_colours_are_told_apart_on_all_backgrounds() {
     for &colour in Colour::ALL {
         for &background in Background::ALL {
-            let scene = Scene { shape: Shape::Circle, colour, background, motion: Motion::Still };
-            assert_eq!(observe(&render(scene, &Path::from_seed(Motion::Still, 3))), seen_of(scene));
+            let scene = Scene {
+                shape: Shape::Circle,
+                colour,
+                background,
+                motion: Motion::Still,
+            };
+            assert_eq!(
+                observe(&render(scene, &Path::from_seed(Motion::Still, 3))),
+                seen_of(scene)
+            );
         }
     }
 }
@@ -59,14 +72,26 @@ fn a_flickering_blob_is_neither_still_nor_spinning() {
     let (_, star) = clip(Shape::Star, Motion::Still, 4);
     let (_, circle) = clip(Shape::Circle, Motion::Still, 4);
     let frame = SIZE * SIZE * 3;
-    let mixed = (0..FRAMES).flat_map(|f| if f % 2 == 0 { &star } else { &circle }[f * frame..(f + 1) * frame].iter().copied());
+    let mixed = (0..FRAMES).flat_map(|f| {
+        if f % 2 == 0 { &star } else { &circle }[f * frame..(f + 1) * frame]
+            .iter()
+            .copied()
+    });
     assert_eq!(observe(&mixed.collect::<Vec<u8>>()).motion, None);
 }
 
 #[test]
 fn a_turning_circle_is_still() {
-    let scene = Scene { shape: Shape::Circle, colour: Colour::Red, background: Background::White, motion: Motion::Spins };
-    assert_eq!(observe(&render(scene, &Path::from_seed(Motion::Spins, 5))).motion, Some(Motion::Still));
+    let scene = Scene {
+        shape: Shape::Circle,
+        colour: Colour::Red,
+        background: Background::White,
+        motion: Motion::Spins,
+    };
+    assert_eq!(
+        observe(&render(scene, &Path::from_seed(Motion::Spins, 5))).motion,
+        Some(Motion::Still)
+    );
 }
 
 #[test]
@@ -84,11 +109,23 @@ fn half_a_square_is_no_shape() {
 #[test]
 fn a_clip_of_the_wrong_length_shows_nothing() {
     let seen = check(&[0; 100], SIZE, SIZE, FRAMES);
-    assert_eq!(seen, Observation { background: None, colour: None, motion: None, shape: None });
+    assert_eq!(
+        seen,
+        Observation {
+            background: None,
+            colour: None,
+            motion: None,
+            shape: None
+        }
+    );
 }
 
 #[test]
 fn words_name_their_values() {
-    assert!(Motion::ALL.iter().all(|&motion| Motion::from_word(motion.word()) == Some(motion)));
+    assert!(
+        Motion::ALL
+            .iter()
+            .all(|&motion| Motion::from_word(motion.word()) == Some(motion))
+    );
     assert_eq!(Colour::from_word("mauve"), None);
 }
