@@ -50,9 +50,10 @@ lint: ## formatting and clippy, warnings are errors
 deny: ## licences, sources and banned crates; installs cargo-deny into the cache the first time (minutes)
 	@scripts/cargo-deny check bans licenses sources
 
-bench: ## the benchmarks
+bench: ## what the mesh adds to a generation, as a table (release build); tools/bench compares with diffusers
 	@$(build_settings)
-	cargo bench --workspace
+	cargo build --release -p kinora-cli
+	cargo bench -p kinora-integration-tests --bench mesh
 
 clean-cache: ## remove what setup fetched into the user's cache
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}"/kinora

@@ -77,9 +77,9 @@ pub struct EngineArguments {
     /// The ffmpeg program [default: the one on the PATH, else the one that `make setup` fetched].
     #[arg(long, env = "KINORA_FFMPEG", hide_env_values = true)]
     pub ffmpeg: Option<PathBuf>,
-    /// Threads of CPU operators; libtorch decides when absent.
-    #[arg(long, env = "KINORA_THREADS")]
-    pub threads: Option<usize>,
+    /// Threads of CPU operators; one is the fastest for the small model.
+    #[arg(long, env = "KINORA_THREADS", default_value_t = kinora_inference::config::DEFAULT_THREADS)]
+    pub threads: usize,
     /// Index of the CUDA device; the CPU when absent.
     #[arg(long, env = "KINORA_CUDA_DEVICE")]
     pub cuda_device: Option<usize>,

@@ -212,7 +212,7 @@ mod tests {
         EngineArguments {
             models,
             ffmpeg: None,
-            threads: None,
+            threads: 1,
             cuda_device: None,
             bf16: false,
         }

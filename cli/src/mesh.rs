@@ -46,7 +46,7 @@ pub struct LocalMeshOptions {
     /// The ffmpeg program.
     pub ffmpeg: PathBuf,
     /// Threads of CPU operators; libtorch decides when absent.
-    pub threads: Option<usize>,
+    pub threads: usize,
     /// Index of the CUDA device; the CPU when absent.
     pub cuda_device: Option<usize>,
     /// Compute large products in bfloat16.

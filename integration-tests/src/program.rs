@@ -58,6 +58,7 @@ impl Program {
                 "LD_LIBRARY_PATH",
                 required("LD_LIBRARY_PATH", "the libraries of libtorch"),
             )
+            .env("OMP_WAIT_POLICY", "PASSIVE")
             .env("RUST_BACKTRACE", "1")
             .envs(environment.iter().copied())
             .current_dir(folder)

@@ -7,6 +7,10 @@ use clap::Args;
 use kinora_blobs::BlobOptions;
 use kinora_models::{DeviceChoice, LoadOptions, Precision};
 
+/// One thread is the fastest for a small model (BENCHMARKS.md), and gives the same bytes on machines
+/// with different numbers of cores.
+pub const DEFAULT_THREADS: usize = 1;
+
 /// How a worker runs.
 #[derive(Args, Clone, Debug)]
 pub struct InferenceOptions {
@@ -40,9 +44,9 @@ pub struct InferenceOptions {
     /// Compute large products in bfloat16 instead of 32-bit floats.
     #[arg(long, env = "KINORA_BF16")]
     pub bf16: bool,
-    /// Threads of CPU operators; libtorch decides when absent.
-    #[arg(long, env = "KINORA_THREADS")]
-    pub threads: Option<usize>,
+    /// Threads of CPU operators. A clip's bytes may differ between numbers of threads.
+    #[arg(long, env = "KINORA_THREADS", default_value_t = DEFAULT_THREADS)]
+    pub threads: usize,
     /// How long running attempts may go on after a stop was asked for.
     #[arg(long, env = "KINORA_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
@@ -64,7 +68,7 @@ impl InferenceOptions {
             } else {
                 Precision::F32
             },
-            threads: self.threads,
+            threads: Some(self.threads.max(1)),
         }
     }
 }

@@ -102,6 +102,6 @@ fn machine(options: &InferenceOptions) -> Machine {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
         },
-        threads: load.threads.unwrap_or(0),
+        threads: options.threads,
     }
 }

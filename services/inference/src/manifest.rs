@@ -13,7 +13,7 @@ pub struct Machine {
     pub device: String,
     /// The compute type, for example `f32`.
     pub precision: &'static str,
-    /// Threads of the CPU operators; 0 when libtorch decides.
+    /// Threads of the CPU operators.
     pub threads: usize,
 }
 
