@@ -8,6 +8,7 @@ use std::path::Path;
 use kinora_integration_tests::{OneProcess, text};
 use kinora_media::decode_mp4;
 use kinora_testkit::env::ffmpeg;
+use kinora_testkit::world::{Background, Colour, Motion, Shape, check};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -33,12 +34,11 @@ async fn a_prompt_becomes_the_clip_it_asks_for() {
     std::fs::write(&file, &clip.body).unwrap();
     let frames = decode_mp4(&ffmpeg(), &file).unwrap();
     assert_eq!((frames.width, frames.height, frames.frames), (64, 64, 17));
-    let seen = kinora_testkit::world::check(&frames.rgb, 64, 64, 17);
-    assert_eq!(
-        format!("{seen:?}").to_lowercase().matches("blue").count(),
-        1,
-        "{seen:?}"
-    );
+    let seen = check(&frames.rgb, 64, 64, 17);
+    assert_eq!(seen.background, Some(Background::White), "{seen:?}");
+    assert_eq!(seen.colour, Some(Colour::Blue), "{seen:?}");
+    assert_eq!(seen.motion, Some(Motion::Left), "{seen:?}");
+    assert_eq!(seen.shape, Some(Shape::Square), "{seen:?}");
 
     let thumbnail = mesh.api.get(&format!("/v1/videos/{id}/thumbnail")).await;
     assert_eq!(thumbnail.headers["content-type"], "image/webp");
