@@ -45,7 +45,7 @@ pub struct LocalMeshOptions {
     pub models: Vec<LocalModel>,
     /// The ffmpeg program.
     pub ffmpeg: PathBuf,
-    /// Threads of CPU operators; libtorch decides when absent.
+    /// Threads of CPU operators.
     pub threads: usize,
     /// Index of the CUDA device; the CPU when absent.
     pub cuda_device: Option<usize>,

@@ -15,6 +15,15 @@ use sea_orm::{
 use crate::StoreError;
 use crate::url::{DatabaseUrl, Engine};
 
+/// Of every session. Generic plans cannot use partial indices, so that a claim would walk all finished
+/// jobs; and a row that a dead client has locked, or a client that died in a transaction, must not
+/// hold up the others for longer than seconds.
+const POSTGRES_SETTINGS: [(&str, &str); 3] = [
+    ("plan_cache_mode", "force_custom_plan"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
+
 /// How long a statement waits for a connection or for SQLite's write lock.
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -88,6 +97,10 @@ impl Database {
             return Ok(MigrationLock(None));
         }
         let tx = self.begin().await?;
+        // It waits for other replicas, and then idles while the schema changes.
+        tx.execute_unprepared("SET LOCAL lock_timeout = 0").await?;
+        tx.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0")
+            .await?;
         tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             .await?;
         Ok(MigrationLock(Some(tx)))
@@ -117,7 +130,9 @@ impl MigrationLock {
 }
 
 async fn connect_postgres(url: &DatabaseUrl) -> Result<Database, StoreError> {
-    let options = PgConnectOptions::from_str(url.expose()).map_err(|_| StoreError::InvalidUrl)?;
+    let options = PgConnectOptions::from_str(url.expose())
+        .map_err(|_| StoreError::InvalidUrl)?
+        .options(POSTGRES_SETTINGS);
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(WAIT)

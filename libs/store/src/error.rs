@@ -18,8 +18,9 @@ pub enum StoreError {
     Statement(#[from] DbErr),
 }
 
-/// PostgreSQL's serialization failure and deadlock, and SQLite's busy codes: nothing was written.
-const LOST_RACES: [&str; 5] = ["40001", "40P01", "5", "261", "517"];
+/// PostgreSQL's serialization failure, deadlock, lock time-out and idle transaction, and SQLite's busy
+/// codes: nothing was written.
+const LOST_RACES: [&str; 7] = ["40001", "40P01", "55P03", "25P03", "5", "261", "517"];
 
 impl StoreError {
     /// Whether the same call may succeed a little later: the database was away, or too busy.

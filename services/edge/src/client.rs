@@ -20,17 +20,19 @@ use crate::problem::Problem;
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     client: SchedulerServiceClient<Channel>,
+    watcher: SchedulerServiceClient<Channel>,
     health: HealthClient<Channel>,
     timeout: Duration,
 }
 
 impl Scheduler {
-    /// Calls over `channel`; a call that is no stream ends after `timeout`.
+    /// Calls over `calls`, each within `timeout`, and watches over `streams`.
     #[must_use]
-    pub fn new(channel: Channel, timeout: Duration) -> Self {
-        let health = HealthClient::new(channel.clone());
+    pub fn new(calls: Channel, streams: Channel, timeout: Duration) -> Self {
+        let health = HealthClient::new(calls.clone());
         Self {
-            client: SchedulerServiceClient::new(channel),
+            client: SchedulerServiceClient::new(calls),
+            watcher: SchedulerServiceClient::new(streams),
             health,
             timeout,
         }
@@ -103,7 +105,7 @@ impl Scheduler {
     ) -> Result<Streaming<WatchResponse>, Problem> {
         let mut request = Request::new(message);
         carry(caller, &mut request);
-        self.within(self.client.clone().watch(request)).await
+        self.within(self.watcher.clone().watch(request)).await
     }
 
     fn request<T>(&self, caller: &Principal, message: T) -> Request<T> {

@@ -45,9 +45,11 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let channel = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
+    // Streams have a connection of their own: slow readers must not hold up single calls.
+    let calls = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
+    let streams = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
     let state = http::Edge {
-        scheduler: Scheduler::new(channel, options.call_timeout),
+        scheduler: Scheduler::new(calls, streams, options.call_timeout),
         keys: KeyRing::new(options.api_keys),
         blobs: BlobStore::new(&options.blobs),
         link_lifetime: options.link_lifetime,

@@ -3,6 +3,8 @@
 //! The stream may break at any time; attempts go on meanwhile. On the next attach the agent names the
 //! leases it still holds, and repeats every final report until the scheduler has receipted it.
 
+mod drain;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +18,9 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
+use self::drain::Drain;
 use crate::attempt::{self, Workbench};
 use crate::convert::{card_to_pb, grant_from_pb, lease_from_pb, lease_to_pb};
 use crate::engine::CancelFlag;
@@ -28,9 +31,9 @@ const STREAM_BUFFER: usize = 64;
 /// How often a heartbeat goes up until the scheduler has said.
 const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(2);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// How long the scheduler may take to welcome a worker.
+const GREETING: Duration = Duration::from_secs(10);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// How long an unanswered report may hold up a shutdown.
-const RECEIPT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How the worker presents itself.
 #[derive(Clone, Debug)]
@@ -74,15 +77,10 @@ pub struct Agent {
     events: mpsc::UnboundedReceiver<AttemptEvent>,
     event_sender: mpsc::UnboundedSender<AttemptEvent>,
     shutdown: CancellationToken,
-    /// When attempts are cut off, and when the agent leaves without receipts; set by the shutdown.
+    /// The engine hangs: the worker ends, so that a new process can take its place.
+    is_stuck: bool,
+    /// Set by the shutdown.
     drain: Option<Drain>,
-}
-
-#[derive(Clone, Copy)]
-struct Drain {
-    cut_off: Instant,
-    leave: Instant,
-    is_cut_off: bool,
 }
 
 impl Agent {
@@ -104,7 +102,9 @@ impl Agent {
             held,
             events,
             event_sender,
-            shutdown,
+            // Ending this worker must not end what runs beside it.
+            shutdown: shutdown.child_token(),
+            is_stuck: false,
             drain: None,
         }
     }
@@ -117,7 +117,7 @@ impl Agent {
         let mut backoff = FIRST_BACKOFF;
         loop {
             match self.session().await {
-                Ok(Next::Done) => return Ok(()),
+                Ok(Next::Done) => return self.outcome(),
                 Ok(Next::GoOn) => backoff = FIRST_BACKOFF,
                 Err(status) if is_final(&status) => {
                     return Err(Error::Refused(status.message().to_owned()));
@@ -127,9 +127,17 @@ impl Agent {
                 }
             }
             if self.wait_detached(backoff).await {
-                return Ok(());
+                return self.outcome();
             }
             backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+    }
+
+    fn outcome(&self) -> Result<(), Error> {
+        if self.is_stuck {
+            Err(Error::EngineStuck)
+        } else {
+            Ok(())
         }
     }
 
@@ -144,7 +152,7 @@ impl Agent {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return false,
                 Some(event) = self.events.recv() => { self.note(event); }
-                () = drain_due(&self.shutdown, self.drain) => self.advance_drain(),
+                () = drain::due(&self.shutdown, self.drain) => self.advance_drain(),
             }
         }
     }
@@ -153,12 +161,17 @@ impl Agent {
     async fn session(&mut self) -> Result<Next, Status> {
         let (up, outgoing) = mpsc::channel(STREAM_BUFFER);
         send(&up, pb::attach_request::Message::Hello(self.hello())).await?;
-        let answer = self.client.attach(ReceiverStream::new(outgoing)).await?;
-        let mut down = answer.into_inner();
-        let interval = match down.message().await?.and_then(|first| first.message) {
-            Some(pb::attach_response::Message::Welcome(welcome)) => self.welcome(welcome),
-            _ => return Err(Status::internal("the scheduler did not welcome the worker")),
+        let greeting = greet(self.client.clone(), outgoing);
+        let (welcome, mut down) = tokio::select! {
+            greeted = tokio::time::timeout(GREETING, greeting) => {
+                greeted.map_err(|_| Status::deadline_exceeded("the scheduler did not answer"))??
+            }
+            // The drain goes on while detached.
+            () = drain::due(&self.shutdown, self.drain) => {
+                return Err(Status::cancelled("the worker is stopping"));
+            }
         };
+        let interval = self.welcome(welcome);
         tracing::info!(worker_id = %self.identity.worker_id, "attached to the scheduler");
         self.repeat_reports(&up).await?;
         let mut heartbeat = tokio::time::interval(interval);
@@ -173,7 +186,7 @@ impl Agent {
                 },
                 Some(event) = self.events.recv() => self.forward(event, &up).await?,
                 _ = heartbeat.tick() => send(&up, self.heartbeat()).await?,
-                () = drain_due(&self.shutdown, self.drain) => {
+                () = drain::due(&self.shutdown, self.drain) => {
                     self.advance_drain();
                     send(&up, self.heartbeat()).await?;
                 }
@@ -328,11 +341,15 @@ impl Agent {
         let AttemptEvent::Finished(lease, result) = event else {
             return None;
         };
-        let is_cut_off = self.drain.is_some_and(|drain| drain.is_cut_off);
+        let is_cut_off = self.drain.is_some_and(Drain::is_cut_off);
         let held = self.held.get_mut(&lease)?;
         if held.is_revoked {
             self.forget(lease);
             return None;
+        }
+        if matches!(result, Err(AttemptError::Stuck(_))) {
+            self.is_stuck = true;
+            self.shutdown.cancel();
         }
         let result = result.map_err(|error| match error {
             AttemptError::Cancelled if is_cut_off => AttemptError::Drained,
@@ -359,37 +376,36 @@ impl Agent {
         let Some(drain) = self.drain else {
             return false;
         };
-        self.held.is_empty() || Instant::now() >= drain.leave
+        self.held.is_empty() || drain.is_over()
     }
 
     /// The next step of a drain: first no new leases, then running attempts are cut off.
     fn advance_drain(&mut self) {
         match &mut self.drain {
             None => {
-                let cut_off = Instant::now() + self.identity.drain_timeout;
-                let leave = cut_off + RECEIPT_PATIENCE;
-                self.drain = Some(Drain {
-                    cut_off,
-                    leave,
-                    is_cut_off: false,
-                });
+                self.drain = Some(Drain::begin(self.identity.drain_timeout));
                 tracing::info!(running = self.held.len(), "draining");
             }
-            Some(drain) if !drain.is_cut_off => {
-                drain.is_cut_off = true;
+            Some(drain) => {
+                drain.cut_off();
                 self.held.values().for_each(|held| held.cancel.cancel());
             }
-            Some(_) => {}
         }
     }
 }
 
-/// Ends when the drain has a step to take.
-async fn drain_due(shutdown: &CancellationToken, drain: Option<Drain>) {
-    match drain {
-        None => shutdown.cancelled().await,
-        Some(drain) if !drain.is_cut_off => tokio::time::sleep_until(drain.cut_off).await,
-        Some(drain) => tokio::time::sleep_until(drain.leave).await,
+/// Opens the stream and waits for the scheduler's first word.
+async fn greet(
+    mut client: WorkerServiceClient<Channel>,
+    outgoing: mpsc::Receiver<pb::AttachRequest>,
+) -> Result<(pb::Welcome, Streaming<pb::AttachResponse>), Status> {
+    let mut down = client
+        .attach(ReceiverStream::new(outgoing))
+        .await?
+        .into_inner();
+    match down.message().await?.and_then(|first| first.message) {
+        Some(pb::attach_response::Message::Welcome(welcome)) => Ok((welcome, down)),
+        _ => Err(Status::internal("the scheduler did not welcome the worker")),
     }
 }
 

@@ -24,6 +24,9 @@ use crate::error::AttemptError;
 use crate::manifest::{self, Machine};
 use crate::progress::{Meter, StageCosts};
 
+/// How long an engine may take to notice that it was asked to stop.
+const CANCEL_GRACE: Duration = Duration::from_secs(30);
+
 /// A lease as the scheduler granted it.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -71,11 +74,15 @@ pub async fn run(
     }
     let limit = grant.time_limit;
     let attempt = Attempt::new(&bench, &grant, cancel.clone(), progress);
-    let finished = tokio::time::timeout(limit, attempt.run().instrument(span)).await;
-    finished.unwrap_or_else(|_| {
-        cancel.cancel();
-        Err(AttemptError::TimeLimit(limit))
-    })
+    let mut work = Box::pin(attempt.run().instrument(span));
+    if let Ok(finished) = tokio::time::timeout(limit, &mut work).await {
+        return finished;
+    }
+    cancel.cancel();
+    match tokio::time::timeout(CANCEL_GRACE, work).await {
+        Ok(_) => Err(AttemptError::TimeLimit(limit)),
+        Err(_) => Err(AttemptError::Stuck(limit)),
+    }
 }
 
 struct Attempt<'a, P> {

@@ -21,8 +21,8 @@ pub struct InferenceOptions {
         default_value = "http://127.0.0.1:7001"
     )]
     pub scheduler_endpoint: String,
-    /// Stable name of this worker; one process at a time uses it.
-    #[arg(long, env = "KINORA_WORKER_ID", default_value = "worker-1")]
+    /// Stable name of this worker, unlike that of any other: two with one name would take each other's place.
+    #[arg(long, env = "KINORA_WORKER_ID")]
     pub worker_id: String,
     /// Folder of a model (with a kinora.json). Repeat it for several; the first is loaded at start.
     #[arg(

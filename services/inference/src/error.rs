@@ -27,6 +27,9 @@ pub enum Error {
     /// The scheduler's address is wrong.
     #[error(transparent)]
     Mesh(#[from] MeshError),
+    /// The engine does not react any more; only a new process helps.
+    #[error("the engine does not react any more")]
+    EngineStuck,
     /// The scheduler refuses this worker.
     #[error("the scheduler refuses this worker: {0}")]
     Refused(String),
@@ -41,6 +44,9 @@ pub enum AttemptError {
     /// Took longer than the lease allows.
     #[error("the attempt took longer than {0:?}")]
     TimeLimit(std::time::Duration),
+    /// Took longer than the lease allows, and does not stop either.
+    #[error("the attempt took longer than {0:?} and does not stop")]
+    Stuck(std::time::Duration),
     /// The worker shuts down before the clip is done.
     #[error("the worker is shutting down")]
     Drained,
@@ -79,7 +85,7 @@ impl AttemptError {
     pub fn reason(&self) -> (&'static str, bool) {
         match self {
             Self::Cancelled => ("CANCELLED", false),
-            Self::TimeLimit(_) => ("ATTEMPT_TIME_LIMIT", true),
+            Self::TimeLimit(_) | Self::Stuck(_) => ("ATTEMPT_TIME_LIMIT", true),
             Self::Drained => ("WORKER_DRAINED", true),
             Self::Backend(error) => backend_reason(error),
             Self::Media(error) => media_reason(error),

@@ -92,6 +92,12 @@ impl App {
         self.twice(job_object_prefix(job), now)
     }
 
+    /// The time, by the clock that everything here goes by.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
     /// Removes what attempts before the newest one have stored.
     fn removals_of_older_attempts(&self, job: &Job, now: Time) -> Vec<Removal> {
         (1..job.lease)

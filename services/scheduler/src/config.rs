@@ -56,8 +56,9 @@ pub struct SchedulerOptions {
     /// How often objects that are due for removal are looked for.
     #[arg(long, env = "KINORA_SCHEDULER_SWEEP_INTERVAL", default_value = "2s", value_parser = parse_duration)]
     pub sweep_interval: Duration,
-    /// When removed prefixes are swept again, for what a cut-off worker uploaded late.
-    #[arg(long, env = "KINORA_SCHEDULER_LATE_SWEEP_DELAY", default_value = "10m", value_parser = parse_duration)]
+    /// When removed prefixes are swept again, for what a cut-off worker uploaded late. Longer than the time limit
+    /// of attempts, since a worker may upload until then.
+    #[arg(long, env = "KINORA_SCHEDULER_LATE_SWEEP_DELAY", default_value = "40m", value_parser = parse_duration)]
     pub late_sweep_delay: Duration,
 }
 
@@ -77,7 +78,7 @@ impl SchedulerOptions {
             max_attempts: 3,
             retry_delay: Duration::from_secs(2),
             sweep_interval: Duration::from_secs(2),
-            late_sweep_delay: Duration::from_secs(10 * 60),
+            late_sweep_delay: Duration::from_secs(40 * 60),
         }
     }
 

@@ -1,17 +1,22 @@
 //! Background loops.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kinora_mesh::error::chain;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
+/// A database that takes longer than this to answer the reaper is away.
+const REAP_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Takes jobs from workers that fell silent, until stopped.
 pub async fn reap(app: Arc<App>, stop: CancellationToken) {
-    let started = Instant::now();
+    // Workers are only lost by silence while they could be heard.
+    let mut listening_since = Instant::now();
+    let mut last_tick = app.now();
     let mut ticks = interval(app.options().reap_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -19,8 +24,28 @@ pub async fn reap(app: Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = app.reap(started.elapsed()).await {
-            tracing::warn!(error = %chain(&error), "lost workers were not looked for");
+        let now = app.now();
+        let slept = (now - last_tick).to_std().unwrap_or_default();
+        last_tick = now;
+        if slept > app.options().reap_interval + app.options().worker_ttl {
+            // The machine or the process stood still; the monotonic clock may not count that.
+            tracing::warn!(?slept, "the clock jumped; workers get their time again");
+            listening_since = Instant::now();
+        }
+        let reaped = tokio::select! {
+            () = stop.cancelled() => return,
+            reaped = timeout(REAP_TIMEOUT, app.reap(listening_since.elapsed())) => reaped,
+        };
+        match reaped {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "lost workers were not looked for");
+                listening_since = Instant::now();
+            }
+            Err(_) => {
+                tracing::warn!("the database did not answer the reaper");
+                listening_since = Instant::now();
+            }
         }
     }
 }

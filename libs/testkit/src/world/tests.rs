@@ -73,12 +73,8 @@ fn a_flickering_blob_is_neither_still_nor_spinning() {
     let (_, circle) = clip(Shape::Circle, Motion::Still, 4);
     let frame = SIZE * SIZE * 3;
     let mixed = (0..FRAMES).flat_map(|f| {
-        if f % 2 == 0 {
-            &star
-        } else {
-            &circle
-        }
-        [f * frame..(f + 1) * frame].iter().copied()
+        let source = if f % 2 == 0 { &star } else { &circle };
+        source[f * frame..(f + 1) * frame].iter().copied()
     });
     assert_eq!(observe(&mixed.collect::<Vec<u8>>()).motion, None);
 }

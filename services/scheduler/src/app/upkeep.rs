@@ -19,14 +19,16 @@ const REMOVAL_LEASE: Duration = Duration::from_secs(120);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
 
 impl App {
-    /// Queues the jobs of workers that fell silent before `silent_since` again, and those whose time is up.
+    /// Queues the jobs of workers again that fell silent, and those whose time is up.
+    ///
+    /// `listening` is how long workers could be heard without a break.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn reap(&self, uptime: Duration) -> Result<(), Error> {
+    pub async fn reap(&self, listening: Duration) -> Result<(), Error> {
         let now = self.clock.now();
-        // While nobody could attach, silence tells nothing: after a start workers get their time first.
-        let patience = if uptime < self.options.worker_ttl {
+        // While nobody could be heard, silence tells nothing: after a break workers get their time first.
+        let patience = if listening < self.options.worker_ttl {
             Duration::MAX
         } else {
             self.options.worker_ttl
@@ -37,12 +39,23 @@ impl App {
             .unwrap_or(Time::UNIX_EPOCH);
         for job in self.store.lapsed(silent_since, now).await? {
             let failure = loss(&job, now);
-            self.take_away(&job, failure).await?;
+            let is_back = failure.reason == WORKER_LOST
+                && self
+                    .store
+                    .is_heard(job.worker.as_deref(), silent_since)
+                    .await?;
+            if is_back {
+                continue;
+            }
+            // One job that cannot be changed now must not hold up those after it.
+            if let Err(error) = self.take_away(&job, failure).await {
+                tracing::warn!(job_id = %job.id, error = %chain(&error), "a lost attempt was not ended");
+            }
         }
         Ok(())
     }
 
-    /// Removes objects that are due, until none is left or one fails.
+    /// Removes objects that are due, until none is left; those that fail are put off.
     ///
     /// # Errors
     /// [`Error::Store`].

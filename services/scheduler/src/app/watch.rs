@@ -51,8 +51,13 @@ impl<'a> Watching<'a> {
             app,
             owner,
             live,
-            // A number from the future would hide every event.
-            last_seq: after_seq.min(job.seq),
+            // A number from the future would hide every event, and a watcher of a job that has ended
+            // is told so once more.
+            last_seq: if job.state.is_terminal() {
+                after_seq.min(job.seq.saturating_sub(1))
+            } else {
+                after_seq.min(job.seq)
+            },
             job,
             poll,
         })

@@ -74,8 +74,14 @@ pub fn advance(
         0.0
     };
     let steps = job.spec.steps;
+    // Workers count within a stage; callers see denoising steps.
+    let step = match progress.stage {
+        Stage::Queued | Stage::Loading | Stage::Encoding => 0,
+        Stage::Denoising => progress.step.min(steps),
+        Stage::Decoding | Stage::Packaging | Stage::Uploading => steps,
+    };
     let next = Progress {
-        step: progress.step.min(steps),
+        step,
         steps,
         fraction: reported.max(job.progress.fraction),
         ..progress

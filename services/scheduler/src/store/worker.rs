@@ -146,6 +146,20 @@ impl JobStore {
         rows.into_iter().map(job_from_row).collect()
     }
 
+    /// Whether a worker was heard at or after `since`.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn is_heard(&self, worker: Option<&str>, since: Time) -> Result<bool, JobStoreError> {
+        let Some(worker) = worker else {
+            return Ok(false);
+        };
+        let row = worker::Entity::find_by_id(worker)
+            .one(self.db.reader())
+            .await?;
+        Ok(row.is_some_and(|row| row.seen_at >= since))
+    }
+
     /// All models that workers have announced, by id.
     ///
     /// # Errors

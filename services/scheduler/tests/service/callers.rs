@@ -34,7 +34,8 @@ kinora_store::on_both_databases! {
         let done = anna.get(&job.id).await.expect("reads");
         assert_eq!((done.seq, done.outputs.clone()), (last.seq, last.outputs.clone()));
         let again = anna.watch(&job.id, done.seq).await.expect("watches").rest().await;
-        assert_eq!(again, [], "nothing after the end");
+        let again: Vec<_> = again.iter().map(|event| (event.seq, event.state())).collect();
+        assert_eq!(again, [(done.seq, JobState::Completed)], "the end once more, and nothing after it");
         let history = anna.watch(&job.id, 0).await.expect("watches").rest().await;
         let states: Vec<_> = history.iter().map(pb::Event::state).collect();
         assert_eq!(states, [JobState::Queued, JobState::Running, JobState::Completed]);
