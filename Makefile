@@ -36,6 +36,8 @@ up: ## start the whole mesh in one process
 
 test: ## all tests, on SQLite and on a real PostgreSQL, with a real ffmpeg
 	@$(test_settings)
+	# The journeys start the programs themselves.
+	cargo build --workspace --bins
 	if cargo nextest --version >/dev/null 2>&1; then
 		scripts/with-postgres cargo nextest run --workspace
 	else
