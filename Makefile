@@ -54,8 +54,9 @@ deny: ## licences, sources and banned crates; installs cargo-deny into the cache
 
 bench: ## what the mesh adds to a generation, as a table (release build); tools/bench compares with diffusers
 	@$(build_settings)
-	cargo build --release -p kinora-cli
-	cargo bench -p kinora-integration-tests --bench mesh
+	# Both name both crates, so that dependencies are built once.
+	cargo build --release -p kinora-cli -p kinora-integration-tests
+	cargo bench -p kinora-cli -p kinora-integration-tests --bench mesh
 
 clean-cache: ## remove what setup fetched into the user's cache
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}"/kinora

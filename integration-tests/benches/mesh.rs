@@ -30,7 +30,12 @@ async fn main() {
     let mesh = OneProcess::start(data.path()).await;
     let weights = weights_bytes();
     let at_rest = mesh.program.resident_bytes();
-    let mut pipeline = WanPipeline::load(&model_folder(), &LoadOptions::default()).unwrap();
+    // As the worker's.
+    let options = LoadOptions {
+        threads: Some(1),
+        ..LoadOptions::default()
+    };
+    let mut pipeline = WanPipeline::load(&model_folder(), &options).unwrap();
     let (mut jobs, mut alone) = (Vec::new(), Vec::new());
     for seed in 0..=RUNS {
         let job = run_job(&mesh, seed).await;
