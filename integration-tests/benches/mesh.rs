@@ -107,18 +107,7 @@ async fn run_job(mesh: &OneProcess, seed: u64) -> Job {
 fn generate(pipeline: &mut WanPipeline, seed: u64) -> Duration {
     let card: ModelCard = pipeline.card().clone();
     let defaults = &card.defaults;
-    let request = GenerateRequest {
-        prompt: PROMPT.to_owned(),
-        negative_prompt: defaults.negative_prompt.clone(),
-        width: defaults.width,
-        height: defaults.height,
-        frames: defaults.frames,
-        steps: defaults.steps,
-        guidance: defaults.guidance,
-        seed,
-        sampler: defaults.sampler,
-        grid: defaults.grid,
-    };
+    let request = GenerateRequest::with_defaults(pipeline.card(), PROMPT, seed);
     let begun = Instant::now();
     pipeline.generate(&request, &mut Uncontrolled).unwrap();
     begun.elapsed()

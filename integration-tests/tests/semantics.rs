@@ -51,18 +51,7 @@ fn held_out() -> HeldOut {
 /// Prompt to mp4 to observation.
 fn observe(pipeline: &mut WanPipeline, prompt: &str, seed: u64, folder: &Path) -> Observation {
     let defaults = pipeline.card().defaults.clone();
-    let request = GenerateRequest {
-        prompt: prompt.to_owned(),
-        negative_prompt: defaults.negative_prompt,
-        width: defaults.width,
-        height: defaults.height,
-        frames: defaults.frames,
-        steps: defaults.steps,
-        guidance: defaults.guidance,
-        seed,
-        sampler: defaults.sampler,
-        grid: defaults.grid,
-    };
+    let request = GenerateRequest::with_defaults(pipeline.card(), prompt, seed);
     let clip = pipeline.generate(&request, &mut Uncontrolled).unwrap();
     let raw = RawVideo {
         width: clip.width,

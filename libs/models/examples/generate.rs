@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kinora_models::{
-    Control, DeviceChoice, GenerateRequest, LoadOptions, Precision, Progress, Stage, WanPipeline,
+    Control, DeviceChoice, GenerateRequest, LoadOptions, Precision, Progress, Signal, Stage,
+    WanPipeline,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -27,8 +28,8 @@ struct Stopwatch {
 }
 
 impl Control for Stopwatch {
-    fn is_cancelled(&self) -> bool {
-        false
+    fn signal(&self) -> Signal {
+        Signal::GoOn
     }
 
     fn progress(&mut self, progress: Progress) {
@@ -127,6 +128,8 @@ fn request(pipeline: &WanPipeline, arguments: &Arguments) -> Result<GenerateRequ
         seed: arguments.number("seed")?.unwrap_or_default(),
         sampler: defaults.sampler,
         grid: defaults.grid,
+        image: None,
+        last_image: None,
     })
 }
 

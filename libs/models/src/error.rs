@@ -65,9 +65,13 @@ impl From<tch::TchError> for LoadError {
 /// Why a clip was not generated. The pipeline stays usable after every one of them.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// [`crate::Control::is_cancelled`] said so.
+    /// [`crate::Control::signal`] said so.
     #[error("cancelled")]
     Cancelled,
+    /// [`crate::Control::signal`] said so; the checkpoint of the last finished step, if there was
+    /// one, was handed over.
+    #[error("paused")]
+    Paused,
     /// The request asks for something the model cannot do.
     #[error("{field}: {reason}")]
     Invalid {
@@ -75,6 +79,12 @@ pub enum GenerateError {
         field: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The latents are not numbers any more. The same request would end the same way.
+    #[error("the latents are not finite after step {step}")]
+    NotFinite {
+        /// The denoising step.
+        step: u32,
     },
     /// The device has too little memory for this request.
     #[error("the device is out of memory")]

@@ -23,7 +23,8 @@ mod digest;
 pub use card::ModelCard;
 pub use error::{GenerateError, LoadError};
 pub use request::{
-    Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Precision, Progress, Stage,
+    Checkpoint, Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Picture, Precision,
+    Progress, Signal, Stage,
 };
 pub use sampler::{Sampler, SigmaGrid};
 pub use wan::pipeline::WanPipeline;

@@ -1,5 +1,6 @@
 //! What a caller asks of a model, what it gets, and how it keeps control meanwhile.
 
+use crate::card::ModelCard;
 use crate::sampler::{Sampler, SigmaGrid};
 
 /// One clip to generate.
@@ -25,6 +26,49 @@ pub struct GenerateRequest {
     pub sampler: Sampler,
     /// The noise levels it visits.
     pub grid: SigmaGrid,
+    /// The first frame; image-to-video models need it, text-to-video models refuse it.
+    pub image: Option<Picture>,
+    /// The last frame; only models made for first and last frames take it.
+    pub last_image: Option<Picture>,
+}
+
+impl GenerateRequest {
+    /// A clip of what the model gives to a request that says nothing else.
+    #[must_use]
+    pub fn with_defaults(card: &ModelCard, prompt: &str, seed: u64) -> Self {
+        let defaults = &card.defaults;
+        Self {
+            prompt: prompt.to_owned(),
+            negative_prompt: defaults.negative_prompt.clone(),
+            width: defaults.width,
+            height: defaults.height,
+            frames: defaults.frames,
+            steps: defaults.steps,
+            guidance: defaults.guidance,
+            seed,
+            sampler: defaults.sampler,
+            grid: defaults.grid,
+            image: None,
+            last_image: None,
+        }
+    }
+}
+
+/// A still picture of RGB pixels.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Pixels, at least 1.
+    pub width: u32,
+    /// Pixels, at least 1.
+    pub height: u32,
+    /// `height * width * 3` bytes: row after row, R G B.
+    pub rgb: Vec<u8>,
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Picture({} x {})", self.width, self.height)
+    }
 }
 
 /// A generated clip: frames of RGB pixels.
@@ -62,13 +106,60 @@ pub struct Progress {
     pub steps: u32,
 }
 
-/// The caller's hold on a running generation.
+/// What the caller wants of a running generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// To go on.
+    GoOn,
+    /// To hand over a checkpoint of the last finished step and stop.
+    Pause,
+    /// To stop.
+    Cancel,
+}
+
+/// A generation at the end of a step, from which another process can go on to the same bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Finished denoising steps, at least 1.
+    pub step: u32,
+    /// Denoising steps in all.
+    pub steps: u32,
+    /// One safetensors file; its contents are the pipeline's own business.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Checkpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Checkpoint({} of {})", self.step, self.steps)
+    }
+}
+
+/// The caller's hold on a running generation. All methods are called on the thread that generates.
 pub trait Control {
     /// Polled between transformer blocks and between chunks of the decoder; should be cheap.
-    fn is_cancelled(&self) -> bool;
+    fn signal(&self) -> Signal;
 
-    /// Called after every step, on the thread that generates.
+    /// Called after every step, when the device has finished it.
     fn progress(&mut self, progress: Progress);
+
+    /// Asked after every denoising step: true makes a checkpoint of it.
+    fn wants_checkpoint(&mut self) -> bool {
+        false
+    }
+
+    /// Receives a checkpoint that was asked for, or that a pause makes.
+    fn checkpoint(&mut self, _: Checkpoint) {}
+
+    /// The checkpoint to resume from cannot be used, and why; the generation starts over.
+    fn checkpoint_refused(&mut self, _: &str) {}
+
+    /// Asked after every denoising step but the last: true makes a preview of it.
+    fn wants_preview(&mut self) -> bool {
+        false
+    }
+
+    /// Receives a small picture of what the middle of the clip begins to look like.
+    fn preview(&mut self, _: Picture) {}
 }
 
 /// A [`Control`] that never cancels and ignores progress.
@@ -76,8 +167,8 @@ pub trait Control {
 pub struct Uncontrolled;
 
 impl Control for Uncontrolled {
-    fn is_cancelled(&self) -> bool {
-        false
+    fn signal(&self) -> Signal {
+        Signal::GoOn
     }
 
     fn progress(&mut self, _: Progress) {}

@@ -15,12 +15,6 @@ pub use vae::WanVae;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 
-impl From<Cancelled> for crate::GenerateError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
-    }
-}
-
 /// What the networks poll: true means stop.
 pub type CancelCheck<'a> = &'a dyn Fn() -> bool;
 

@@ -303,6 +303,8 @@ fn generate_request(spec: &pb::VideoSpec, card: &ModelCard) -> GenerateRequest {
         seed: spec.seed,
         sampler: card.defaults.sampler,
         grid: card.defaults.grid,
+        image: None,
+        last_image: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use kinora_models::{Clip, Control, GenerateError, GenerateRequest, Progress};
+use kinora_models::{Clip, Control, GenerateError, GenerateRequest, Progress, Signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Backend, BackendError};
@@ -137,8 +137,12 @@ struct Reporter {
 }
 
 impl Control for Reporter {
-    fn is_cancelled(&self) -> bool {
-        self.cancel.is_cancelled()
+    fn signal(&self) -> Signal {
+        if self.cancel.is_cancelled() {
+            Signal::Cancel
+        } else {
+            Signal::GoOn
+        }
     }
 
     fn progress(&mut self, progress: Progress) {

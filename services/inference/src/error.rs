@@ -121,6 +121,8 @@ const fn backend_reason(error: &BackendError) -> (&'static str, bool) {
         BackendError::Load(_) => ("MODEL_LOAD_FAILED", true),
         BackendError::EngineGone => ("ENGINE_GONE", true),
         BackendError::Generate(GenerateError::Cancelled) => ("CANCELLED", false),
+        BackendError::Generate(GenerateError::Paused) => ("WORKER_DRAINED", true),
+        BackendError::Generate(GenerateError::NotFinite { .. }) => ("NOT_FINITE", false),
         BackendError::Generate(GenerateError::Invalid { .. }) => ("REQUEST_INVALID", false),
         BackendError::Generate(GenerateError::OutOfMemory) => ("OUT_OF_MEMORY", true),
         BackendError::Generate(GenerateError::Engine(_)) => ("ENGINE_FAILED", true),

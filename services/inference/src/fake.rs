@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use kinora_models::{Clip, GenerateError, GenerateRequest, ModelCard, Progress, Stage};
+use kinora_models::{Clip, GenerateError, GenerateRequest, ModelCard, Progress, Signal, Stage};
 
 use crate::backend::{Backend, BackendError, LoadObserver};
 use crate::engine::Generated;
@@ -90,7 +90,7 @@ impl Backend for FakeBackend {
             _ => {}
         }
         for step in 1..=request.steps {
-            if !self.gate.pass(|| control.is_cancelled()) {
+            if !self.gate.pass(|| control.signal() != Signal::GoOn) {
                 return Err(BackendError::Generate(GenerateError::Cancelled));
             }
             control.progress(Progress {

@@ -1,9 +1,12 @@
 //! A loaded Wan text-to-video model and the stages of a generation.
 
+mod checkpoint;
 mod denoise;
 mod load;
+mod preview;
 mod validate;
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,10 +16,14 @@ use super::{WanTransformer, WanVae};
 use crate::card::ModelCard;
 use crate::config::WanConfig;
 use crate::error::GenerateError;
-use crate::request::{Clip, Control, GenerateRequest, Progress, Stage};
+use crate::request::{Clip, Control, GenerateRequest, Progress, Signal, Stage};
 use crate::text::TextEncoder;
 
+pub use checkpoint::Surroundings;
 pub use denoise::DenoisePlan;
+
+use self::checkpoint::Snapshot;
+use self::preview::PreviewMap;
 
 /// Held while noise is drawn: libtorch has one generator for the whole process, and nobody else may
 /// seed it in between.
@@ -32,6 +39,21 @@ pub struct WanPipeline {
     transformer: WanTransformer,
     vae: WanVae,
     device: Device,
+    /// What besides the request decides the bytes of a clip.
+    surroundings: Surroundings,
+    /// Latents to colours, found at the first preview.
+    preview: OnceCell<PreviewMap>,
+}
+
+/// A generated clip and what is known of how it came about.
+#[derive(Clone, Debug)]
+pub struct Rendering {
+    /// The frames.
+    pub clip: Clip,
+    /// SHA-256 of the final latents as 32-bit floats in row-major order, in hexadecimal.
+    pub latents_sha256: String,
+    /// The step of the checkpoint that the generation went on from; 0 when it began anew.
+    pub resumed_step: u32,
 }
 
 impl WanPipeline {
@@ -48,20 +70,49 @@ impl WanPipeline {
         &self.digests
     }
 
-    /// Generates a clip.
-    ///
-    /// Deterministic: the same request gives the same bytes on the same machine and thread count.
+    /// Generates a clip from the beginning.
     ///
     /// # Errors
-    /// `Invalid` before any work is done; `Cancelled` soon after the control says so; `OutOfMemory`
-    /// and `Engine` from the device.
+    /// As [`Self::render`].
     pub fn generate(
         &mut self,
         request: &GenerateRequest,
         control: &mut dyn Control,
     ) -> Result<Clip, GenerateError> {
+        Ok(self.render(request, None, control)?.clip)
+    }
+
+    /// Generates a clip, from a checkpoint of the same request if there is one.
+    ///
+    /// Deterministic: requests of one [`Self::fingerprint`] give the same bytes, resumed or not, in
+    /// this process or another. A checkpoint that does not belong to the request or is damaged is
+    /// reported to the control and ignored.
+    ///
+    /// # Errors
+    /// `Invalid` before any work is done; `Cancelled` or `Paused` soon after the control says so;
+    /// `NotFinite`, `OutOfMemory` and `Engine` from the device.
+    pub fn render(
+        &mut self,
+        request: &GenerateRequest,
+        checkpoint: Option<&[u8]>,
+        control: &mut dyn Control,
+    ) -> Result<Rendering, GenerateError> {
         self.validate(request)?;
-        guarded(|| self.run(request, control))
+        guarded(|| self.run(request, checkpoint, control))
+    }
+
+    /// SHA-256 in hexadecimal of everything that decides the bytes of the clip: the request, the
+    /// model's files, the precision and the kind of machine. A checkpoint is good for its own
+    /// fingerprint only.
+    #[must_use]
+    pub fn fingerprint(&self, request: &GenerateRequest) -> String {
+        checkpoint::fingerprint(request, &self.digests, &self.surroundings)
+    }
+
+    /// What besides the request and the model's files decides the bytes of a clip.
+    #[must_use]
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
     }
 
     /// The embeddings of a prompt, without padding.
@@ -114,7 +165,7 @@ impl WanPipeline {
         noise: &Tensor,
         control: &mut dyn Control,
     ) -> Result<Tensor, GenerateError> {
-        guarded(|| self.denoise_steps(plan, noise, control))
+        guarded(|| self.denoise_steps(plan, noise, None, "", control))
     }
 
     /// Decodes latents to pixels.
@@ -126,8 +177,8 @@ impl WanPipeline {
     /// `Cancelled`, polled between chunks, otherwise from the device.
     pub fn decode(&self, latents: &Tensor, control: &dyn Control) -> Result<Clip, GenerateError> {
         guarded(|| {
-            let frames = self.vae.decode(latents, &|| control.is_cancelled())?;
-            to_clip(&frames)
+            let frames = self.vae.decode(latents, &|| wants_stop(control));
+            to_clip(&frames.map_err(|_| stopped(control))?)
         })
     }
 
@@ -146,15 +197,18 @@ impl WanPipeline {
         self.validate_size(clip.width, clip.height, clip.frames)?;
         guarded(|| {
             let frames = from_clip(clip)?.to_device(self.device);
-            Ok(self.vae.encode(&frames, &|| control.is_cancelled())?)
+            let latents = self.vae.encode(&frames, &|| wants_stop(control));
+            latents.map_err(|_| stopped(control))
         })
     }
 
     fn run(
         &mut self,
         request: &GenerateRequest,
+        checkpoint: Option<&[u8]>,
         control: &mut dyn Control,
-    ) -> Result<Clip, GenerateError> {
+    ) -> Result<Rendering, GenerateError> {
+        let fingerprint = self.fingerprint(request);
         report(control, Stage::Encoding, 0, 1);
         let prompt = self.text.encode(&request.prompt)?;
         let guided = request.guidance > 1.0;
@@ -173,12 +227,35 @@ impl WanPipeline {
             sampler: request.sampler,
             grid: request.grid,
         };
-        let latents = self.denoise_steps(&plan, &noise, control)?;
+        let start = self.usable(checkpoint, &fingerprint, &noise, control);
+        let resumed_step = start.as_ref().map_or(0, Snapshot::step);
+        let latents = self.denoise_steps(&plan, &noise, start, &fingerprint, control)?;
         report(control, Stage::Decoding, 0, 1);
-        let pixels = self.vae.decode(&latents, &|| control.is_cancelled())?;
-        let clip = to_clip(&pixels)?;
+        let pixels = self.vae.decode(&latents, &|| wants_stop(control));
+        let clip = to_clip(&pixels.map_err(|_| stopped(control))?)?;
         report(control, Stage::Decoding, 1, 1);
-        Ok(clip)
+        Ok(Rendering {
+            clip,
+            latents_sha256: checkpoint::tensor_sha256(&latents)?,
+            resumed_step,
+        })
+    }
+
+    /// Reads a checkpoint, or says why it cannot be used.
+    fn usable(
+        &self,
+        checkpoint: Option<&[u8]>,
+        fingerprint: &str,
+        noise: &Tensor,
+        control: &mut dyn Control,
+    ) -> Option<Snapshot> {
+        match Snapshot::read(checkpoint?, fingerprint, &noise.size(), self.device) {
+            Ok(snapshot) => Some(snapshot),
+            Err(reason) => {
+                control.checkpoint_refused(&reason);
+                None
+            }
+        }
     }
 
     /// Waits until the device has finished what it was given.
@@ -194,6 +271,19 @@ fn seeded_noise(shape: &[i64], seed: u64) -> Result<Tensor, tch::TchError> {
     let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed.cast_signed());
     Tensor::f_randn(shape, (Kind::Float, Device::Cpu))
+}
+
+/// Whether a running network should stop.
+fn wants_stop(control: &dyn Control) -> bool {
+    control.signal() != Signal::GoOn
+}
+
+/// Why a network stopped.
+fn stopped(control: &dyn Control) -> GenerateError {
+    match control.signal() {
+        Signal::Pause => GenerateError::Paused,
+        Signal::GoOn | Signal::Cancel => GenerateError::Cancelled,
+    }
 }
 
 fn report(control: &mut dyn Control, stage: Stage, step: u32, steps: u32) {

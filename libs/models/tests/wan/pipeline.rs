@@ -29,6 +29,8 @@ fn request() -> GenerateRequest {
         seed: 2026,
         sampler: Sampler::UniPc,
         grid: SigmaGrid::Diffusers,
+        image: None,
+        last_image: None,
     }
 }
 

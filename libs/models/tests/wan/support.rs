@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use kinora_models::{Control, LoadOptions, Progress};
+use kinora_models::{Control, LoadOptions, Progress, Signal};
 use kinora_nn::Weights;
 use tch::{Device, Kind, Tensor};
 
@@ -64,10 +64,16 @@ pub struct Recorder {
 }
 
 impl Control for Recorder {
-    fn is_cancelled(&self) -> bool {
+    fn signal(&self) -> Signal {
         self.polls.set(self.polls.get() + 1);
-        self.cancel_after_polls
-            .is_some_and(|limit| self.polls.get() > limit)
+        let is_enough = self
+            .cancel_after_polls
+            .is_some_and(|limit| self.polls.get() > limit);
+        if is_enough {
+            Signal::Cancel
+        } else {
+            Signal::GoOn
+        }
     }
 
     fn progress(&mut self, progress: Progress) {

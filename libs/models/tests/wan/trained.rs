@@ -42,6 +42,8 @@ fn request(settings: &Defaults, case: &Case) -> GenerateRequest {
         seed: case.seed,
         sampler: settings.sampler,
         grid: settings.grid,
+        image: None,
+        last_image: None,
     }
 }
 

@@ -15,6 +15,8 @@ fn request(prompt: &str, steps: u32) -> GenerateRequest {
         seed: 1,
         sampler: Sampler::UniPc,
         grid: SigmaGrid::Diffusers,
+        image: None,
+        last_image: None,
     }
 }
 

@@ -2,9 +2,10 @@
 
 use tch::Tensor;
 
-use super::{WanPipeline, report};
+use super::checkpoint::{self, Snapshot};
+use super::{WanPipeline, report, stopped, wants_stop};
 use crate::error::GenerateError;
-use crate::request::{Control, Stage};
+use crate::request::{Control, Signal, Stage};
 use crate::sampler::{Sampler, Schedule, SigmaGrid, Stepper};
 use crate::wan::{CancelCheck, Cancelled, Conditioning};
 
@@ -43,26 +44,67 @@ impl WanPipeline {
         &self,
         plan: &DenoisePlan<'_>,
         noise: &Tensor,
+        start: Option<Snapshot>,
+        fingerprint: &str,
         control: &mut dyn Control,
     ) -> Result<Tensor, GenerateError> {
-        report(control, Stage::Denoising, 0, plan.steps);
         let scheduler = &self.config.scheduler;
         let (shift, train_timesteps) = (scheduler.flow_shift, scheduler.num_train_timesteps);
         let schedule = Schedule::new(plan.grid, plan.steps, shift, train_timesteps);
-        let mut stepper = Stepper::new(plan.sampler, schedule);
+        let (mut stepper, mut latents) = match start {
+            Some(Snapshot { latents, solver }) => {
+                (Stepper::resume(plan.sampler, schedule, solver), latents)
+            }
+            None => (Stepper::new(plan.sampler, schedule), noise.shallow_clone()),
+        };
+        let mut step = finished_steps(&stepper);
+        report(control, Stage::Denoising, step, plan.steps);
         let guide = Guide::new(self, plan, noise, MAX_PAIRED_TOKENS)?;
-        let mut latents = noise.shallow_clone();
-        for step in 1..=plan.steps {
-            let Some(timestep) = stepper.timestep() else {
-                break;
+        while let Some(timestep) = stepper.timestep() {
+            let velocity = guide.velocity(&latents, timestep, &|| wants_stop(control));
+            let Ok(velocity) = velocity else {
+                hand_over(&stepper, &latents, plan.steps, fingerprint, control)?;
+                return Err(stopped(control));
             };
-            let velocity = guide.velocity(&latents, timestep, &|| control.is_cancelled())?;
             latents = stepper.step(&velocity, &latents);
-            self.synchronize();
+            step = finished_steps(&stepper);
+            // Reading the answer waits for the device: progress is what it has finished.
+            if !all_finite(&latents)? {
+                return Err(GenerateError::NotFinite { step });
+            }
             report(control, Stage::Denoising, step, plan.steps);
+            if control.wants_checkpoint() {
+                let checkpoint = checkpoint::write(&latents, &stepper, plan.steps, fingerprint)?;
+                control.checkpoint(checkpoint);
+            }
+            if step < plan.steps && control.wants_preview() {
+                control.preview(self.preview_of(&latents)?);
+            }
         }
         Ok(latents)
     }
+}
+
+/// Gives the state of the last finished step to a control that pauses the generation.
+fn hand_over(
+    stepper: &Stepper,
+    latents: &Tensor,
+    steps: u32,
+    fingerprint: &str,
+    control: &mut dyn Control,
+) -> Result<(), GenerateError> {
+    if control.signal() == Signal::Pause && stepper.finished_steps() > 0 {
+        control.checkpoint(checkpoint::write(latents, stepper, steps, fingerprint)?);
+    }
+    Ok(())
+}
+
+fn finished_steps(stepper: &Stepper) -> u32 {
+    u32::try_from(stepper.finished_steps()).unwrap_or(u32::MAX)
+}
+
+fn all_finite(latents: &Tensor) -> Result<bool, GenerateError> {
+    Ok(bool::try_from(latents.f_isfinite()?.f_all()?)?)
 }
 
 impl<'a> Guide<'a> {
@@ -114,7 +156,7 @@ impl<'a> Guide<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{LoadOptions, Uncontrolled};
+    use crate::request::LoadOptions;
 
     /// Guided velocities of a small clip, in batches as the token limit allows.
     fn velocity(pipeline: &mut WanPipeline, max_paired_tokens: i64) -> (usize, Tensor) {
@@ -130,7 +172,7 @@ mod tests {
             grid: SigmaGrid::Native,
         };
         let guide = Guide::new(pipeline, &plan, &noise, max_paired_tokens).unwrap();
-        let velocity = guide.velocity(&noise, 700.0, &|| Uncontrolled.is_cancelled());
+        let velocity = guide.velocity(&noise, 700.0, &|| false);
         (guide.conditionings.len(), velocity.unwrap())
     }
 

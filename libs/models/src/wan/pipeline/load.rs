@@ -1,5 +1,6 @@
 //! Reading a model folder.
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use kinora_nn::Weights;
 use kinora_nn::weights::weight_files;
 use tch::{Cuda, Device, Kind};
 
-use super::WanPipeline;
+use super::{Surroundings, WanPipeline};
 use crate::card::ModelCard;
 use crate::config::WanConfig;
 use crate::digest::sha256_hex;
@@ -67,6 +68,8 @@ fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> 
         transformer,
         vae,
         device,
+        surroundings: Surroundings::of(options),
+        preview: OnceCell::new(),
     })
 }
 
