@@ -9,5 +9,6 @@
 mod goldens;
 mod loading;
 mod pipeline;
+mod resume;
 mod support;
 mod trained;
