@@ -59,6 +59,9 @@ pub struct Defaults {
     pub sampler: Sampler,
     /// The noise levels.
     pub grid: SigmaGrid,
+    /// How far the noise levels lean towards high noise; what the scheduler's file says when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<f64>,
 }
 
 /// How far a request may go.
@@ -121,6 +124,7 @@ impl ModelCard {
         )?;
         within("default frames", defaults.frames, 1..=limits.max_frames)?;
         within("default steps", defaults.steps, 1..=limits.max_steps)?;
+        within("default shift", defaults.shift.unwrap_or(1.0), 0.01..=1000.0)?;
         within(
             "default guidance",
             defaults.guidance,

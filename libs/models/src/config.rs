@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use crate::error::LoadError;
+use crate::wan::Family;
 
 pub use scheduler::SchedulerConfig;
 pub use text::TextEncoderConfig;
@@ -67,6 +68,23 @@ impl WanConfig {
     pub fn size_multiple(&self) -> i64 {
         let [_, height, width] = self.transformer.patch_size;
         self.vae.spatial_stride() * height.max(width)
+    }
+
+    /// The family that a model of this shape belongs to.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        let transformer = &self.transformer;
+        if transformer.in_channels != transformer.out_channels {
+            if transformer.pos_embed_seq_len.is_some() {
+                Family::FirstLastToVideo
+            } else {
+                Family::ImageToVideo
+            }
+        } else if self.vae.is_residual {
+            Family::TextImageToVideo
+        } else {
+            Family::TextToVideo
+        }
     }
 
     fn check_fit(&self) -> Result<(), String> {

@@ -204,4 +204,7 @@ pub struct LoadOptions {
     pub precision: Precision,
     /// Threads for operators on the CPU, for the whole process; libtorch decides when absent.
     pub threads: Option<usize>,
+    /// How much a step may differ from the last whole one before the network is run whole again, see
+    /// [`crate::wan::StepCache`]. 0 is off; anything else makes other clips.
+    pub step_cache: f64,
 }

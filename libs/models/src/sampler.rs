@@ -11,7 +11,7 @@ mod stepper;
 use serde::{Deserialize, Serialize};
 
 pub use grid::Schedule;
-pub use stepper::{SamplerState, Stepper};
+pub use stepper::{SOLVER_TENSORS, SamplerState, Stepper};
 
 /// The solver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]

@@ -1,13 +1,18 @@
-//! The Wan family: text to video with a diffusion transformer over the latents of a causal video
-//! autoencoder (Wan 2.1; the facts are in the model's paper, arXiv:2503.20314).
+//! The Wan families: video from text and pictures with a diffusion transformer over the latents of a
+//! causal video autoencoder (the facts are in the models' paper, arXiv:2503.20314).
 
 mod block;
 mod conditioning;
+mod denoising;
+mod family;
 pub mod pipeline;
 pub mod transformer;
 pub mod vae;
 
 pub use conditioning::Conditioning;
+pub use denoising::{DenoisePlan, DenoiseState, Denoising, GivenFrames};
+pub use family::{Family, PictureInput};
+pub use pipeline::WanPipeline;
 pub use transformer::WanTransformer;
 pub use vae::WanVae;
 

@@ -38,6 +38,9 @@ pub struct SamplerState {
     pub tensors: Vec<(&'static str, Tensor)>,
 }
 
+/// Names that the tensors of a [`SamplerState`] can have.
+pub const SOLVER_TENSORS: [&str; 3] = [SAMPLE, LATEST, OLDER];
+
 const SAMPLE: &str = "sample";
 const LATEST: &str = "latest";
 const OLDER: &str = "older";

@@ -1,8 +1,10 @@
-//! A loaded Wan text-to-video model and the stages of a generation.
+//! A loaded Wan model and the stages of a generation.
 
 mod checkpoint;
 mod denoise;
+mod given;
 mod load;
+mod pixels;
 mod preview;
 mod validate;
 
@@ -12,17 +14,17 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use super::{WanTransformer, WanVae};
+use super::{DenoisePlan, DenoiseState, Family, WanTransformer, WanVae};
 use crate::card::ModelCard;
+use crate::clip::ClipVisionEncoder;
 use crate::config::WanConfig;
 use crate::error::GenerateError;
 use crate::request::{Clip, Control, GenerateRequest, Progress, Signal, Stage};
 use crate::text::TextEncoder;
 
 pub use checkpoint::Surroundings;
-pub use denoise::DenoisePlan;
 
-use self::checkpoint::Snapshot;
+use self::pixels::{from_clip, to_clip};
 use self::preview::PreviewMap;
 
 /// Held while noise is drawn: libtorch has one generator for the whole process, and nobody else may
@@ -36,6 +38,8 @@ pub struct WanPipeline {
     config: WanConfig,
     digests: Vec<(String, String)>,
     text: TextEncoder,
+    /// Only in families that look at pictures.
+    image_encoder: Option<ClipVisionEncoder>,
     transformer: WanTransformer,
     vae: WanVae,
     device: Device,
@@ -101,6 +105,12 @@ impl WanPipeline {
         guarded(|| self.run(request, checkpoint, control))
     }
 
+    /// The family, which decides what pictures a request needs or may have.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.config.family()
+    }
+
     /// SHA-256 in hexadecimal of everything that decides the bytes of the clip: the request, the
     /// model's files, the precision and the kind of machine. A checkpoint is good for its own
     /// fingerprint only.
@@ -144,7 +154,7 @@ impl WanPipeline {
         let [latent_frames, rows, columns] = self.latent_size(width, height, frames);
         let shape = [
             1,
-            self.config.transformer.in_channels,
+            self.config.vae.z_dim,
             latent_frames,
             rows,
             columns,
@@ -215,6 +225,7 @@ impl WanPipeline {
         let negative = guided
             .then(|| self.text.encode(&request.negative_prompt))
             .transpose()?;
+        let given = self.given_frames(request, control)?;
         self.synchronize();
         report(control, Stage::Encoding, 1, 1);
         let (width, height, frames) = (request.width, request.height, request.frames);
@@ -222,13 +233,17 @@ impl WanPipeline {
         let plan = DenoisePlan {
             prompt: &prompt,
             negative: negative.as_ref(),
+            given: given.as_ref(),
             guidance: request.guidance,
             steps: request.steps,
             sampler: request.sampler,
             grid: request.grid,
+            shift: self.shift(),
+            train_timesteps: self.config.scheduler.num_train_timesteps,
+            step_cache: self.surroundings.step_cache,
         };
         let start = self.usable(checkpoint, &fingerprint, &noise, control);
-        let resumed_step = start.as_ref().map_or(0, Snapshot::step);
+        let resumed_step = start.as_ref().map_or(0, |state| state.solver.step);
         let latents = self.denoise_steps(&plan, &noise, start, &fingerprint, control)?;
         report(control, Stage::Decoding, 0, 1);
         let pixels = self.vae.decode(&latents, &|| wants_stop(control));
@@ -237,8 +252,14 @@ impl WanPipeline {
         Ok(Rendering {
             clip,
             latents_sha256: checkpoint::tensor_sha256(&latents)?,
-            resumed_step,
+            resumed_step: u32::try_from(resumed_step).unwrap_or(u32::MAX),
         })
+    }
+
+    /// How far the noise levels lean: what the card says, else what the scheduler's file says.
+    fn shift(&self) -> f64 {
+        let shift = self.card.defaults.shift;
+        shift.unwrap_or(self.config.scheduler.flow_shift)
     }
 
     /// Reads a checkpoint, or says why it cannot be used.
@@ -248,9 +269,9 @@ impl WanPipeline {
         fingerprint: &str,
         noise: &Tensor,
         control: &mut dyn Control,
-    ) -> Option<Snapshot> {
-        match Snapshot::read(checkpoint?, fingerprint, &noise.size(), self.device) {
-            Ok(snapshot) => Some(snapshot),
+    ) -> Option<DenoiseState> {
+        match checkpoint::read(checkpoint?, fingerprint, &noise.size(), self.device) {
+            Ok(state) => Some(state),
             Err(reason) => {
                 control.checkpoint_refused(&reason);
                 None
@@ -294,36 +315,4 @@ fn report(control: &mut dyn Control, stage: Stage, step: u32, steps: u32) {
 fn guarded<T>(job: impl FnOnce() -> Result<T, GenerateError>) -> Result<T, GenerateError> {
     catch_unwind(AssertUnwindSafe(|| tch::no_grad(job)))
         .unwrap_or_else(|payload| Err(GenerateError::from_panic(payload.as_ref())))
-}
-
-/// Frames `[f, 3, h, w]` from -1 to 1, to bytes.
-fn to_clip(frames: &Tensor) -> Result<Clip, GenerateError> {
-    let bytes = (frames * 0.5 + 0.5)
-        .clamp_(0.0, 1.0)
-        .g_mul_scalar_(255.0)
-        .round_();
-    let bytes = bytes.permute([0, 2, 3, 1]).to_kind(Kind::Uint8); // [f, h, w, 3]
-    let bytes = bytes.contiguous().to_device(Device::Cpu);
-    let size = bytes.size();
-    let side = |axis: usize| {
-        u32::try_from(size[axis]).map_err(|error| GenerateError::Engine(error.to_string()))
-    };
-    let rgb = Vec::<u8>::try_from(bytes.flatten(0, -1))?;
-    Ok(Clip {
-        width: side(2)?,
-        height: side(1)?,
-        frames: side(0)?,
-        rgb,
-    })
-}
-
-/// Bytes to frames `[f, 3, h, w]` from -1 to 1.
-fn from_clip(clip: &Clip) -> Result<Tensor, GenerateError> {
-    let shape = [clip.frames, clip.height, clip.width, 3].map(i64::from);
-    let bytes = Tensor::f_from_data_size(&clip.rgb, &shape, Kind::Uint8)?;
-    let frames = bytes
-        .permute([0, 3, 1, 2])
-        .to_kind(Kind::Float)
-        .contiguous();
-    Ok(frames / 127.5 - 1.0)
 }

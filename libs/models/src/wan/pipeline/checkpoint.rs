@@ -4,7 +4,7 @@
 //! history and step are all the state there is. A checkpoint names the fingerprint it belongs to and
 //! carries a digest of itself: a file of another request, or one that is cut or altered, is refused.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::Serialize;
@@ -14,18 +14,21 @@ use tch::{Device, Kind, Tensor};
 use crate::digest::hex;
 use crate::error::GenerateError;
 use crate::request::{Checkpoint, DeviceChoice, GenerateRequest, LoadOptions, Picture, Precision};
-use crate::sampler::{SamplerState, Stepper};
+use crate::sampler::{SOLVER_TENSORS, SamplerState};
+use crate::wan::DenoiseState;
 
 /// Changes when checkpoints of older versions can no longer be continued to the same bytes.
 const FORMAT: &str = "kinora.checkpoint.v1";
 const LATENTS: &str = "latents";
-/// Tensors of the solver a checkpoint may hold.
-const SOLVER: [&str; 3] = ["sample", "latest", "older"];
+/// In front of the names of the solver's tensors.
+const SOLVER: &str = "solver.";
+/// In front of the names of the step caches' tensors.
+const CACHES: &str = "cache.";
 /// Longest header of a safetensors file that can be a checkpoint, in bytes.
-const MAX_HEADER_BYTES: usize = 16 << 10;
+const MAX_HEADER_BYTES: u64 = 16 << 10;
 
 /// What besides the request and the model's files decides the bytes of a clip.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Surroundings {
     /// Version of the engine.
     pub engine: &'static str,
@@ -37,6 +40,8 @@ pub struct Surroundings {
     pub precision: &'static str,
     /// Threads of CPU operators; 0 when libtorch decides.
     pub threads: usize,
+    /// Threshold of the step cache; 0 is off.
+    pub step_cache: f64,
 }
 
 impl Surroundings {
@@ -52,6 +57,7 @@ impl Surroundings {
                 Precision::Bf16 => "bf16",
             },
             threads: options.threads.unwrap_or_default(),
+            step_cache: options.step_cache,
         }
     }
 }
@@ -118,49 +124,85 @@ fn picture_sha256(picture: &Picture) -> String {
 
 /// SHA-256 of a tensor's values as 32-bit floats, little end first, in row-major order.
 pub(super) fn tensor_sha256(tensor: &Tensor) -> Result<String, GenerateError> {
-    Ok(hex(&Sha256::digest(to_bytes(tensor)?)))
+    let values = tensor.f_to_kind(Kind::Float)?;
+    Ok(hex(&Sha256::digest(to_bytes(&values)?)))
 }
 
-/// A checkpoint that was read.
-pub(super) struct Snapshot {
-    /// `[1, c, f, h, w]`
-    pub(super) latents: Tensor,
-    pub(super) solver: SamplerState,
-}
-
-/// The tensors of a checkpoint by name, with their bytes.
+/// The state between two steps, as named tensors and numbers.
 struct Parts {
     step: usize,
     steps: u32,
     order: usize,
+    tensors: BTreeMap<String, Part>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Part {
+    dtype: Dtype,
     shape: Vec<usize>,
-    tensors: Vec<(&'static str, Vec<u8>)>,
+    bytes: Vec<u8>,
 }
 
 /// Writes the state between two steps.
 pub(super) fn write(
-    latents: &Tensor,
-    stepper: &Stepper,
+    state: &DenoiseState,
     steps: u32,
     fingerprint: &str,
 ) -> Result<Checkpoint, GenerateError> {
-    let state = stepper.state();
-    let mut tensors = vec![(LATENTS, to_bytes(latents)?)];
-    for (name, tensor) in &state.tensors {
-        tensors.push((name, to_bytes(tensor)?));
+    let solver = &state.solver;
+    let mut tensors = BTreeMap::from([(LATENTS.to_owned(), Part::of(&state.latents)?)]);
+    for (name, tensor) in &solver.tensors {
+        tensors.insert(format!("{SOLVER}{name}"), Part::of(tensor)?);
     }
-    let shape = latents.size().into_iter().map(usize::try_from);
+    for (name, tensor) in &state.caches {
+        tensors.insert(format!("{CACHES}{name}"), Part::of(tensor)?);
+    }
     let parts = Parts {
-        step: state.step,
+        step: solver.step,
         steps,
-        order: state.order,
-        shape: shape.collect::<Result<_, _>>().map_err(engine_error)?,
+        order: solver.order,
         tensors,
     };
     Ok(Checkpoint {
         step: u32::try_from(parts.step).map_err(engine_error)?,
         steps,
         bytes: parts.to_file(fingerprint).map_err(engine_error)?,
+    })
+}
+
+/// Reads a checkpoint of the generation with this fingerprint and these latents; says why it cannot
+/// be used.
+pub(super) fn read(
+    file: &[u8],
+    fingerprint: &str,
+    shape: &[i64],
+    device: Device,
+) -> Result<DenoiseState, String> {
+    let mut parts = Parts::from_file(file, fingerprint)?;
+    let steps = usize::try_from(parts.steps).map_err(|_| damaged())?;
+    let latents = parts.tensors.remove(LATENTS).ok_or_else(damaged)?;
+    if latents.signed_shape() != shape || parts.step == 0 || parts.step > steps {
+        return Err(damaged());
+    }
+    let (mut solver, mut caches) = (Vec::new(), Vec::new());
+    for (name, part) in &parts.tensors {
+        if let Some(name) = name.strip_prefix(SOLVER) {
+            let name = SOLVER_TENSORS.into_iter().find(|known| *known == name);
+            solver.push((name.ok_or_else(damaged)?, part.to_tensor(device)?));
+        } else if let Some(name) = name.strip_prefix(CACHES) {
+            caches.push((name.to_owned(), part.to_tensor(device)?));
+        } else {
+            return Err(damaged());
+        }
+    }
+    Ok(DenoiseState {
+        latents: latents.to_tensor(device)?,
+        solver: SamplerState {
+            step: parts.step,
+            order: parts.order,
+            tensors: solver,
+        },
+        caches,
     })
 }
 
@@ -175,9 +217,9 @@ impl Parts {
             ("sha256".to_owned(), self.digest(fingerprint)),
         ]);
         let mut views = Vec::new();
-        for (name, bytes) in &self.tensors {
-            let view = TensorView::new(Dtype::F32, self.shape.clone(), bytes)?;
-            views.push((*name, view));
+        for (name, part) in &self.tensors {
+            let view = TensorView::new(part.dtype, part.shape.clone(), &part.bytes)?;
+            views.push((name, view));
         }
         serialize(views, Some(metadata))
     }
@@ -185,23 +227,19 @@ impl Parts {
     fn digest(&self, fingerprint: &str) -> String {
         let mut hasher = Sha256::new();
         let numbers = (self.step, self.steps, self.order);
-        hasher.update(format!(
-            "{FORMAT} {fingerprint} {numbers:?} {:?}",
-            self.shape
-        ));
-        for (name, bytes) in &self.tensors {
-            hasher.update(name);
-            hasher.update(bytes);
+        hasher.update(format!("{FORMAT} {fingerprint} {numbers:?}"));
+        for (name, part) in &self.tensors {
+            hasher.update(format!("{name} {:?} {:?} ", part.dtype, part.shape));
+            hasher.update(&part.bytes);
         }
         hex(&hasher.finalize())
     }
 
     /// Reads a file that may be anything; says why it is not the checkpoint wanted.
     fn from_file(file: &[u8], fingerprint: &str) -> Result<Self, String> {
-        let header = file
-            .first_chunk::<8>()
-            .map(|bytes| u64::from_le_bytes(*bytes));
-        if header.is_none_or(|length| length > MAX_HEADER_BYTES as u64) {
+        let header = file.first_chunk::<8>();
+        let header = header.map(|bytes| u64::from_le_bytes(*bytes));
+        if header.is_none_or(|length| length > MAX_HEADER_BYTES) {
             return Err("it is no checkpoint".to_owned());
         }
         let unreadable = |error| format!("it cannot be read: {error}");
@@ -215,24 +253,21 @@ impl Parts {
             return Err("it belongs to another request, model or kind of machine".to_owned());
         }
         let number = |name: &str| field(name).parse::<u32>().map_err(|_| damaged());
+        let index = |name: &str| usize::try_from(number(name)?).map_err(|_| damaged());
         let file = SafeTensors::deserialize(file).map_err(unreadable)?;
-        let shape = file.tensor(LATENTS).map_err(unreadable)?.shape().to_vec();
-        let mut tensors = Vec::new();
-        for name in std::iter::once(LATENTS).chain(SOLVER) {
-            let Ok(view) = file.tensor(name) else {
-                continue;
+        let part = |(name, view): (String, TensorView<'_>)| {
+            let part = Part {
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                bytes: view.data().to_vec(),
             };
-            if view.dtype() != Dtype::F32 || view.shape() != shape {
-                return Err(damaged());
-            }
-            tensors.push((name, view.data().to_vec()));
-        }
+            (name, part)
+        };
         let parts = Self {
-            step: usize::try_from(number("step")?).map_err(|_| damaged())?,
+            step: index("step")?,
             steps: number("steps")?,
-            order: usize::try_from(number("order")?).map_err(|_| damaged())?,
-            shape,
-            tensors,
+            order: index("order")?,
+            tensors: file.tensors().into_iter().map(part).collect(),
         };
         if parts.digest(fingerprint) != field("sha256") {
             return Err(damaged());
@@ -241,39 +276,35 @@ impl Parts {
     }
 }
 
-impl Snapshot {
-    /// Reads a checkpoint of the generation with this fingerprint; says why it cannot be used.
-    pub(super) fn read(
-        file: &[u8],
-        fingerprint: &str,
-        shape: &[i64],
-        device: Device,
-    ) -> Result<Self, String> {
-        let parts = Parts::from_file(file, fingerprint)?;
-        let found: Vec<i64> = parts.shape.iter().map(|&side| side as i64).collect();
-        let steps = usize::try_from(parts.steps).map_err(|_| damaged())?;
-        if found != shape || parts.step == 0 || parts.step > steps {
-            return Err(damaged());
-        }
-        let mut tensors = Vec::new();
-        for (name, bytes) in &parts.tensors {
-            let tensor = Tensor::f_from_data_size(bytes, shape, Kind::Float)
-                .and_then(|tensor| tensor.f_to_device(device))
-                .map_err(|error| error.to_string())?;
-            tensors.push((*name, tensor));
-        }
-        let (_, latents) = tensors.remove(0);
-        let solver = SamplerState {
-            step: parts.step,
-            order: parts.order,
-            tensors,
+impl Part {
+    fn of(tensor: &Tensor) -> Result<Self, GenerateError> {
+        let dtype = match tensor.kind() {
+            Kind::Float => Dtype::F32,
+            Kind::Double => Dtype::F64,
+            other => return Err(engine_error(format!("a state in {other:?}"))),
         };
-        Ok(Self { latents, solver })
+        let shape = tensor.size().into_iter().map(usize::try_from);
+        Ok(Self {
+            dtype,
+            shape: shape.collect::<Result<_, _>>().map_err(engine_error)?,
+            bytes: to_bytes(tensor)?,
+        })
     }
 
-    /// Finished steps.
-    pub(super) fn step(&self) -> u32 {
-        u32::try_from(self.solver.step).unwrap_or(u32::MAX)
+    fn to_tensor(&self, device: Device) -> Result<Tensor, String> {
+        let kind = match self.dtype {
+            Dtype::F32 => Kind::Float,
+            Dtype::F64 => Kind::Double,
+            _ => return Err(damaged()),
+        };
+        Tensor::f_from_data_size(&self.bytes, &self.signed_shape(), kind)
+            .and_then(|tensor| tensor.f_to_device(device))
+            .map_err(|error| error.to_string())
+    }
+
+    fn signed_shape(&self) -> Vec<i64> {
+        let side = |&side: &usize| i64::try_from(side).unwrap_or(i64::MAX);
+        self.shape.iter().map(side).collect()
     }
 }
 
@@ -285,12 +316,11 @@ fn engine_error(error: impl std::fmt::Display) -> GenerateError {
     GenerateError::Engine(error.to_string())
 }
 
-/// The values as 32-bit floats, little end first.
+/// The values, little end first, in row-major order.
 fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>, GenerateError> {
-    let values = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?;
-    let values = values.f_contiguous()?;
+    let values = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
     let count = values.numel();
-    let mut bytes = vec![0; count * size_of::<f32>()];
+    let mut bytes = vec![0; count * values.kind().elt_size_in_bytes()];
     values.f_copy_data_u8(&mut bytes, count)?;
     Ok(bytes)
 }

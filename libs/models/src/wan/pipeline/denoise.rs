@@ -1,189 +1,63 @@
-//! The sampling loop: guidance around the network, the solver around guidance.
+//! The loop of a generation around its steps: progress, checkpoints, previews.
 
 use tch::Tensor;
 
-use super::checkpoint::{self, Snapshot};
+use super::checkpoint;
 use super::{WanPipeline, report, stopped, wants_stop};
 use crate::error::GenerateError;
 use crate::request::{Control, Signal, Stage};
-use crate::sampler::{Sampler, Schedule, SigmaGrid, Stepper};
-use crate::wan::{CancelCheck, Cancelled, Conditioning};
-
-/// Up to this many tokens both prompts go through the network as a batch of two. That takes 0.77 of
-/// the time of two passes on a clip of 80 tokens (CPU, one thread); large clips keep the device busy
-/// one by one, and a pair would only double their memory.
-const MAX_PAIRED_TOKENS: i64 = 4096;
-
-/// How to get from noise to latents.
-#[derive(Clone, Copy, Debug)]
-pub struct DenoisePlan<'a> {
-    /// Embeddings of the prompt, `[s, c]`.
-    pub prompt: &'a Tensor,
-    /// Embeddings of the negative prompt, `[s, c]`; ignored when `guidance` is 1 or less.
-    pub negative: Option<&'a Tensor>,
-    /// Guidance scale.
-    pub guidance: f64,
-    /// Number of steps.
-    pub steps: u32,
-    /// The solver.
-    pub sampler: Sampler,
-    /// The noise levels.
-    pub grid: SigmaGrid,
-}
-
-/// Predicts guided velocities of one clip.
-struct Guide<'a> {
-    pipeline: &'a WanPipeline,
-    /// One pair, or one per prompt: with the prompt, then with the negative prompt.
-    conditionings: Vec<Conditioning>,
-    guidance: f64,
-}
+use crate::wan::{DenoisePlan, DenoiseState, Denoising};
 
 impl WanPipeline {
     pub(super) fn denoise_steps(
         &self,
         plan: &DenoisePlan<'_>,
         noise: &Tensor,
-        start: Option<Snapshot>,
+        start: Option<DenoiseState>,
         fingerprint: &str,
         control: &mut dyn Control,
     ) -> Result<Tensor, GenerateError> {
-        let scheduler = &self.config.scheduler;
-        let (shift, train_timesteps) = (scheduler.flow_shift, scheduler.num_train_timesteps);
-        let schedule = Schedule::new(plan.grid, plan.steps, shift, train_timesteps);
-        let (mut stepper, mut latents) = match start {
-            Some(Snapshot { latents, solver }) => {
-                (Stepper::resume(plan.sampler, schedule, solver), latents)
+        let mut denoising = Denoising::begin(&self.transformer, *plan, noise, start)?;
+        let steps = plan.steps;
+        report(control, Stage::Denoising, denoising.finished_steps(), steps);
+        loop {
+            match denoising.step(&|| wants_stop(control)) {
+                Ok(true) => {}
+                Ok(false) => return Ok(denoising.latents()),
+                Err(_) => {
+                    hand_over(&denoising, steps, fingerprint, control)?;
+                    return Err(stopped(control));
+                }
             }
-            None => (Stepper::new(plan.sampler, schedule), noise.shallow_clone()),
-        };
-        let mut step = finished_steps(&stepper);
-        report(control, Stage::Denoising, step, plan.steps);
-        let guide = Guide::new(self, plan, noise, MAX_PAIRED_TOKENS)?;
-        while let Some(timestep) = stepper.timestep() {
-            let velocity = guide.velocity(&latents, timestep, &|| wants_stop(control));
-            let Ok(velocity) = velocity else {
-                hand_over(&stepper, &latents, plan.steps, fingerprint, control)?;
-                return Err(stopped(control));
-            };
-            latents = stepper.step(&velocity, &latents);
-            step = finished_steps(&stepper);
+            let step = denoising.finished_steps();
             // Reading the answer waits for the device: progress is what it has finished.
-            if !all_finite(&latents)? {
+            if !all_finite(&denoising.latents())? {
                 return Err(GenerateError::NotFinite { step });
             }
-            report(control, Stage::Denoising, step, plan.steps);
+            report(control, Stage::Denoising, step, steps);
             if control.wants_checkpoint() {
-                let checkpoint = checkpoint::write(&latents, &stepper, plan.steps, fingerprint)?;
-                control.checkpoint(checkpoint);
+                control.checkpoint(checkpoint::write(&denoising.state(), steps, fingerprint)?);
             }
-            if step < plan.steps && control.wants_preview() {
-                control.preview(self.preview_of(&latents)?);
+            if step < steps && control.wants_preview() {
+                control.preview(self.preview_of(&denoising.latents())?);
             }
         }
-        Ok(latents)
     }
 }
 
 /// Gives the state of the last finished step to a control that pauses the generation.
 fn hand_over(
-    stepper: &Stepper,
-    latents: &Tensor,
+    denoising: &Denoising<'_>,
     steps: u32,
     fingerprint: &str,
     control: &mut dyn Control,
 ) -> Result<(), GenerateError> {
-    if control.signal() == Signal::Pause && stepper.finished_steps() > 0 {
-        control.checkpoint(checkpoint::write(latents, stepper, steps, fingerprint)?);
+    if control.signal() == Signal::Pause && denoising.finished_steps() > 0 {
+        control.checkpoint(checkpoint::write(&denoising.state(), steps, fingerprint)?);
     }
     Ok(())
 }
 
-fn finished_steps(stepper: &Stepper) -> u32 {
-    u32::try_from(stepper.finished_steps()).unwrap_or(u32::MAX)
-}
-
 fn all_finite(latents: &Tensor) -> Result<bool, GenerateError> {
     Ok(bool::try_from(latents.f_isfinite()?.f_all()?)?)
-}
-
-impl<'a> Guide<'a> {
-    fn new(
-        pipeline: &'a WanPipeline,
-        plan: &DenoisePlan<'_>,
-        noise: &Tensor,
-        max_paired_tokens: i64,
-    ) -> Result<Self, GenerateError> {
-        let transformer = &pipeline.transformer;
-        let size = noise.size();
-        let latent_size = [size[2], size[3], size[4]];
-        let negative = plan.negative.filter(|_| plan.guidance > 1.0);
-        let prompts: Vec<&Tensor> = std::iter::once(plan.prompt).chain(negative).collect();
-        let is_small = transformer.tokens(latent_size) <= max_paired_tokens;
-        let batch = if is_small { prompts.len() } else { 1 };
-        let mut conditionings = Vec::new();
-        for prompts in prompts.chunks(batch) {
-            conditionings.push(transformer.condition(prompts, latent_size)?);
-        }
-        let guidance = plan.guidance;
-        Ok(Self {
-            pipeline,
-            conditionings,
-            guidance,
-        })
-    }
-
-    /// `[1, c, f, h, w]` to the same
-    fn velocity(
-        &self,
-        latents: &Tensor,
-        timestep: f64,
-        is_cancelled: CancelCheck<'_>,
-    ) -> Result<Tensor, Cancelled> {
-        let transformer = &self.pipeline.transformer;
-        let mut velocities = Vec::new();
-        for conditioning in &self.conditionings {
-            let velocity = transformer.forward(latents, timestep, conditioning, is_cancelled)?;
-            velocities.extend(velocity.split(1, 0));
-        }
-        match velocities.as_slice() {
-            [prompted, unprompted] => Ok(unprompted + (prompted - unprompted) * self.guidance),
-            _ => Ok(velocities.swap_remove(0)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::LoadOptions;
-
-    /// Guided velocities of a small clip, in batches as the token limit allows.
-    fn velocity(pipeline: &mut WanPipeline, max_paired_tokens: i64) -> (usize, Tensor) {
-        let prompt = pipeline.encode_prompt("a red circle").unwrap();
-        let negative = pipeline.encode_prompt("blurry dark white square").unwrap();
-        let noise = pipeline.initial_noise(32, 32, 9, 3).unwrap();
-        let plan = DenoisePlan {
-            prompt: &prompt,
-            negative: Some(&negative),
-            guidance: 4.0,
-            steps: 1,
-            sampler: Sampler::Euler,
-            grid: SigmaGrid::Native,
-        };
-        let guide = Guide::new(pipeline, &plan, &noise, max_paired_tokens).unwrap();
-        let velocity = guide.velocity(&noise, 700.0, &|| false);
-        (guide.conditionings.len(), velocity.unwrap())
-    }
-
-    #[test]
-    fn a_batch_of_two_equals_two_singles() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = root.join("tests/goldens/pipeline");
-        let mut pipeline = WanPipeline::load(&folder, &LoadOptions::default()).unwrap();
-        let (pairs, paired) = velocity(&mut pipeline, i64::MAX);
-        let (singles, single) = velocity(&mut pipeline, 0);
-        assert_eq!((pairs, singles), (1, 2));
-        assert!(paired.allclose(&single, 1e-4, 1e-5, false));
-    }
 }

@@ -2,7 +2,9 @@
 
 use super::WanPipeline;
 use crate::error::GenerateError;
-use crate::request::GenerateRequest;
+use crate::picture;
+use crate::request::{GenerateRequest, Picture};
+use crate::wan::PictureInput;
 
 impl WanPipeline {
     /// Checks a request against the card and the networks.
@@ -22,7 +24,15 @@ impl WanPipeline {
             let reason = format!("must be from 0 to {}", limits.max_guidance);
             return Err(GenerateError::invalid("guidance", reason));
         }
-        self.validate_size(width, height, request.frames)
+        self.validate_size(width, height, request.frames)?;
+        let family = self.family();
+        validate_picture("image", request.image.as_ref(), family.first_frame())?;
+        validate_picture("last_image", request.last_image.as_ref(), family.last_frame())?;
+        if request.last_image.is_some() && request.frames <= self.card.frame_stride {
+            let reason = format!("must be above {} with a last image", self.card.frame_stride);
+            return Err(GenerateError::invalid("frames", reason));
+        }
+        Ok(())
     }
 
     /// Frames, height and width of the latents of a clip.
@@ -77,6 +87,25 @@ impl WanPipeline {
             ));
         }
         Ok(())
+    }
+}
+
+fn validate_picture(
+    field: &'static str,
+    picture: Option<&Picture>,
+    input: PictureInput,
+) -> Result<(), GenerateError> {
+    match (picture, input) {
+        (None, PictureInput::Required) => {
+            Err(GenerateError::invalid(field, "this model needs one"))
+        }
+        (Some(_), PictureInput::Refused) => {
+            Err(GenerateError::invalid(field, "this model takes none"))
+        }
+        (Some(picture), PictureInput::Optional | PictureInput::Required) => {
+            picture::check(field, picture)
+        }
+        (None, PictureInput::Optional | PictureInput::Refused) => Ok(()),
     }
 }
 

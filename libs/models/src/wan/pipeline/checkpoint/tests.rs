@@ -12,20 +12,28 @@ fn checkpoint() -> Checkpoint {
     for _ in 0..2 {
         latents = stepper.step(&(&latents * 0.5), &latents);
     }
-    write(&latents, &stepper, 4, FINGERPRINT).unwrap()
+    let state = DenoiseState {
+        latents,
+        solver: stepper.state(),
+        caches: vec![("0.progress".to_owned(), Tensor::from_slice(&[2.0, 0.1]))],
+    };
+    write(&state, 4, FINGERPRINT).unwrap()
 }
 
-fn read(file: &[u8], fingerprint: &str) -> Result<Snapshot, String> {
-    Snapshot::read(file, fingerprint, &SHAPE, Device::Cpu)
+fn read(file: &[u8], fingerprint: &str) -> Result<DenoiseState, String> {
+    super::read(file, fingerprint, &SHAPE, Device::Cpu)
 }
 
 #[test]
 fn what_was_written_is_read() {
     let file = checkpoint();
-    let snapshot = read(&file.bytes, FINGERPRINT).unwrap();
-    assert_eq!((file.step, file.steps, snapshot.step()), (2, 4, 2));
-    assert_eq!(snapshot.solver.order, 2);
-    assert_eq!(snapshot.solver.tensors.len(), 3);
+    let state = read(&file.bytes, FINGERPRINT).unwrap();
+    assert_eq!((file.step, file.steps, state.solver.step), (2, 4, 2));
+    assert_eq!(state.solver.order, 2);
+    assert_eq!(state.solver.tensors.len(), 3);
+    let (name, progress) = &state.caches[0];
+    assert_eq!(name, "0.progress");
+    assert_eq!(Vec::<f64>::try_from(progress).unwrap(), [2.0, 0.1]);
 }
 
 #[test]
@@ -38,7 +46,7 @@ fn a_checkpoint_of_another_request_is_refused() {
 fn a_checkpoint_of_another_size_is_refused() {
     let file = checkpoint();
     let other = [1, 2, 1, 4, 3];
-    assert!(Snapshot::read(&file.bytes, FINGERPRINT, &other, Device::Cpu).is_err());
+    assert!(super::read(&file.bytes, FINGERPRINT, &other, Device::Cpu).is_err());
 }
 
 #[test]
@@ -57,10 +65,10 @@ fn a_checkpoint_with_any_bit_flipped_is_refused_or_means_the_same() {
         let mut altered = file.clone();
         altered[index] ^= 1 << (index % 8);
         // Bytes of the header that mean nothing, such as padding, may differ.
-        if let Ok(snapshot) = read(&altered, FINGERPRINT) {
-            assert_eq!(snapshot.latents, whole.latents, "byte {index}");
-            assert_eq!(snapshot.solver.step, whole.solver.step, "byte {index}");
-            assert_eq!(snapshot.solver.order, whole.solver.order, "byte {index}");
+        if let Ok(state) = read(&altered, FINGERPRINT) {
+            assert_eq!(state.latents, whole.latents, "byte {index}");
+            assert_eq!(state.solver.step, whole.solver.step, "byte {index}");
+            assert_eq!(state.solver.order, whole.solver.order, "byte {index}");
         }
     }
 }

@@ -1,0 +1,117 @@
+//! Pictures that a clip begins or ends with, as the networks want them.
+
+use tch::{Kind, Tensor};
+
+use super::{WanPipeline, from_clip, stopped, wants_stop};
+use crate::error::GenerateError;
+use crate::picture;
+use crate::request::{Clip, Control, GenerateRequest, Picture};
+use crate::wan::{Family, GivenFrames};
+
+impl WanPipeline {
+    /// Encodes the pictures of a request.
+    ///
+    /// # Errors
+    /// `Invalid` for a picture that is none, `Cancelled` or `Paused`, otherwise from the device.
+    pub(super) fn given_frames(
+        &self,
+        request: &GenerateRequest,
+        control: &dyn Control,
+    ) -> Result<Option<GivenFrames>, GenerateError> {
+        let Some(first) = &request.image else {
+            return Ok(None);
+        };
+        match self.family() {
+            Family::TextToVideo => Ok(None),
+            Family::TextImageToVideo => {
+                let frame = frames_of(first, request)?;
+                let latents = self.encode_frames(&frame, control)?;
+                Ok(Some(GivenFrames::First(latents)))
+            }
+            Family::ImageToVideo | Family::FirstLastToVideo => {
+                let last = request.last_image.as_ref();
+                let channels = self.given_channels(request, first, last, control)?;
+                let tokens = self.image_tokens(first, last)?;
+                Ok(Some(GivenFrames::Channels { channels, tokens }))
+            }
+        }
+    }
+
+    /// Mask and latents of a clip that is gray but for the given frames, `[1, 4 + c, f, h, w]`.
+    fn given_channels(
+        &self,
+        request: &GenerateRequest,
+        first: &Picture,
+        last: Option<&Picture>,
+        control: &dyn Control,
+    ) -> Result<Tensor, GenerateError> {
+        let first = frames_of(first, request)?;
+        let last = last.map(|last| frames_of(last, request)).transpose()?;
+        let given = 1 + i64::from(last.is_some());
+        let frames = i64::from(request.frames);
+        let mut gray = first.size();
+        gray[0] = (frames - given).max(0);
+        let gray = Tensor::f_zeros(gray, (first.kind(), first.device()))?;
+        let parts: Vec<&Tensor> = [Some(&first), Some(&gray), last.as_ref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let latents = self.encode_frames(&Tensor::f_cat(&parts, 0)?, control)?;
+        let mask = self.given_mask(&latents, last.is_some())?;
+        Ok(Tensor::f_cat(&[&mask, &latents], 1)?)
+    }
+
+    /// 1 where a frame is given: for each latent frame one channel per frame it stands for.
+    fn given_mask(&self, latents: &Tensor, has_last: bool) -> Result<Tensor, GenerateError> {
+        let size = latents.size();
+        let stride = self.config.vae.temporal_stride();
+        let shape = [1, stride, size[2], size[3], size[4]];
+        let mask = Tensor::f_zeros(shape, (Kind::Float, latents.device()))?;
+        let _ = mask.f_narrow(2, 0, 1)?.f_fill_(1.0)?;
+        if has_last {
+            // The last of the frames that the last latent frame stands for.
+            let last = mask.f_narrow(2, size[2] - 1, 1)?;
+            let _ = last.f_narrow(1, stride - 1, 1)?.f_fill_(1.0)?;
+        }
+        Ok(mask)
+    }
+
+    /// What the image encoder sees in the pictures, `[tokens, width]`.
+    fn image_tokens(
+        &self,
+        first: &Picture,
+        last: Option<&Picture>,
+    ) -> Result<Option<Tensor>, GenerateError> {
+        let Some(encoder) = &self.image_encoder else {
+            return Ok(None);
+        };
+        let mut tokens = Vec::new();
+        for picture in std::iter::once(first).chain(last) {
+            tokens.push(encoder.encode(&picture.rgb, picture.width, picture.height)?);
+        }
+        Ok(Some(Tensor::f_cat(&tokens, 0)?))
+    }
+
+    /// Frames `[f, 3, h, w]` from -1 to 1 to latents `[1, c, f', h', w']`.
+    fn encode_frames(
+        &self,
+        frames: &Tensor,
+        control: &dyn Control,
+    ) -> Result<Tensor, GenerateError> {
+        let frames = frames.f_to_device(self.device)?;
+        let latents = self.vae.encode(&frames, &|| wants_stop(control));
+        latents.map_err(|_| stopped(control))
+    }
+}
+
+/// One frame of the clip's size, `[1, 3, h, w]` from -1 to 1: the picture scaled to cover it, and its
+/// middle cut out.
+fn frames_of(picture: &Picture, request: &GenerateRequest) -> Result<Tensor, GenerateError> {
+    let fitted = picture::cover(picture, request.width, request.height)?;
+    from_clip(&Clip {
+        width: fitted.width,
+        height: fitted.height,
+        frames: 1,
+        rgb: fitted.rgb,
+    })
+}
