@@ -1,13 +1,18 @@
-//! The Wan family: text to video with a diffusion transformer over the latents of a causal video
-//! autoencoder (Wan 2.1; the facts are in the model's paper, arXiv:2503.20314).
+//! The Wan family: text or image to video with a diffusion transformer over the latents of a causal
+//! video autoencoder (Wan 2.1 and 2.2; the facts are in the model's paper, arXiv:2503.20314).
 
 mod block;
 mod conditioning;
+mod image_embedder;
 pub mod pipeline;
+mod step_cache;
+mod timestep;
 pub mod transformer;
 pub mod vae;
 
 pub use conditioning::Conditioning;
+pub use step_cache::StepCache;
+pub use timestep::Timestep;
 pub use transformer::WanTransformer;
 pub use vae::WanVae;
 

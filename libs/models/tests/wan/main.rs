@@ -9,5 +9,6 @@
 mod goldens;
 mod loading;
 mod pipeline;
+mod step_cache;
 mod support;
 mod trained;

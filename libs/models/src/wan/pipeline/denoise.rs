@@ -6,7 +6,7 @@ use super::{WanPipeline, report};
 use crate::error::GenerateError;
 use crate::request::{Control, Stage};
 use crate::sampler::{Sampler, Schedule, SigmaGrid, Stepper};
-use crate::wan::{CancelCheck, Cancelled, Conditioning};
+use crate::wan::{CancelCheck, Cancelled, Conditioning, Timestep};
 
 /// Up to this many tokens both prompts go through the network as a batch of two. That takes 0.77 of
 /// the time of two passes on a clip of 80 tokens (CPU, one thread); large clips keep the device busy
@@ -81,7 +81,7 @@ impl<'a> Guide<'a> {
         let batch = if is_small { prompts.len() } else { 1 };
         let mut conditionings = Vec::new();
         for prompts in prompts.chunks(batch) {
-            conditionings.push(transformer.condition(prompts, latent_size)?);
+            conditionings.push(transformer.condition(prompts, None, latent_size)?);
         }
         let guidance = plan.guidance;
         Ok(Self {
@@ -101,7 +101,9 @@ impl<'a> Guide<'a> {
         let transformer = &self.pipeline.transformer;
         let mut velocities = Vec::new();
         for conditioning in &self.conditionings {
-            let velocity = transformer.forward(latents, timestep, conditioning, is_cancelled)?;
+            let timestep = Timestep::Uniform(timestep);
+            let velocity =
+                transformer.forward(latents, timestep, conditioning, None, is_cancelled)?;
             velocities.extend(velocity.split(1, 0));
         }
         match velocities.as_slice() {
