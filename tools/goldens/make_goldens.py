@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from diffusers import (
     AutoencoderKLWan,
+    DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     UniPCMultistepScheduler,
     WanPipeline,
@@ -73,6 +74,44 @@ def transformer_golden(root, name, heads, width, layers, ffn, text, seed):
             out = model(latents, torch.tensor([timestep]), padded, return_dict=False)[0]
             values[f"{which}_velocity_{timestep}"] = out
     save_file(values, folder / "io.safetensors")
+
+
+def family_golden(root, name, channels, out_channels, layers, seed, image_tokens=None, **options):
+    """A transformer of another family than text to video, with the extra inputs that it takes."""
+    model = WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=channels,
+        out_channels=out_channels, text_dim=16, freq_dim=32, ffn_dim=32, num_layers=layers,
+        cross_attn_norm=True, qk_norm="rms_norm_across_heads", rope_max_seq_len=32, **options,
+    )
+    randomise(model, seed)
+    folder = root / f"transformer-{name}"
+    save_network(model, folder, model.save_config)
+    values = dict(latents=normal(1, 1, channels, 3, 4, 6), prompt=normal(2, 11, 16), negative=normal(3, 5, 16))
+    image = None
+    if image_tokens is not None:
+        values["image"] = normal(7, image_tokens, options["image_dim"])
+        # The first and the last frame come as a batch of two.
+        frames = 2 if options.get("pos_embed_seq_len") else 1
+        image = values["image"].view(frames, image_tokens // frames, -1)
+    clean_first_frame = image_tokens is None
+    for which in ("prompt", "negative"):
+        padded = torch.zeros(1, TEXT_SLOTS, 16)
+        padded[0, : len(values[which])] = values[which]
+        for timestep in (999, 431):
+            times = torch.tensor([timestep])
+            if clean_first_frame:
+                times = torch.full((1, 3 * 2 * 3), timestep)
+                times[:, : 2 * 3] = 0
+            out = model(values["latents"], times, padded, image, return_dict=False)[0]
+            values[f"{which}_velocity_{timestep}"] = out
+    save_file(values, folder / "io.safetensors")
+
+
+def family_goldens(root):
+    image = dict(image_dim=16, added_kv_proj_dim=24)
+    family_golden(root, "i2v", 36, 16, layers=2, seed=14, image_tokens=257, **image)
+    family_golden(root, "flf", 36, 16, layers=1, seed=15, image_tokens=10, pos_embed_seq_len=10, **image)
+    family_golden(root, "ti2v", 8, 8, layers=2, seed=16)
 
 
 def make_vae(base, multipliers, seed):
@@ -160,6 +199,36 @@ def sampler_goldens(root):
     save_file(tensors, folder / "io.safetensors")
 
 
+def full_sigmas(steps, shift):
+    sigmas = np.linspace(1, 0, steps + 1)[:-1]
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
+
+
+def dpmpp_goldens(root):
+    """Over the velocities and starts of sampler_goldens, which have fixed seeds."""
+    folder = root / "samplers-dpmpp"
+    folder.mkdir(parents=True, exist_ok=True)
+    tables, tensors = [], {}
+    for steps, shift in ((1, 3.0), (2, 5.0), (6, 3.0), (20, 5.0)):
+        options = dict(solver_order=2, algorithm_type="dpmsolver++", solver_type="midpoint", final_sigmas_type="zero")
+        native = DPMSolverMultistepScheduler(flow_shift=shift, **options, **SCHEDULER)
+        native.set_timesteps(steps)
+        full = DPMSolverMultistepScheduler(flow_shift=shift, **options, **SCHEDULER)
+        full.set_timesteps(steps)
+        sigmas = full_sigmas(steps, shift)
+        full.sigmas = torch.from_numpy(np.append(sigmas, 0).astype(np.float32))
+        full.timesteps = torch.from_numpy((sigmas * 1000).astype(np.int64))
+        velocities, start = normal(steps, steps, 1, 64), normal(99, 1, 64)
+        for grid, scheduler in (("native", native), ("full", full)):
+            tables.append(
+                dict(grid=grid, steps=steps, shift=shift, sigmas=scheduler.sigmas.tolist(),
+                     timesteps=scheduler.timesteps.tolist())
+            )
+            tensors[f"{steps}.{grid}.dpmpp"] = trajectory(scheduler, velocities, start)
+    (folder / "tables.json").write_text(json.dumps(tables))
+    save_file(tensors, folder / "io.safetensors")
+
+
 WORDS = "a the red green blue circle square moves to right left on black white background blurry dark".split()
 
 
@@ -241,17 +310,33 @@ def pipeline_golden(root):
     (folder / "run.json").write_text(json.dumps(run) + "\n")
 
 
-@torch.no_grad()
-def main():
-    root = pathlib.Path(sys.argv[1])
+def transformer_goldens(root):
     transformer_golden(root, "2x12", heads=2, width=12, layers=2, ffn=32, text=32, seed=11)
     transformer_golden(root, "1x128", heads=1, width=128, layers=1, ffn=128, text=16, seed=12)
     transformer_golden(root, "4x32", heads=4, width=32, layers=2, ffn=256, text=64, seed=13)
+
+
+def vae_goldens(root):
     vae_golden(root, "3", 3, [1, 1, 1, 1], seed=21)
     vae_golden(root, "8", 8, [1, 2, 4, 4], seed=22)
-    umt5_golden(root, seed=41)
-    sampler_goldens(root)
-    pipeline_golden(root)
+
+
+GOLDENS = {
+    "transformers": transformer_goldens,
+    "families": family_goldens,
+    "vaes": vae_goldens,
+    "umt5": lambda root: umt5_golden(root, seed=41),
+    "samplers": sampler_goldens,
+    "dpmpp": dpmpp_goldens,
+    "pipeline": pipeline_golden,
+}
+
+
+@torch.no_grad()
+def main():
+    root = pathlib.Path(sys.argv[1])
+    for name in sys.argv[2:] or GOLDENS:
+        GOLDENS[name](root)
 
 
 if __name__ == "__main__":

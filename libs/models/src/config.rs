@@ -89,12 +89,7 @@ impl WanConfig {
 
     fn check_fit(&self) -> Result<(), String> {
         let (transformer, vae) = (&self.transformer, &self.vae);
-        same(
-            "in_channels",
-            transformer.in_channels,
-            "the vae's z_dim",
-            vae.z_dim,
-        )?;
+        check_in_channels(transformer, vae)?;
         same(
             "out_channels",
             transformer.out_channels,
@@ -109,6 +104,24 @@ impl WanConfig {
             text_width,
         )
     }
+}
+
+/// A text-to-video transformer reads noisy latents alone. One that continues an image reads a mask
+/// and the image's latents besides; the mask has a channel for each frame of a latent frame.
+fn check_in_channels(transformer: &TransformerConfig, vae: &VaeConfig) -> Result<(), String> {
+    let (found, plain) = (transformer.in_channels, vae.z_dim);
+    let with_image = 2 * plain + vae.temporal_stride();
+    if found == with_image || (found == plain && !transformer.has_image_branch()) {
+        return Ok(());
+    }
+    let expected = if transformer.has_image_branch() {
+        format!("{with_image}, as there is an image branch")
+    } else {
+        format!("{plain} for text to video or {with_image} for image to video")
+    };
+    Err(format!(
+        "in_channels is {found}, but with the vae's z_dim of {plain} it must be {expected}"
+    ))
 }
 
 /// Reads a JSON file and checks its values.

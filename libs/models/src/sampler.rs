@@ -23,15 +23,21 @@ pub enum Sampler {
     UniPc,
     /// First-order Euler.
     Euler,
+    /// DPM-Solver++ 2M (arXiv:2211.01095): order 2, midpoint, predicting x0, first order for the
+    /// last step. The model's own repository runs it on [`SigmaGrid::Full`].
+    DpmPp,
 }
 
-/// Where the noise levels lie. The two differ slightly, and so do their clips.
+/// Where the noise levels lie. They differ slightly, and so do their clips. Every solver runs on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SigmaGrid {
-    /// Even steps from 0.999 to 0 before the shift, as in the model's own repository.
+    /// Even steps from 0.999 to 0 before the shift, as in the model's own repository for UniPC, and
+    /// as in diffusers for DPM-Solver++.
     Native,
     /// Even steps from 1 to 0.001 before the shift, as in diffusers.
     #[default]
     Diffusers,
+    /// Even steps from 1 to 0 before the shift, as in the model's own repository for DPM-Solver++.
+    Full,
 }

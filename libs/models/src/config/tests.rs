@@ -77,7 +77,75 @@ fn hostile_transformers_are_refused() {
     refused::<TransformerConfig>(transformer(), "patch_size", json!([1, 0, 2]));
     refused::<TransformerConfig>(transformer(), "eps", json!(0.0));
     refused::<TransformerConfig>(transformer(), "qk_norm", json!("layer_norm"));
+}
+
+fn image_transformer() -> Value {
+    let mut config = transformer();
+    for (key, value) in [
+        ("image_dim", 1280),
+        ("added_kv_proj_dim", 1536),
+        ("in_channels", 36),
+    ] {
+        config[key] = json!(value);
+    }
+    config
+}
+
+#[test]
+fn image_branches_are_accepted_whole_and_refused_in_part() {
+    let known: TransformerConfig = parse(image_transformer()).unwrap();
+    assert!(known.has_image_branch());
+    assert!(
+        !parse::<TransformerConfig>(transformer())
+            .unwrap()
+            .has_image_branch()
+    );
+    let mut both_frames = image_transformer();
+    both_frames["pos_embed_seq_len"] = json!(514);
+    assert!(parse::<TransformerConfig>(both_frames).is_ok());
+    for (key, value) in [
+        ("image_dim", json!(0)),
+        ("image_dim", json!(null)),
+        ("image_dim", json!(i64::MAX)),
+        ("added_kv_proj_dim", json!(null)),
+        ("added_kv_proj_dim", json!(1535)),
+        ("pos_embed_seq_len", json!(0)),
+        ("pos_embed_seq_len", json!(513)),
+        ("pos_embed_seq_len", json!(i64::MAX)),
+    ] {
+        refused::<TransformerConfig>(image_transformer(), key, value);
+    }
     refused::<TransformerConfig>(transformer(), "image_dim", json!(1280));
+    refused::<TransformerConfig>(transformer(), "pos_embed_seq_len", json!(514));
+}
+
+#[test]
+fn channels_of_transformer_and_autoencoder_must_fit() {
+    let fit = |transformer: Value, channels: i64| {
+        let mut transformer = transformer;
+        transformer["in_channels"] = json!(channels);
+        transformer["out_channels"] = json!(2);
+        let config = WanConfig {
+            transformer: parse(transformer).unwrap(),
+            vae: parse(vae()).unwrap(),
+            text_encoder: parse(text()).unwrap(),
+            scheduler: serde_json::from_value(json!({"flow_shift": 3.0})).unwrap(),
+        };
+        config.check_fit()
+    };
+    // Two latent channels, four frames to a latent frame.
+    for channels in [2, 8] {
+        assert_eq!(fit(transformer(), channels), Ok(()));
+    }
+    assert_eq!(fit(image_transformer(), 8), Ok(()));
+    for channels in [1, 4, 7, 16] {
+        assert!(
+            fit(transformer(), channels)
+                .unwrap_err()
+                .contains("in_channels")
+        );
+    }
+    assert!(fit(image_transformer(), 2).unwrap_err().contains("8"));
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
-use super::{Checked, within};
+use super::{Checked, same, within};
 
 /// Largest width of the network and of its feed-forward layer.
 const MAX_WIDTH: i64 = 65_536;
+/// Largest number of image tokens; known models have 514.
+const MAX_IMAGE_TOKENS: i64 = 65_536;
 
 /// Shape of a Wan transformer. Field names are those of the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,7 +18,7 @@ pub struct TransformerConfig {
     pub num_attention_heads: i64,
     /// Channels per head; even.
     pub attention_head_dim: i64,
-    /// Latent channels in.
+    /// Channels in: the latents' own, and in image-to-video models mask and image latents besides.
     pub in_channels: i64,
     /// Latent channels out.
     pub out_channels: i64,
@@ -39,10 +41,13 @@ pub struct TransformerConfig {
     /// Positions per axis that rotary tables may have.
     #[serde(default = "default_rope_positions")]
     pub rope_max_seq_len: i64,
-    /// Present in image-to-video models only, which this family does not cover.
+    /// Width of the image features, in models with an image branch.
     pub image_dim: Option<i64>,
-    /// Present in image-to-video models only, which this family does not cover.
+    /// Width of the embedded image features, in models with an image branch; must be the network's
+    /// own width.
     pub added_kv_proj_dim: Option<i64>,
+    /// Image tokens of the first and the last frame together, in models that take both.
+    pub pos_embed_seq_len: Option<i64>,
 }
 
 impl TransformerConfig {
@@ -52,10 +57,40 @@ impl TransformerConfig {
         self.num_attention_heads * self.attention_head_dim
     }
 
+    /// Whether the blocks attend to image features besides the text.
+    #[must_use]
+    pub fn has_image_branch(&self) -> bool {
+        self.image_dim.is_some()
+    }
+
     /// Latent positions per token.
     #[must_use]
     pub fn patch_volume(&self) -> i64 {
         self.patch_size.iter().product()
+    }
+
+    fn check_image_branch(&self) -> Result<(), String> {
+        match (self.image_dim, self.added_kv_proj_dim) {
+            (None, None) if self.pos_embed_seq_len.is_none() => return Ok(()),
+            (Some(image_dim), Some(_)) => within("image_dim", image_dim, 1..=MAX_WIDTH)?,
+            _ => {
+                let reason = "image_dim and added_kv_proj_dim must both be there or both be absent, \
+                              and pos_embed_seq_len needs both";
+                return Err(reason.to_owned());
+            }
+        }
+        same(
+            "added_kv_proj_dim",
+            self.added_kv_proj_dim.unwrap_or_default(),
+            "the width",
+            self.width(),
+        )?;
+        let tokens = self.pos_embed_seq_len.unwrap_or(2);
+        within("pos_embed_seq_len", tokens, 2..=MAX_IMAGE_TOKENS)?;
+        if tokens % 2 != 0 {
+            return Err("pos_embed_seq_len must be even, half of it for each frame".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -81,10 +116,7 @@ impl Checked for TransformerConfig {
         if self.qk_norm.as_deref() != Some("rms_norm_across_heads") {
             return Err("qk_norm must be rms_norm_across_heads".to_owned());
         }
-        if self.image_dim.is_some() || self.added_kv_proj_dim.is_some() {
-            return Err("this is an image-to-video transformer, text-to-video is expected".into());
-        }
-        Ok(())
+        self.check_image_branch()
     }
 }
 

@@ -1,6 +1,12 @@
 //! The numbers of UniPC (arXiv:2302.04867), variant B(h) = e^h - 1, for predictions of x0.
 //!
 //! With `a = 1 - s` and `l = ln(a / s)`, a step from level `s0` to `t` has `h = l(t) - l(s0)`.
+//!
+//! The predictor alone is DPM-Solver++ 2M (arXiv:2211.01095) with the midpoint rule.
+//!
+//! Level 1 is pure noise, where `l` is infinite. All coefficients stay finite there: a step from it
+//! takes all signal from the prediction, and as the `older` level of a step it lies infinitely far
+//! back, so that its difference weighs nothing and the step is one of first order.
 
 /// `next = sample * x + latest * m0 + difference * (m1 - m0)`, where `x` is the sample the step
 /// starts from, `m0` the newest prediction of x0 and `m1` the one before.
@@ -138,6 +144,35 @@ mod tests {
         }
         .predictor();
         assert!((step.sample * x(0.8) + step.latest * 2.0 - x(0.5)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn steps_from_and_after_pure_noise_are_of_first_order() {
+        let first = Interval {
+            before: None,
+            from: 1.0,
+            to: 0.8,
+        };
+        let Predictor { sample, latest, .. } = first.predictor();
+        assert_eq!((sample, latest), (0.8, 1.0 - 0.8));
+        let second = Interval {
+            before: Some(1.0),
+            from: 0.8,
+            to: 0.5,
+        };
+        let first_order = Interval {
+            before: None,
+            ..second
+        };
+        assert_eq!(second.predictor(), first_order.predictor());
+        for Corrector {
+            difference,
+            arrival,
+            ..
+        } in [first.corrector(), second.corrector()]
+        {
+            assert!(difference == 0.0 && arrival.is_finite());
+        }
     }
 
     #[test]

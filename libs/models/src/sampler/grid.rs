@@ -2,13 +2,13 @@
 
 use super::SigmaGrid;
 
-/// Keeps the first level off 1, where the solver's logarithms would be infinite.
+/// Keeps the first level of diffusers' grid off 1, where a solver's logarithms are infinite.
 const FIRST_SIGMA_GAP: f64 = 1e-6;
 
 /// The noise levels that a sampling run visits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// `steps + 1` levels from about 1 down to exactly 0. Rounded to 32-bit floats, as the
+    /// `steps + 1` levels from 1 or just below down to exactly 0. Rounded to 32-bit floats, as the
     /// references do, and kept as 64-bit ones for the arithmetic.
     pub sigmas: Vec<f64>,
     /// The network's time input at each step: an integer.
@@ -26,13 +26,18 @@ impl Schedule {
         let (first, last) = match grid {
             SigmaGrid::Native => (1.0 - 1.0 / train_timesteps, 0.0),
             SigmaGrid::Diffusers => (1.0, 1.0 / train_timesteps),
+            SigmaGrid::Full => (1.0, 0.0),
         };
+        let keeps_off_1 = grid == SigmaGrid::Diffusers;
         let mut sigmas = Vec::new();
         let mut timesteps = Vec::new();
+        // Rounded once for all levels, as the references do: a timestep may lie on an integer, and the
+        // last bit decides whether it is cut to the one below.
+        let spacing = (last - first) / f64::from(steps);
         for index in 0..steps {
-            let even = first + (last - first) * f64::from(index) / f64::from(steps);
+            let even = first + f64::from(index) * spacing;
             let mut sigma = shift * even / (1.0 + (shift - 1.0) * even);
-            if index == 0 && (sigma - 1.0).abs() < FIRST_SIGMA_GAP {
+            if keeps_off_1 && index == 0 && (sigma - 1.0).abs() < FIRST_SIGMA_GAP {
                 sigma -= FIRST_SIGMA_GAP;
             }
             timesteps.push((sigma * train_timesteps).trunc());
@@ -89,8 +94,30 @@ mod tests {
     }
 
     #[test]
+    fn full_grid_of_four_steps_shifted_by_five() {
+        let schedule = Schedule::new(SigmaGrid::Full, 4, 5.0, 1000);
+        let sigmas = [1.0, 0.9375, 5.0 / 6.0, 0.625, 0.0];
+        check(&schedule, &sigmas, &[1000.0, 937.0, 833.0, 625.0]);
+    }
+
+    #[test]
+    fn full_grid_of_twenty_steps_starts_as_the_reference() {
+        let schedule = Schedule::new(SigmaGrid::Full, 20, 5.0, 1000);
+        assert_eq!(schedule.timesteps[..3], [1000.0, 989.0, 978.0]);
+        assert!((schedule.sigmas[1] - 0.989_583_3).abs() < 1e-6);
+    }
+
+    #[test]
+    fn timesteps_on_the_edge_of_an_integer_are_cut_as_the_reference_cuts_them() {
+        // Without a shift the levels of 9 steps are ninths; found by running the references.
+        let timesteps = |grid| Schedule::new(grid, 9, 1.0, 1000).timesteps;
+        assert_eq!(timesteps(SigmaGrid::Native)[3], 665.0);
+        assert_eq!(timesteps(SigmaGrid::Diffusers)[6], 333.0);
+    }
+
+    #[test]
     fn levels_fall_strictly_to_zero() {
-        for grid in [SigmaGrid::Native, SigmaGrid::Diffusers] {
+        for grid in [SigmaGrid::Native, SigmaGrid::Diffusers, SigmaGrid::Full] {
             for steps in [1, 2, 7, 50, 1000] {
                 let schedule = Schedule::new(grid, steps, 3.0, 1000);
                 assert!(schedule.sigmas.windows(2).all(|pair| pair[0] > pair[1]));

@@ -14,7 +14,7 @@ pub struct Stepper {
     history: Option<History>,
 }
 
-/// What UniPC remembers between steps.
+/// What UniPC and DPM-Solver++ remember between steps.
 #[derive(Debug)]
 struct History {
     /// The sample the last step started from, after its correction.
@@ -130,6 +130,7 @@ impl Stepper {
                 latents + velocity * change
             }
             Sampler::UniPc => self.unipc_step(velocity, latents),
+            Sampler::DpmPp => self.dpmpp_step(velocity, latents),
         };
         self.step += 1;
         next
@@ -137,11 +138,24 @@ impl Stepper {
 
     fn unipc_step(&mut self, velocity: &Tensor, latents: &Tensor) -> Tensor {
         let x0 = latents - velocity * self.schedule.sigmas[self.step];
-        let previous = self.history.take();
-        let (sample, older) = match previous {
-            Some(previous) => (self.correct(&previous, &x0), Some(previous.latest)),
-            None => (latents.shallow_clone(), None),
-        };
+        match self.history.take() {
+            Some(last) => {
+                let corrected = self.correct(&last, &x0);
+                self.predict(corrected, x0, Some(last.latest))
+            }
+            None => self.predict(latents.shallow_clone(), x0, None),
+        }
+    }
+
+    /// UniPC without its correction.
+    fn dpmpp_step(&mut self, velocity: &Tensor, latents: &Tensor) -> Tensor {
+        let x0 = latents - velocity * self.schedule.sigmas[self.step];
+        let older = self.history.take().map(|last| last.latest);
+        self.predict(latents.shallow_clone(), x0, older)
+    }
+
+    /// The sample at the next level; remembers what it was made from.
+    fn predict(&mut self, sample: Tensor, x0: Tensor, older: Option<Tensor>) -> Tensor {
         let is_last = self.step + 1 == self.schedule.steps();
         let order = if is_last || older.is_none() { 1 } else { 2 };
         let step = self.interval(self.step, order).predictor();

@@ -1,15 +1,22 @@
-//! One block of the transformer: self attention, cross attention to the text, feed-forward.
+//! One block of the transformer: self attention, cross attention to text and image, feed-forward.
 
 use kinora_nn::{
-    LayerNorm, Linear, RmsNorm, RopeTable, Weights, WeightsError, gelu_tanh, modulated_layer_norm,
+    LayerNorm, Linear, RmsNorm, RopeTable, Weights, WeightsError, gelu_tanh,
     scaled_dot_product_attention,
 };
 use tch::{Kind, Tensor};
 
+use super::timestep::Modulation;
 use crate::config::TransformerConfig;
 
 /// Learned vectors of one block's modulation.
 pub(super) const MODULATION_VECTORS: i64 = 6;
+/// First row of self attention's shift, scale and gate in the modulation.
+const SELF_ROW: i64 = 0;
+/// First row of the feed-forward's.
+const FEED_FORWARD_ROW: i64 = 3;
+/// The gate comes after shift and scale.
+const GATE: i64 = 2;
 
 /// The weights of one block.
 #[derive(Debug)]
@@ -22,9 +29,8 @@ pub(super) struct Block {
     cross_norm: Option<LayerNorm>,
     cross_query: Linear,
     cross_query_norm: RmsNorm,
-    cross_key: Linear,
-    cross_key_norm: RmsNorm,
-    cross_value: Linear,
+    text_projection: KeyProjection,
+    image_projection: Option<KeyProjection>,
     cross_out: Linear,
     expand: Linear,
     contract: Linear,
@@ -32,20 +38,30 @@ pub(super) struct Block {
     eps: f64,
 }
 
-/// The text as one block's cross attention sees it. It does not depend on the step.
+/// Makes keys and values of what a block attends to besides its own tokens.
 #[derive(Debug)]
-pub(super) struct TextKeys {
-    /// `[b, n, slots, d]`
-    pub(super) key: Tensor,
-    /// `[b, n, slots, d]`
-    pub(super) value: Tensor,
+struct KeyProjection {
+    key: Linear,
+    key_norm: RmsNorm,
+    value: Linear,
 }
 
-/// Scale, shift and gate of one branch, each `[c]`; `scale` includes the 1 of `1 + scale`.
-struct Modulation {
-    shift: Tensor,
-    scale: Tensor,
-    gate: Tensor,
+/// Text or image as one block's cross attention sees it. It does not depend on the step.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// `[b, n, slots, d]`
+    key: Tensor,
+    /// `[b, n, slots, d]`
+    value: Tensor,
+}
+
+/// All that one block's cross attention sees.
+#[derive(Debug)]
+pub(super) struct CrossKeys {
+    /// One per prompt.
+    text: Keys,
+    /// One for all prompts; absent in networks without an image branch.
+    image: Option<Keys>,
 }
 
 impl Block {
@@ -63,8 +79,13 @@ impl Block {
             square(&own, "to_v")?,
         ];
         let qk_norm = [norm(&own, "norm_q")?, norm(&own, "norm_k")?];
-        let has_norm = config.cross_attn_norm;
+        let (has_norm, has_image) = (config.cross_attn_norm, config.has_image_branch());
         let cross_norm = has_norm.then(|| LayerNorm::load(&weights.sub("norm2"), width, eps));
+        let text_names = ["to_k", "norm_k", "to_v"];
+        let image_names = ["add_k_proj", "norm_added_k", "add_v_proj"];
+        let image = has_image.then(|| KeyProjection::load(&cross, image_names, config));
+        // Some checkpoints have it, and no layer uses it.
+        cross.skip("norm_added_q.weight");
         let feed_forward = weights.sub("ffn").sub("net");
         Ok(Self {
             qkv: Linear::stacked(&qkv).map_err(|source| own.torch_error(source))?,
@@ -73,9 +94,8 @@ impl Block {
             cross_norm: cross_norm.transpose()?,
             cross_query: square(&cross, "to_q")?,
             cross_query_norm: norm(&cross, "norm_q")?,
-            cross_key: square(&cross, "to_k")?,
-            cross_key_norm: norm(&cross, "norm_k")?,
-            cross_value: square(&cross, "to_v")?,
+            text_projection: KeyProjection::load(&cross, text_names, config)?,
+            image_projection: image.transpose()?,
             cross_out: square(&cross, "to_out.0")?,
             expand: Linear::load(&feed_forward.sub("0.proj"), width, config.ffn_dim)?,
             contract: Linear::load(&feed_forward.sub(2), config.ffn_dim, width)?,
@@ -84,23 +104,18 @@ impl Block {
         })
     }
 
-    /// Keys and values of the projected text, `[b, slots, c]`.
-    pub(super) fn text_keys(&self, text: &Tensor) -> TextKeys {
-        let kind = self.cross_key.kind();
-        let key = self
-            .cross_key_norm
-            .forward(&self.cross_key.forward(text))
-            .to_kind(kind);
-        let value = self.cross_value.forward(text);
-        TextKeys {
-            key: self.split_heads(&key),
-            value: self.split_heads(&value),
+    /// Keys and values of the embedded text, `[b, slots, c]`, and image, `[1, tokens, c]`.
+    pub(super) fn cross_keys(&self, text: &Tensor, image: Option<&Tensor>) -> CrossKeys {
+        let image = self.image_projection.as_ref().zip(image);
+        CrossKeys {
+            text: self.text_projection.forward(text, self.heads),
+            image: image.map(|(projection, image)| projection.forward(image, self.heads)),
         }
     }
 
     /// Applies the block to the residual stream.
     ///
-    /// `modulation` is `[6, c]`: shift, scale, gate of self attention, then of the feed-forward.
+    /// The rows of `modulation` are shift, scale, gate of self attention, then of the feed-forward.
     /// The stream may have a batch of one while the text has more: both start from the same
     /// latents, and part ways at the first cross attention.
     ///
@@ -109,22 +124,21 @@ impl Block {
     pub(super) fn forward(
         &self,
         stream: &Tensor,
-        modulation: &Tensor,
-        text: &TextKeys,
+        modulation: &Modulation,
+        keys: &CrossKeys,
         text_bias: Option<&Tensor>,
         rope: &RopeTable,
     ) -> Tensor {
-        let (own, feed_forward) = split_modulation(modulation);
-        let input = modulated_layer_norm(stream, &own.scale, &own.shift, self.eps);
-        let stream = stream.addcmul(&self.self_attention(&input, rope), &own.gate);
+        let input = modulation.normalise(stream, SELF_ROW, self.eps);
+        let mixed = self.self_attention(&input, rope);
+        let stream = modulation.gated_sum(stream, &mixed, SELF_ROW + GATE);
 
-        let stream = &stream + self.cross_attention(&stream, text, text_bias);
+        let stream = &stream + self.cross_attention(&stream, keys, text_bias);
 
-        let input =
-            modulated_layer_norm(&stream, &feed_forward.scale, &feed_forward.shift, self.eps);
+        let input = modulation.normalise(&stream, FEED_FORWARD_ROW, self.eps);
         let hidden = gelu_tanh(&self.expand.forward(&input));
-        let output = self.contract.forward(&hidden);
-        stream.addcmul(&output.to_kind(Kind::Float), &feed_forward.gate)
+        let output = self.contract.forward(&hidden).to_kind(Kind::Float);
+        modulation.gated_sum(&stream, &output, FEED_FORWARD_ROW + GATE)
     }
 
     fn self_attention(&self, input: &Tensor, rope: &RopeTable) -> Tensor {
@@ -134,53 +148,81 @@ impl Block {
         let qk = self.qk_norm.forward(&qkv.narrow(2, 0, 2)); // [b, s, 2, c]
         let qk = rope.rotate(&qk.view([batch, tokens, 2 * self.heads, head_width]));
         let qk = qk.to_kind(qkv.kind()).view([batch, tokens, 2, width]);
-        let query = self.split_heads(&qk.select(2, 0));
-        let key = self.split_heads(&qk.select(2, 1));
-        let value = self.split_heads(&qkv.select(2, 2));
+        let query = split_heads(&qk.select(2, 0), self.heads);
+        let key = split_heads(&qk.select(2, 1), self.heads);
+        let value = split_heads(&qkv.select(2, 2), self.heads);
         let mixed = scaled_dot_product_attention(&query, &key, &value, None, None);
         self.self_out
             .forward(&join_heads(&mixed))
             .to_kind(Kind::Float)
     }
 
-    fn cross_attention(&self, stream: &Tensor, text: &TextKeys, bias: Option<&Tensor>) -> Tensor {
+    fn cross_attention(&self, stream: &Tensor, keys: &CrossKeys, bias: Option<&Tensor>) -> Tensor {
         let input = self.cross_norm.as_ref().map(|norm| norm.forward(stream));
         let query = self.cross_query.forward(input.as_ref().unwrap_or(stream));
         let query = self
             .cross_query_norm
             .forward(&query)
             .to_kind(self.cross_query.kind());
-        let query = self.split_heads(&query); // [1 or b, n, s, d]
-        let mut shape = query.size();
-        shape[0] = text.key.size()[0];
-        let query = query.expand(shape, false);
-        let mixed = scaled_dot_product_attention(&query, &text.key, &text.value, bias, None);
-        self.cross_out
-            .forward(&join_heads(&mixed))
-            .to_kind(Kind::Float)
+        let query = split_heads(&query, self.heads); // [1 or b, n, s, d]
+        let mut mixed = join_heads(&keys.text.attend(&query, bias));
+        if let Some(image) = &keys.image {
+            mixed += join_heads(&image.attend(&query, None));
+        }
+        self.cross_out.forward(&mixed).to_kind(Kind::Float)
+    }
+}
+
+impl KeyProjection {
+    /// Reads the layers called key, norm of the key and value in `names`.
+    fn load(
+        weights: &Weights,
+        names: [&str; 3],
+        config: &TransformerConfig,
+    ) -> Result<Self, WeightsError> {
+        let ([key, key_norm, value], width) = (names, config.width());
+        Ok(Self {
+            key: Linear::load(&weights.sub(key), width, width)?,
+            key_norm: RmsNorm::load(&weights.sub(key_norm), width, config.eps)?,
+            value: Linear::load(&weights.sub(value), width, width)?,
+        })
     }
 
-    /// `[b, s, c]` to `[b, n, s, d]`
-    fn split_heads(&self, input: &Tensor) -> Tensor {
-        let (batch, tokens, width) = sizes(input);
-        input
-            .view([batch, tokens, self.heads, width / self.heads])
-            .transpose(1, 2)
+    /// `[b, slots, c]` to keys and values
+    fn forward(&self, input: &Tensor, heads: i64) -> Keys {
+        let key = self.key_norm.forward(&self.key.forward(input));
+        Keys {
+            key: split_heads(&key.to_kind(self.key.kind()), heads),
+            value: split_heads(&self.value.forward(input), heads),
+        }
     }
+}
+
+impl Keys {
+    /// Attention of `query`, `[b, n, s, d]`. Where either side has a batch of one, all members of the
+    /// other side share it.
+    fn attend(&self, query: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let batch = query.size()[0].max(self.key.size()[0]);
+        let [query, key, value] = [query, &self.key, &self.value].map(|tensor| {
+            let mut shape = tensor.size();
+            shape[0] = batch;
+            tensor.expand(shape, false)
+        });
+        scaled_dot_product_attention(&query, &key, &value, bias, None)
+    }
+}
+
+/// `[b, s, c]` to `[b, n, s, d]`
+fn split_heads(input: &Tensor, heads: i64) -> Tensor {
+    let (batch, tokens, width) = sizes(input);
+    input
+        .view([batch, tokens, heads, width / heads])
+        .transpose(1, 2)
 }
 
 /// `[b, n, s, d]` to `[b, s, c]`
 fn join_heads(input: &Tensor) -> Tensor {
     input.transpose(1, 2).flatten(2, 3)
-}
-
-fn split_modulation(modulation: &Tensor) -> (Modulation, Modulation) {
-    let branch = |first: i64| Modulation {
-        shift: modulation.get(first),
-        scale: modulation.get(first + 1),
-        gate: modulation.get(first + 2),
-    };
-    (branch(0), branch(3))
 }
 
 fn sizes(tensor: &Tensor) -> (i64, i64, i64) {

@@ -3,17 +3,17 @@
 use kinora_nn::RopeTable;
 use tch::Tensor;
 
-use super::block::TextKeys;
+use super::block::CrossKeys;
 
 /// Text slots that the network attends to: prompts are padded to this many with zeros, and the
 /// padding takes part in attention without a mask.
 pub(super) const TEXT_SLOTS: i64 = crate::text::MAX_TOKENS as i64;
 
-/// Texts and size of one clip, as the transformer's blocks see them.
+/// Texts, image and size of one clip, as the transformer's blocks see them.
 #[derive(Debug)]
 pub struct Conditioning {
     /// One per block.
-    pub(super) text: Vec<TextKeys>,
+    pub(super) keys: Vec<CrossKeys>,
     /// `[1, 1, 1, slots]`; absent when every slot stands for itself.
     pub(super) text_bias: Option<Tensor>,
     pub(super) rope: RopeTable,

@@ -1,27 +1,37 @@
-//! The diffusion transformer: noisy latents, a timestep and texts in, velocity out.
+//! The diffusion transformer: noisy latents, a timestep, texts and images in, velocity out.
 
-use kinora_nn::{Linear, RopeTable, Weights, WeightsError, gelu_tanh, modulated_layer_norm};
+use std::ops::Range;
+
+use kinora_nn::{Linear, RopeTable, Weights, WeightsError, gelu_tanh};
 use tch::{Device, Kind, Tensor};
 
 use super::block::{Block, MODULATION_VECTORS};
 use super::conditioning::{Conditioning, FoldedText};
-use super::{CancelCheck, Cancelled, proceed};
+use super::image_embedder::ImageEmbedder;
+use super::timestep::{EmbeddedTime, Modulation, ModulationRun, TimeEmbedder};
+use super::{CancelCheck, Cancelled, StepCache, Timestep, proceed};
 use crate::config::TransformerConfig;
+use crate::error::GenerateError;
 
-/// Longest period of the sinusoidal time embedding.
-const MAX_PERIOD: f64 = 10_000.0;
 /// Rows of a block's modulation that scale; the 1 of `1 + scale` is added to them at load.
 const SCALE_ROWS: [i64; 2] = [1, 4];
+
+/// What the blocks of one step share.
+struct BlockRun<'a> {
+    /// One per block.
+    modulation: Vec<Modulation>,
+    conditioning: &'a Conditioning,
+    is_cancelled: CancelCheck<'a>,
+}
 
 /// The network.
 #[derive(Debug)]
 pub struct WanTransformer {
     patch_embedding: Linear,
-    time_in: Linear,
-    time_out: Linear,
-    time_projection: Linear,
+    time: TimeEmbedder,
     text_in: Linear,
     text_out: Linear,
+    image: Option<ImageEmbedder>,
     blocks: Vec<Block>,
     /// `[blocks, 6, c]`
     modulation: Tensor,
@@ -40,10 +50,7 @@ impl WanTransformer {
     pub fn load(weights: &Weights, config: &TransformerConfig) -> Result<Self, WeightsError> {
         let width = config.width();
         let conditions = weights.sub("condition_embedder");
-        let (time, text) = (
-            conditions.sub("time_embedder"),
-            conditions.sub("text_embedder"),
-        );
+        let text = conditions.sub("text_embedder");
         let mut blocks = Vec::new();
         for index in 0..config.num_layers {
             blocks.push(Block::load(&weights.sub("blocks").sub(index), config)?);
@@ -51,15 +58,10 @@ impl WanTransformer {
         let outputs = config.out_channels * config.patch_volume();
         Ok(Self {
             patch_embedding: load_patch_embedding(weights, config)?,
-            time_in: Linear::load_f32(&time.sub("linear_1"), config.freq_dim, width)?,
-            time_out: Linear::load_f32(&time.sub("linear_2"), width, width)?,
-            time_projection: Linear::load_f32(
-                &conditions.sub("time_proj"),
-                width,
-                MODULATION_VECTORS * width,
-            )?,
+            time: TimeEmbedder::load(&conditions, config)?,
             text_in: Linear::load(&text.sub("linear_1"), config.text_dim, width)?,
             text_out: Linear::load(&text.sub("linear_2"), width, width)?,
+            image: ImageEmbedder::load(&conditions.sub("image_embedder"), config)?,
             blocks,
             modulation: load_modulation(weights, config)?,
             head_modulation: load_head_modulation(weights, width)?,
@@ -71,64 +73,146 @@ impl WanTransformer {
 
     /// Prepares what stays the same over all steps of a clip.
     ///
-    /// `prompts` are embeddings `[s, text_dim]`, one per member of the batch; `latent_size` is
-    /// frames, height and width of the latents.
+    /// `prompts` are embeddings `[s, text_dim]`, one per member of the batch. `image` are the features
+    /// `[tokens, image_dim]` that all members share, for networks with an image branch only; where
+    /// the configuration has `pos_embed_seq_len` they are those of the first and the last frame, one
+    /// after the other. `latent_size` is frames, height and width of the latents.
     ///
     /// # Errors
-    /// libtorch could not allocate the rotary table.
+    /// `Invalid` if the network needs an image and there is none, or the other way round, or its
+    /// features are misshaped; otherwise libtorch could not allocate the rotary table.
     pub fn condition(
         &self,
         prompts: &[&Tensor],
+        image: Option<&Tensor>,
         latent_size: [i64; 3],
-    ) -> Result<Conditioning, tch::TchError> {
+    ) -> Result<Conditioning, GenerateError> {
+        let image = self.embed_image(image)?;
         let fold = self.text_in.kind() == Kind::Float;
         let FoldedText { text, bias } = FoldedText::new(prompts, fold);
         let text = gelu_tanh(&self.text_in.forward(&text));
         let text = self.text_out.forward(&text);
-        let text = self
+        let keys = self
             .blocks
             .iter()
-            .map(|block| block.text_keys(&text))
+            .map(|block| block.cross_keys(&text, image.as_ref()))
             .collect();
         let grid = self.token_grid(latent_size);
         let rope = RopeTable::new(grid, self.config.attention_head_dim, self.device)?;
         Ok(Conditioning {
-            text,
+            keys,
             text_bias: bias,
             rope,
         })
     }
 
+    fn embed_image(&self, image: Option<&Tensor>) -> Result<Option<Tensor>, GenerateError> {
+        match (&self.image, image) {
+            (Some(embedder), Some(image)) => embedder.forward(image).map(Some),
+            (None, None) => Ok(None),
+            (Some(_), None) => {
+                let reason = "is missing, this model continues an image";
+                Err(GenerateError::invalid("image", reason))
+            }
+            (None, Some(_)) => {
+                let reason = "has features, this model has no image branch to take them";
+                Err(GenerateError::invalid("image", reason))
+            }
+        }
+    }
+
     /// Predicts the velocity.
     ///
+    /// `latents` hold all channels the network reads: the noisy ones, and where the configuration has
+    /// more, mask and given latents after them. A `cache` must be fed every step of one clip with the
+    /// same `conditioning`. Without a cache nothing in here waits for the device.
+    ///
     /// # Shapes
-    /// latents `[1, c, f, h, w]` to `[b, c, f, h, w]` in 32-bit floats, `b` being the number of
-    /// prompts in `conditioning`
+    /// latents `[1, c, f, h, w]` with `in_channels` to `[b, c, f, h, w]` with `out_channels`, in
+    /// 32-bit floats, `b` being the number of prompts in `conditioning`
     ///
     /// # Errors
     /// [`Cancelled`], polled before every block.
     pub fn forward(
         &self,
         latents: &Tensor,
-        timestep: f64,
+        timestep: Timestep,
         conditioning: &Conditioning,
+        cache: Option<&mut StepCache>,
         is_cancelled: CancelCheck<'_>,
     ) -> Result<Tensor, Cancelled> {
         let size = latents.size();
         let grid = self.token_grid([size[2], size[3], size[4]]);
-        let mut stream = self.patchify(latents, grid);
-        let time = self.time_embedding(timestep); // [c]
-        let shared = self.time_projection.forward(&time.silu());
-        let modulation = &self.modulation + shared.view([MODULATION_VECTORS, -1]);
-        for (index, (block, text)) in self.blocks.iter().zip(&conditioning.text).enumerate() {
-            proceed(is_cancelled)?;
-            let modulation = modulation.get(i64::try_from(index).unwrap_or_default()); // [6, c]
-            let bias = conditioning.text_bias.as_ref();
-            stream = block.forward(&stream, &modulation, text, bias, &conditioning.rope);
-        }
-        let head = &self.head_modulation + time; // [2, c]
-        let stream = modulated_layer_norm(&stream, &head.get(1), &head.get(0), self.config.eps);
+        let times = self.embed_times(timestep, grid);
+        let run = BlockRun {
+            modulation: self.block_modulation(&times),
+            conditioning,
+            is_cancelled,
+        };
+        let stream = self.patchify(latents, grid);
+        let stream = match cache.filter(|cache| cache.is_on()) {
+            None => self.blocks(0..self.blocks.len(), &stream, &run)?,
+            Some(cache) => cache.step(
+                &stream,
+                |stream| self.blocks(0..1, stream, &run),
+                |stream| self.blocks(1..self.blocks.len(), stream, &run),
+            )?,
+        };
+        let stream = self
+            .head_modulation(times)
+            .normalise(&stream, 0, self.config.eps);
         Ok(self.unpatchify(&self.head.forward(&stream), grid))
+    }
+
+    /// Applies some of the blocks to the stream, `[b, s, c]`.
+    fn blocks(
+        &self,
+        range: Range<usize>,
+        stream: &Tensor,
+        run: &BlockRun<'_>,
+    ) -> Result<Tensor, Cancelled> {
+        let mut stream = stream.shallow_clone();
+        let (keys, bias) = (&run.conditioning.keys, run.conditioning.text_bias.as_ref());
+        for index in range {
+            proceed(run.is_cancelled)?;
+            let (modulation, rope) = (&run.modulation[index], &run.conditioning.rope);
+            stream = self.blocks[index].forward(&stream, modulation, &keys[index], bias, rope);
+        }
+        Ok(stream)
+    }
+
+    /// Runs of tokens that share a timestep, as (tokens, embedded timestep).
+    fn embed_times(&self, timestep: Timestep, grid: [i64; 3]) -> Vec<(i64, EmbeddedTime)> {
+        let runs = timestep.runs(grid).into_iter();
+        runs.map(|(tokens, timestep)| (tokens, self.time.forward(timestep)))
+            .collect()
+    }
+
+    /// One per block.
+    fn block_modulation(&self, times: &[(i64, EmbeddedTime)]) -> Vec<Modulation> {
+        let tables = times.iter().map(|(tokens, time)| {
+            let table = &self.modulation + &time.projection; // [blocks, 6, c]
+            (*tokens, table.unbind(0))
+        });
+        let tables: Vec<(i64, Vec<Tensor>)> = tables.collect();
+        let of_block = |index: usize| {
+            let run = |(tokens, blocks): &(i64, Vec<Tensor>)| ModulationRun {
+                tokens: *tokens,
+                vectors: blocks[index].shallow_clone(),
+            };
+            let runs = tables.iter().map(run).collect();
+            Modulation { runs }
+        };
+        (0..self.blocks.len()).map(of_block).collect()
+    }
+
+    fn head_modulation(&self, times: Vec<(i64, EmbeddedTime)>) -> Modulation {
+        let runs = times.into_iter().map(|(tokens, time)| ModulationRun {
+            tokens,
+            vectors: &self.head_modulation + time.embedding, // [2, c]
+        });
+        let runs = runs.collect();
+        Modulation { runs }
     }
 
     /// Number of tokens of latents with this many frames, rows and columns.
@@ -167,16 +251,6 @@ impl WanTransformer {
             .reshape([batch, frames, height, width, pt, ph, pw, channels])
             .permute([0, 7, 1, 4, 2, 5, 3, 6]) // [b, c, f, pt, h, ph, w, pw]
             .reshape([batch, channels, frames * pt, height * ph, width * pw])
-    }
-
-    /// The embedding of a timestep, `[c]`: cosines then sines, and two linear layers.
-    fn time_embedding(&self, timestep: f64) -> Tensor {
-        let half = self.config.freq_dim / 2;
-        let index = Tensor::arange(half, (Kind::Double, Device::Cpu));
-        let angles = (index * (-MAX_PERIOD.ln() / half as f64)).exp() * timestep;
-        let waves = Tensor::cat(&[angles.cos(), angles.sin()], 0);
-        let waves = waves.to_kind(Kind::Float).to_device(self.device);
-        self.time_out.forward(&self.time_in.forward(&waves).silu())
     }
 }
 

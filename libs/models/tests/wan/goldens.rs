@@ -4,19 +4,22 @@
 
 use std::path::Path;
 
-use crate::support::{check_close, goldens, never, values, weights};
+use crate::support::{check_close, goldens, never, relative_difference, values, weights};
 use kinora_models::config::{
     TextEncoderConfig, TransformerConfig, VaeConfig, read_checked, read_json,
 };
 use kinora_models::sampler::{Schedule, Stepper};
 use kinora_models::t5::T5Encoder;
-use kinora_models::wan::{WanTransformer, WanVae};
-use kinora_models::{Sampler, SigmaGrid};
-use tch::Tensor;
+use kinora_models::wan::{Timestep, WanTransformer, WanVae};
+use kinora_models::{GenerateError, Sampler, SigmaGrid};
+use kinora_nn::Weights;
+use tch::{Device, Kind, Tensor};
 
 const DIFFUSERS: &str = "diffusion_pytorch_model";
+/// As `support::TOLERANCE`, for products of bfloat16 numbers, which have 8 significant bits.
+const BF16_TOLERANCE: f64 = 0.015;
 
-fn transformer(folder: &Path) -> WanTransformer {
+pub fn transformer(folder: &Path) -> WanTransformer {
     let config: TransformerConfig = read_checked(&folder.join("config.json")).unwrap();
     let weights = weights(folder, DIFFUSERS);
     let network = WanTransformer::load(&weights, &config).unwrap();
@@ -32,20 +35,26 @@ fn vae(folder: &Path) -> WanVae {
     network
 }
 
-fn check_transformer(name: &str) {
+fn check_transformer(name: &str, kind: impl Fn(f64) -> Timestep) {
     let folder = goldens().join(format!("transformer-{name}"));
     let (network, values) = (transformer(&folder), values(&folder));
     let latents = &values["latents"];
     let size = [latents.size()[2], latents.size()[3], latents.size()[4]];
     let texts = [&values["prompt"], &values["negative"]];
-    let both = network.condition(&texts, size).unwrap();
+    let image = values.get("image");
+    let both = network.condition(&texts, image, size).unwrap();
     for timestep in [999_u32, 431] {
-        let input = f64::from(timestep);
-        let pair = network.forward(latents, input, &both, &never).unwrap();
+        let input = kind(f64::from(timestep));
+        let pair = network
+            .forward(latents, input, &both, None, &never)
+            .unwrap();
         for (index, which) in ["prompt", "negative"].into_iter().enumerate() {
             let expected = &values[&format!("{which}_velocity_{timestep}")];
-            let alone = network.condition(&texts[index..=index], size).unwrap();
-            let single = network.forward(latents, input, &alone, &never).unwrap();
+            let text = &texts[index..=index];
+            let alone = network.condition(text, image, size).unwrap();
+            let single = network
+                .forward(latents, input, &alone, None, &never)
+                .unwrap();
             check_close(
                 &format!("{name} {which} {timestep} alone"),
                 &single,
@@ -63,17 +72,88 @@ fn check_transformer(name: &str) {
 
 #[test]
 fn transformer_with_two_heads_of_12() {
-    check_transformer("2x12");
+    check_transformer("2x12", Timestep::Uniform);
 }
 
 #[test]
 fn transformer_with_a_head_of_128() {
-    check_transformer("1x128");
+    check_transformer("1x128", Timestep::Uniform);
 }
 
 #[test]
 fn transformer_with_four_heads_of_32() {
-    check_transformer("4x32");
+    check_transformer("4x32", Timestep::Uniform);
+}
+
+#[test]
+fn transformer_with_an_image_branch() {
+    check_transformer("i2v", Timestep::Uniform);
+}
+
+#[test]
+fn transformer_with_first_and_last_frame() {
+    check_transformer("flf", Timestep::Uniform);
+}
+
+#[test]
+fn transformer_with_a_clean_first_frame() {
+    check_transformer("ti2v", Timestep::CleanFirstFrame);
+}
+
+#[test]
+fn every_family_computes_in_16_bits() {
+    for (name, kind) in [
+        ("i2v", Timestep::Uniform as fn(f64) -> Timestep),
+        ("flf", Timestep::Uniform),
+        ("ti2v", Timestep::CleanFirstFrame),
+    ] {
+        let folder = goldens().join(format!("transformer-{name}"));
+        let config: TransformerConfig = read_checked(&folder.join("config.json")).unwrap();
+        let weights = Weights::open(&folder, DIFFUSERS, Device::Cpu, Kind::BFloat16).unwrap();
+        let (network, values) = (
+            WanTransformer::load(&weights, &config).unwrap(),
+            values(&folder),
+        );
+        let image = values.get("image");
+        let text = [&values["prompt"]];
+        let conditioning = network.condition(&text, image, [3, 4, 6]).unwrap();
+        let velocity = network
+            .forward(&values["latents"], kind(431.0), &conditioning, None, &never)
+            .unwrap();
+        let difference = relative_difference(&velocity, &values["prompt_velocity_431"]);
+        println!("{name}: {difference:.1e}");
+        assert_eq!(velocity.kind(), Kind::Float);
+        assert!(
+            difference < BF16_TOLERANCE,
+            "{name} differs by {difference:e}"
+        );
+    }
+}
+
+#[test]
+fn an_image_is_taken_where_there_is_a_branch_for_it_and_only_there() {
+    let (with, without) = (
+        goldens().join("transformer-flf"),
+        goldens().join("transformer-ti2v"),
+    );
+    let (values, size) = (values(&with), [3, 4, 6]);
+    let (text, image) = ([&values["prompt"]], &values["image"]);
+    let (with, without) = (transformer(&with), transformer(&without));
+    let one_frame = image.narrow(0, 0, 5);
+    let narrow = image.narrow(1, 0, 15);
+    let refused = [
+        (&with, None),
+        (&with, Some(&one_frame)),
+        (&with, Some(&narrow)),
+        (&without, Some(image)),
+    ];
+    for (network, image) in refused {
+        let error = network.condition(&text, image, size).unwrap_err();
+        let is_about_image = matches!(error, GenerateError::Invalid { field: "image", .. });
+        assert!(is_about_image, "{error}");
+    }
+    assert!(with.condition(&text, Some(image), size).is_ok());
+    assert!(without.condition(&text, None, size).is_ok());
 }
 
 fn check_vae(name: &str) {
@@ -125,8 +205,8 @@ struct Table {
     timesteps: Vec<f64>,
 }
 
-fn tables() -> Vec<Table> {
-    read_json(&goldens().join("samplers/tables.json")).unwrap()
+fn tables(folder: &str) -> Vec<Table> {
+    read_json(&goldens().join(folder).join("tables.json")).unwrap()
 }
 
 fn schedule(table: &Table) -> Schedule {
@@ -135,7 +215,10 @@ fn schedule(table: &Table) -> Schedule {
 
 #[test]
 fn noise_levels_equal_the_reference() {
-    for table in tables() {
+    for table in tables("samplers")
+        .into_iter()
+        .chain(tables("samplers-dpmpp"))
+    {
         let schedule = schedule(&table);
         assert_eq!(
             schedule.timesteps, table.timesteps,
@@ -154,15 +237,24 @@ fn noise_levels_equal_the_reference() {
 
 #[test]
 fn solvers_follow_the_reference() {
-    let values = values(&goldens().join("samplers"));
-    for table in tables() {
+    check_solvers(
+        "samplers",
+        &[(Sampler::UniPc, "unipc"), (Sampler::Euler, "euler")],
+    );
+    check_solvers("samplers-dpmpp", &[(Sampler::DpmPp, "dpmpp")]);
+}
+
+fn check_solvers(folder: &str, samplers: &[(Sampler, &str)]) {
+    let values_of = |folder: &str| values(&goldens().join(folder));
+    let (inputs, values) = (values_of("samplers"), values_of(folder));
+    for table in tables(folder) {
         let steps = table.steps;
-        let velocities = &values[&format!("{steps}.velocities")];
-        for (sampler, name) in [(Sampler::UniPc, "unipc"), (Sampler::Euler, "euler")] {
+        let velocities = &inputs[&format!("{steps}.velocities")];
+        for &(sampler, name) in samplers {
             let grid = serde_json::to_value(table.grid).unwrap();
             let name = format!("{steps}.{}.{name}", grid.as_str().unwrap());
             let mut stepper = Stepper::new(sampler, schedule(&table));
-            let mut sample = values[&format!("{steps}.start")].shallow_clone();
+            let mut sample = inputs[&format!("{steps}.start")].shallow_clone();
             let mut samples = Vec::new();
             for step in 0..i64::from(steps) {
                 assert!(stepper.timestep().is_some());
@@ -178,9 +270,15 @@ fn solvers_follow_the_reference() {
 #[test]
 fn resumed_solvers_continue_exactly() {
     let values = values(&goldens().join("samplers"));
-    for sampler in [Sampler::UniPc, Sampler::Euler] {
+    for (sampler, grid) in [
+        (Sampler::UniPc, SigmaGrid::Diffusers),
+        (Sampler::UniPc, SigmaGrid::Full),
+        (Sampler::Euler, SigmaGrid::Diffusers),
+        (Sampler::DpmPp, SigmaGrid::Diffusers),
+        (Sampler::DpmPp, SigmaGrid::Full),
+    ] {
         for stop in 0..6 {
-            let schedule = Schedule::new(SigmaGrid::Diffusers, 6, 3.0, 1000);
+            let schedule = Schedule::new(grid, 6, 3.0, 1000);
             let mut whole = Stepper::new(sampler, schedule.clone());
             let mut parts = Stepper::new(sampler, schedule.clone());
             let start = values["6.start"].get(0);
@@ -193,6 +291,7 @@ fn resumed_solvers_continue_exactly() {
                 expected = whole.step(&velocity, &expected);
                 found = parts.step(&velocity, &found);
             }
+            assert!(expected.isfinite().all().int64_value(&[]) == 1);
             assert_eq!(found, expected, "{sampler:?} resumed after {stop}");
         }
     }

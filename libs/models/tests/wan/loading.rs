@@ -112,6 +112,30 @@ fn a_surplus_tensor_is_named() {
 }
 
 #[test]
+fn a_norm_that_image_branches_carry_and_never_use_is_no_surplus() {
+    let model = TempDir::new().unwrap();
+    copy_folder(&goldens().join("transformer-flf"), model.path());
+    let file = model.path().join("diffusion_pytorch_model.safetensors");
+    edit_weights(&file, |tensors| {
+        let any = tensors["blocks.0.attn2.norm_added_k.weight"].clone();
+        tensors.insert("blocks.0.attn2.norm_added_q.weight".to_owned(), any);
+    });
+    crate::goldens::transformer(model.path());
+}
+
+#[test]
+fn an_image_to_video_transformer_is_refused_by_name() {
+    let model = copy_of_model();
+    edit_json(
+        &model.path().join("transformer/config.json"),
+        "/in_channels",
+        36.into(),
+    );
+    let error = error(model.path());
+    assert!(error.contains("image-to-video"), "{error}");
+}
+
+#[test]
 fn a_misshaped_tensor_is_named_with_both_shapes() {
     let model = copy_of_model();
     edit_weights(&model.path().join(TRANSFORMER), |tensors| {

@@ -10,5 +10,6 @@ mod goldens;
 mod loading;
 mod pipeline;
 mod resume;
+mod step_cache;
 mod support;
 mod trained;

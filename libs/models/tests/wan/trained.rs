@@ -26,7 +26,7 @@ struct Case {
     seed: u64,
 }
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/kinora-tiny-t2v")
 }
 

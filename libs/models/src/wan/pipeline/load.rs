@@ -51,6 +51,11 @@ fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> 
         };
         tch::set_num_threads(i32::try_from(threads.max(1)).map_err(reason)?);
     }
+    if config.transformer.in_channels != config.vae.z_dim {
+        let reason = format!("this is an image-to-video transformer, {FAMILY} has none");
+        let path = folder.join("transformer/config.json");
+        return Err(LoadError::config(&path, reason));
+    }
     let device = device(options.device)?;
     let kind = match options.precision {
         Precision::F32 => Kind::Float,
