@@ -13,6 +13,7 @@ pub mod config;
 pub mod error;
 pub mod prompt;
 pub mod request;
+pub mod residency;
 pub mod sampler;
 pub mod t5;
 pub mod text;
@@ -25,5 +26,6 @@ pub use error::{GenerateError, LoadError};
 pub use request::{
     Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Precision, Progress, Stage,
 };
+pub use residency::{Network, OnDevice, Placed, Residency};
 pub use sampler::{Sampler, SigmaGrid};
 pub use wan::pipeline::WanPipeline;

@@ -1,8 +1,8 @@
 //! One block of the transformer: self attention, cross attention to the text, feed-forward.
 
 use kinora_nn::{
-    LayerNorm, Linear, RmsNorm, RopeTable, Weights, WeightsError, gelu_tanh, modulated_layer_norm,
-    scaled_dot_product_attention,
+    LayerNorm, Linear, RmsNorm, RopeTable, TchError, WeightFormat, Weights, WeightsError,
+    gelu_tanh, modulated_layer_norm, parameters, scaled_dot_product_attention,
 };
 use tch::{Kind, Tensor};
 
@@ -31,6 +31,11 @@ pub(super) struct Block {
     heads: i64,
     eps: f64,
 }
+
+parameters!(Block {
+    qkv, qk_norm, self_out, cross_norm, cross_query, cross_query_norm, cross_key, cross_key_norm,
+    cross_value, cross_out, expand, contract; heads, eps
+});
 
 /// The text as one block's cross attention sees it. It does not depend on the step.
 #[derive(Debug)]
@@ -82,6 +87,23 @@ impl Block {
             heads: config.num_attention_heads,
             eps,
         })
+    }
+
+    /// Stores the matrices of the block in `format`.
+    pub(super) fn quantise(&mut self, format: WeightFormat) -> Result<(), TchError> {
+        let matrices = [
+            &mut self.qkv,
+            &mut self.self_out,
+            &mut self.cross_query,
+            &mut self.cross_key,
+            &mut self.cross_value,
+            &mut self.cross_out,
+            &mut self.expand,
+            &mut self.contract,
+        ];
+        matrices
+            .into_iter()
+            .try_for_each(|matrix| matrix.quantise(format))
     }
 
     /// Keys and values of the projected text, `[b, slots, c]`.

@@ -1,12 +1,16 @@
 //! The diffusion transformer: noisy latents, a timestep and texts in, velocity out.
 
-use kinora_nn::{Linear, RopeTable, Weights, WeightsError, gelu_tanh, modulated_layer_norm};
+use kinora_nn::{
+    Linear, RopeTable, WeightFormat, Weights, WeightsError, gelu_tanh, modulated_layer_norm,
+    parameters,
+};
 use tch::{Device, Kind, Tensor};
 
 use super::block::{Block, MODULATION_VECTORS};
 use super::conditioning::{Conditioning, FoldedText};
 use super::{CancelCheck, Cancelled, proceed};
 use crate::config::TransformerConfig;
+use crate::residency::{Blocks, Network};
 
 /// Longest period of the sinusoidal time embedding.
 const MAX_PERIOD: f64 = 10_000.0;
@@ -22,14 +26,24 @@ pub struct WanTransformer {
     time_projection: Linear,
     text_in: Linear,
     text_out: Linear,
-    blocks: Vec<Block>,
+    blocks: Blocks<Block>,
     /// `[blocks, 6, c]`
     modulation: Tensor,
     /// `[2, c]`: shift and scale before the head
     head_modulation: Tensor,
     head: Linear,
     config: TransformerConfig,
-    device: Device,
+}
+
+parameters!(WanTransformer {
+    patch_embedding, time_in, time_out, time_projection, text_in, text_out, blocks, modulation,
+    head_modulation, head; config
+});
+
+impl Network for WanTransformer {
+    fn swap_blocks(&mut self, device: Device) {
+        self.blocks.swap_to(device);
+    }
 }
 
 impl WanTransformer {
@@ -38,6 +52,19 @@ impl WanTransformer {
     /// # Errors
     /// A tensor is missing or misshaped.
     pub fn load(weights: &Weights, config: &TransformerConfig) -> Result<Self, WeightsError> {
+        Self::load_as(weights, config, WeightFormat::Native)
+    }
+
+    /// Reads the network and stores the matrices of its blocks in `format`, block by block, so that
+    /// no more than one of them is in memory in the compute type.
+    ///
+    /// # Errors
+    /// As [`WanTransformer::load`].
+    pub fn load_as(
+        weights: &Weights,
+        config: &TransformerConfig,
+        format: WeightFormat,
+    ) -> Result<Self, WeightsError> {
         let width = config.width();
         let conditions = weights.sub("condition_embedder");
         let (time, text) = (
@@ -46,7 +73,12 @@ impl WanTransformer {
         );
         let mut blocks = Vec::new();
         for index in 0..config.num_layers {
-            blocks.push(Block::load(&weights.sub("blocks").sub(index), config)?);
+            let at = weights.sub("blocks").sub(index);
+            let mut block = Block::load(&at, config)?;
+            block
+                .quantise(format)
+                .map_err(|source| at.torch_error(source))?;
+            blocks.push(block);
         }
         let outputs = config.out_channels * config.patch_volume();
         Ok(Self {
@@ -60,12 +92,11 @@ impl WanTransformer {
             )?,
             text_in: Linear::load(&text.sub("linear_1"), config.text_dim, width)?,
             text_out: Linear::load(&text.sub("linear_2"), width, width)?,
-            blocks,
+            blocks: Blocks::new(blocks),
             modulation: load_modulation(weights, config)?,
             head_modulation: load_head_modulation(weights, width)?,
             head: Linear::load_f32(&weights.sub("proj_out"), width, outputs)?,
             config: config.clone(),
-            device: weights.device(),
         })
     }
 
@@ -91,7 +122,7 @@ impl WanTransformer {
             .map(|block| block.text_keys(&text))
             .collect();
         let grid = self.token_grid(latent_size);
-        let rope = RopeTable::new(grid, self.config.attention_head_dim, self.device)?;
+        let rope = RopeTable::new(grid, self.config.attention_head_dim, self.device())?;
         Ok(Conditioning {
             text,
             text_bias: bias,
@@ -137,6 +168,11 @@ impl WanTransformer {
         self.token_grid(latent_size).iter().product()
     }
 
+    /// Where the network is, swapped blocks aside.
+    fn device(&self) -> Device {
+        self.modulation.device()
+    }
+
     /// Tokens along time, height and width.
     fn token_grid(&self, latent_size: [i64; 3]) -> [i64; 3] {
         let patch = self.config.patch_size;
@@ -175,7 +211,7 @@ impl WanTransformer {
         let index = Tensor::arange(half, (Kind::Double, Device::Cpu));
         let angles = (index * (-MAX_PERIOD.ln() / half as f64)).exp() * timestep;
         let waves = Tensor::cat(&[angles.cos(), angles.sin()], 0);
-        let waves = waves.to_kind(Kind::Float).to_device(self.device);
+        let waves = waves.to_kind(Kind::Float).to_device(self.device());
         self.time_out.forward(&self.time_in.forward(&waves).silu())
     }
 }
@@ -212,8 +248,5 @@ fn load_patch_embedding(
     let [pt, ph, pw] = config.patch_size;
     let weight = at.get("weight", &[width, config.in_channels, pt, ph, pw])?;
     let bias = Some(at.get("bias", &[width])?);
-    Ok(Linear {
-        weight: weight.flatten(1, -1),
-        bias,
-    })
+    Ok(Linear::new(weight.flatten(1, -1), bias))
 }
