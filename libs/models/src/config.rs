@@ -40,6 +40,8 @@ pub struct WanConfig {
     pub vae: VaeConfig,
     /// `text_encoder/config.json`
     pub text_encoder: TextEncoderConfig,
+    /// `image_encoder/config.json`, in families that look at pictures
+    pub image_encoder: Option<ImageEncoderConfig>,
     /// `scheduler/scheduler_config.json`
     pub scheduler: SchedulerConfig,
 }

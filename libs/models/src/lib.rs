@@ -9,16 +9,21 @@
 //! of images, `[f, c, h, w]`.
 
 pub mod card;
+pub mod clip;
 pub mod config;
 pub mod error;
 pub mod prompt;
 pub mod request;
+pub mod residency;
 pub mod sampler;
+pub mod stages;
 pub mod t5;
 pub mod text;
 pub mod wan;
 
 mod digest;
+mod guard;
+mod picture;
 
 pub use card::ModelCard;
 pub use error::{GenerateError, LoadError};
@@ -26,5 +31,6 @@ pub use request::{
     Checkpoint, Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Picture, Precision,
     Progress, Signal, Stage,
 };
+pub use residency::{Network, OnDevice, Placed, Residency};
 pub use sampler::{Sampler, SigmaGrid};
 pub use wan::pipeline::WanPipeline;

@@ -3,19 +3,31 @@
 //! Pre-norm blocks without biases, attention without a scale, a table of relative position biases in
 //! every block. Norms and the residual stream are in 32-bit floats.
 
-use kinora_nn::{Linear, RmsNorm, Weights, WeightsError, scaled_dot_product_attention};
+use kinora_nn::{
+    Linear, RmsNorm, TchError, WeightFormat, Weights, WeightsError, parameters,
+    scaled_dot_product_attention,
+};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::TextEncoderConfig;
+use crate::residency::{Blocks, Network};
 
 /// The network.
 #[derive(Debug)]
 pub struct T5Encoder {
     /// `[vocabulary, width]`
     embedding: Tensor,
-    blocks: Vec<Block>,
+    blocks: Blocks<Block>,
     final_norm: RmsNorm,
     config: TextEncoderConfig,
+}
+
+parameters!(T5Encoder { embedding, blocks, final_norm; config });
+
+impl Network for T5Encoder {
+    fn swap_blocks(&mut self, device: Device) {
+        self.blocks.swap_to(device);
+    }
 }
 
 #[derive(Debug)]
@@ -32,12 +44,29 @@ struct Block {
     feed_forward_out: Linear,
 }
 
+parameters!(Block {
+    attention_norm, qkv, position_bias, attention_out, feed_forward_norm, gate_and_value,
+    feed_forward_out;
+});
+
 impl T5Encoder {
     /// Reads the network; the caller finishes `weights`.
     ///
     /// # Errors
     /// A tensor is missing or misshaped.
     pub fn load(weights: &Weights, config: &TextEncoderConfig) -> Result<Self, WeightsError> {
+        Self::load_as(weights, config, WeightFormat::Native)
+    }
+
+    /// Reads the network and stores the matrices of its blocks in `format`, block by block.
+    ///
+    /// # Errors
+    /// As [`T5Encoder::load`].
+    pub fn load_as(
+        weights: &Weights,
+        config: &TextEncoderConfig,
+        format: WeightFormat,
+    ) -> Result<Self, WeightsError> {
         let encoder = weights.sub("encoder");
         let shape = [config.vocab_size, config.d_model];
         // The token table has two names; a file may hold either or both.
@@ -49,16 +78,18 @@ impl T5Encoder {
         };
         let mut blocks = Vec::new();
         for index in 0..config.num_layers {
-            blocks.push(Block::load(
-                &encoder.sub("block").sub(index).sub("layer"),
-                config,
-            )?);
+            let at = encoder.sub("block").sub(index).sub("layer");
+            let mut block = Block::load(&at, config)?;
+            block
+                .quantise(format)
+                .map_err(|source| at.torch_error(source))?;
+            blocks.push(block);
         }
         let norm = encoder.sub("final_layer_norm");
         let final_norm = RmsNorm::load(&norm, config.d_model, config.layer_norm_epsilon)?;
         Ok(Self {
             embedding,
-            blocks,
+            blocks: Blocks::new(blocks),
             final_norm,
             config: config.clone(),
         })
@@ -72,7 +103,7 @@ impl T5Encoder {
         let ids = Tensor::from_slice(ids).to_device(self.embedding.device());
         let buckets = self.position_buckets(ids.numel());
         let mut stream = self.embedding.index_select(0, &ids).to_kind(Kind::Float); // [s, c]
-        for block in &self.blocks {
+        for block in self.blocks.iter() {
             stream = block.forward(&stream, &buckets, &self.config);
         }
         self.final_norm.forward(&stream)
@@ -126,6 +157,19 @@ impl Block {
             gate_and_value: stacked(&dense, &[expand("wi_0")?, expand("wi_1")?])?,
             feed_forward_out: Linear::load_no_bias(&dense.sub("wo"), config.d_ff, width)?,
         })
+    }
+
+    /// Stores the matrices of the block in `format`.
+    fn quantise(&mut self, format: WeightFormat) -> Result<(), TchError> {
+        let matrices = [
+            &mut self.qkv,
+            &mut self.attention_out,
+            &mut self.gate_and_value,
+            &mut self.feed_forward_out,
+        ];
+        matrices
+            .into_iter()
+            .try_for_each(|matrix| matrix.quantise(format))
     }
 
     fn forward(&self, stream: &Tensor, buckets: &Tensor, config: &TextEncoderConfig) -> Tensor {

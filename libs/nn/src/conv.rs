@@ -5,6 +5,7 @@
 
 use tch::Tensor;
 
+use crate::parameters;
 use crate::weights::{Weights, WeightsError};
 
 /// Frames of history that a causal convolution with a temporal kernel of 3 needs.
@@ -29,6 +30,8 @@ pub struct Conv2d {
     stride: i64,
     padding: i64,
 }
+
+parameters!(Conv2d { weight, bias; stride, padding });
 
 impl Conv2d {
     /// Reads `weight` `[o, i, kernel, kernel]` and `bias` `[o]`.
@@ -110,6 +113,8 @@ pub struct CausalConv3d {
     padding: i64,
     stride_frames: i64,
 }
+
+parameters!(CausalConv3d { weight, bias; kernel_frames, padding, stride_frames });
 
 impl CausalConv3d {
     /// Reads `weight` `[o, i, kernel_t, kernel_hw, kernel_hw]` and `bias` `[o]`.

@@ -24,6 +24,8 @@ pub mod attention;
 pub mod conv;
 pub mod linear;
 pub mod norm;
+pub mod parameters;
+pub mod quantised;
 pub mod rope;
 pub mod weights;
 
@@ -32,5 +34,8 @@ pub use attention::scaled_dot_product_attention;
 pub use conv::{CausalConv3d, Conv2d, FeatureCache, channels_last};
 pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm, modulated_layer_norm};
+pub use parameters::Parameters;
+pub use quantised::WeightFormat;
 pub use rope::{RopeTable, rope_axis_split};
+pub use tch::TchError;
 pub use weights::{Weights, WeightsError};

@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use crate::parameters;
 use crate::weights::{Weights, WeightsError};
 
 /// Layer normalisation with learned scale and shift.
@@ -11,6 +12,8 @@ pub struct LayerNorm {
     bias: Tensor,
     eps: f64,
 }
+
+parameters!(LayerNorm { weight, bias; eps });
 
 impl LayerNorm {
     /// Reads `weight` and `bias`, both `[width]`, as 32-bit floats.
@@ -55,6 +58,8 @@ pub struct RmsNorm {
     pub weight: Tensor,
     eps: f64,
 }
+
+parameters!(RmsNorm { weight; eps });
 
 impl RmsNorm {
     /// Reads `weight`, `[width]`, as 32-bit floats.

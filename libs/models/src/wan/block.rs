@@ -1,8 +1,8 @@
 //! One block of the transformer: self attention, cross attention to text and image, feed-forward.
 
 use kinora_nn::{
-    LayerNorm, Linear, RmsNorm, RopeTable, Weights, WeightsError, gelu_tanh,
-    scaled_dot_product_attention,
+    LayerNorm, Linear, RmsNorm, RopeTable, TchError, WeightFormat, Weights, WeightsError,
+    gelu_tanh, parameters, scaled_dot_product_attention,
 };
 use tch::{Kind, Tensor};
 
@@ -38,6 +38,11 @@ pub(super) struct Block {
     eps: f64,
 }
 
+parameters!(Block {
+    qkv, qk_norm, self_out, cross_norm, cross_query, cross_query_norm, text_projection,
+    image_projection, cross_out, expand, contract; heads, eps
+});
+
 /// Makes keys and values of what a block attends to besides its own tokens.
 #[derive(Debug)]
 struct KeyProjection {
@@ -45,6 +50,8 @@ struct KeyProjection {
     key_norm: RmsNorm,
     value: Linear,
 }
+
+parameters!(KeyProjection { key, key_norm, value; });
 
 /// Text or image as one block's cross attention sees it. It does not depend on the step.
 #[derive(Debug)]
@@ -102,6 +109,24 @@ impl Block {
             heads: config.num_attention_heads,
             eps,
         })
+    }
+
+    /// Stores the matrices of the block in `format`.
+    pub(super) fn quantise(&mut self, format: WeightFormat) -> Result<(), TchError> {
+        let matrices = [
+            &mut self.qkv,
+            &mut self.self_out,
+            &mut self.cross_query,
+            &mut self.cross_out,
+            &mut self.expand,
+            &mut self.contract,
+        ];
+        let projections = std::iter::once(&mut self.text_projection).chain(&mut self.image_projection);
+        let projections = projections.flat_map(|projection| [&mut projection.key, &mut projection.value]);
+        matrices
+            .into_iter()
+            .chain(projections)
+            .try_for_each(|matrix| matrix.quantise(format))
     }
 
     /// Keys and values of the embedded text, `[b, slots, c]`, and image, `[1, tokens, c]`.

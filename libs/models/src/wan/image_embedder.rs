@@ -1,6 +1,6 @@
 //! Image features as tokens that the blocks attend to besides the text.
 
-use kinora_nn::{LayerNorm, Linear, Weights, WeightsError};
+use kinora_nn::{LayerNorm, Linear, Weights, WeightsError, parameters};
 use tch::Tensor;
 
 use crate::config::TransformerConfig;
@@ -20,6 +20,8 @@ pub(super) struct ImageEmbedder {
     norm_out: LayerNorm,
     image_dim: i64,
 }
+
+parameters!(ImageEmbedder { positions, norm_in, expand, contract, norm_out; image_dim });
 
 impl ImageEmbedder {
     /// Reads the embedder where the configuration has one.

@@ -9,7 +9,6 @@ mod preview;
 mod validate;
 
 use std::cell::OnceCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
@@ -19,6 +18,7 @@ use crate::card::ModelCard;
 use crate::clip::ClipVisionEncoder;
 use crate::config::WanConfig;
 use crate::error::GenerateError;
+use crate::guard::guarded;
 use crate::request::{Clip, Control, GenerateRequest, Progress, Signal, Stage};
 use crate::text::TextEncoder;
 
@@ -311,8 +311,3 @@ fn report(control: &mut dyn Control, stage: Stage, step: u32, steps: u32) {
     control.progress(Progress { stage, step, steps });
 }
 
-/// Runs one job without gradients and turns a panic of libtorch into an error.
-fn guarded<T>(job: impl FnOnce() -> Result<T, GenerateError>) -> Result<T, GenerateError> {
-    catch_unwind(AssertUnwindSafe(|| tch::no_grad(job)))
-        .unwrap_or_else(|payload| Err(GenerateError::from_panic(payload.as_ref())))
-}

@@ -1,6 +1,6 @@
 //! How noisy the tokens are, and what the network makes of it: modulation vectors.
 
-use kinora_nn::{Linear, Weights, WeightsError, modulated_layer_norm};
+use kinora_nn::{Linear, Weights, WeightsError, modulated_layer_norm, parameters};
 use tch::{Device, Kind, Tensor};
 
 use super::block::MODULATION_VECTORS;
@@ -43,6 +43,8 @@ pub(super) struct TimeEmbedder {
     output: Linear,
     projection: Linear,
 }
+
+parameters!(TimeEmbedder { frequencies, hidden, output, projection; });
 
 /// A timestep as the network sees it.
 #[derive(Debug)]

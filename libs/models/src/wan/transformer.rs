@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use kinora_nn::{Linear, RopeTable, Weights, WeightsError, gelu_tanh};
+use kinora_nn::{
+    Linear, RopeTable, WeightFormat, Weights, WeightsError, gelu_tanh, parameters,
+};
 use tch::{Device, Kind, Tensor};
 
 use super::block::{Block, MODULATION_VECTORS};
@@ -12,6 +14,7 @@ use super::timestep::{EmbeddedTime, Modulation, ModulationRun, TimeEmbedder};
 use super::{CancelCheck, Cancelled, StepCache, Timestep, proceed};
 use crate::config::TransformerConfig;
 use crate::error::GenerateError;
+use crate::residency::{Blocks, Network};
 
 /// Rows of a block's modulation that scale; the 1 of `1 + scale` is added to them at load.
 const SCALE_ROWS: [i64; 2] = [1, 4];
@@ -32,14 +35,24 @@ pub struct WanTransformer {
     text_in: Linear,
     text_out: Linear,
     image: Option<ImageEmbedder>,
-    blocks: Vec<Block>,
+    blocks: Blocks<Block>,
     /// `[blocks, 6, c]`
     modulation: Tensor,
     /// `[2, c]`: shift and scale before the head
     head_modulation: Tensor,
     head: Linear,
     config: TransformerConfig,
-    device: Device,
+}
+
+parameters!(WanTransformer {
+    patch_embedding, time, text_in, text_out, image, blocks, modulation, head_modulation, head;
+    config
+});
+
+impl Network for WanTransformer {
+    fn swap_blocks(&mut self, device: Device) {
+        self.blocks.swap_to(device);
+    }
 }
 
 impl WanTransformer {
@@ -48,12 +61,30 @@ impl WanTransformer {
     /// # Errors
     /// A tensor is missing or misshaped.
     pub fn load(weights: &Weights, config: &TransformerConfig) -> Result<Self, WeightsError> {
+        Self::load_as(weights, config, WeightFormat::Native)
+    }
+
+    /// Reads the network and stores the matrices of its blocks in `format`, block by block, so that
+    /// no more than one of them is in memory in the compute type.
+    ///
+    /// # Errors
+    /// As [`WanTransformer::load`].
+    pub fn load_as(
+        weights: &Weights,
+        config: &TransformerConfig,
+        format: WeightFormat,
+    ) -> Result<Self, WeightsError> {
         let width = config.width();
         let conditions = weights.sub("condition_embedder");
         let text = conditions.sub("text_embedder");
         let mut blocks = Vec::new();
         for index in 0..config.num_layers {
-            blocks.push(Block::load(&weights.sub("blocks").sub(index), config)?);
+            let at = weights.sub("blocks").sub(index);
+            let mut block = Block::load(&at, config)?;
+            block
+                .quantise(format)
+                .map_err(|source| at.torch_error(source))?;
+            blocks.push(block);
         }
         let outputs = config.out_channels * config.patch_volume();
         Ok(Self {
@@ -62,12 +93,11 @@ impl WanTransformer {
             text_in: Linear::load(&text.sub("linear_1"), config.text_dim, width)?,
             text_out: Linear::load(&text.sub("linear_2"), width, width)?,
             image: ImageEmbedder::load(&conditions.sub("image_embedder"), config)?,
-            blocks,
+            blocks: Blocks::new(blocks),
             modulation: load_modulation(weights, config)?,
             head_modulation: load_head_modulation(weights, width)?,
             head: Linear::load_f32(&weights.sub("proj_out"), width, outputs)?,
             config: config.clone(),
-            device: weights.device(),
         })
     }
 
@@ -98,7 +128,7 @@ impl WanTransformer {
             .map(|block| block.cross_keys(&text, image.as_ref()))
             .collect();
         let grid = self.token_grid(latent_size);
-        let rope = RopeTable::new(grid, self.config.attention_head_dim, self.device)?;
+        let rope = RopeTable::new(grid, self.config.attention_head_dim, self.device())?;
         Ok(Conditioning {
             keys,
             text_bias: bias,
@@ -173,10 +203,10 @@ impl WanTransformer {
     ) -> Result<Tensor, Cancelled> {
         let mut stream = stream.shallow_clone();
         let (keys, bias) = (&run.conditioning.keys, run.conditioning.text_bias.as_ref());
-        for index in range {
+        for (index, block) in range.clone().zip(self.blocks.range(range)) {
             proceed(run.is_cancelled)?;
             let (modulation, rope) = (&run.modulation[index], &run.conditioning.rope);
-            stream = self.blocks[index].forward(&stream, modulation, &keys[index], bias, rope);
+            stream = block.forward(&stream, modulation, &keys[index], bias, rope);
         }
         Ok(stream)
     }
@@ -219,6 +249,11 @@ impl WanTransformer {
     #[must_use]
     pub fn tokens(&self, latent_size: [i64; 3]) -> i64 {
         self.token_grid(latent_size).iter().product()
+    }
+
+    /// Where the network is, swapped blocks aside.
+    fn device(&self) -> Device {
+        self.modulation.device()
     }
 
     /// Tokens along time, height and width.
@@ -286,8 +321,5 @@ fn load_patch_embedding(
     let [pt, ph, pw] = config.patch_size;
     let weight = at.get("weight", &[width, config.in_channels, pt, ph, pw])?;
     let bias = Some(at.get("bias", &[width])?);
-    Ok(Linear {
-        weight: weight.flatten(1, -1),
-        bias,
-    })
+    Ok(Linear::new(weight.flatten(1, -1), bias))
 }

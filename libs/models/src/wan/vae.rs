@@ -7,14 +7,18 @@
 mod decoder;
 mod encoder;
 mod layers;
+mod tiles;
 
-use kinora_nn::{CausalConv3d, FeatureCache, Weights, WeightsError, channels_last};
+use kinora_nn::{CausalConv3d, FeatureCache, Weights, WeightsError, channels_last, parameters};
 use tch::{Device, Kind, Tensor};
 
 use self::decoder::Decoder;
 use self::encoder::Encoder;
 use super::{CancelCheck, Cancelled, proceed};
 use crate::config::VaeConfig;
+use crate::residency::Network;
+
+pub use self::tiles::Tiling;
 
 /// Latent positions decoded at a time: small clips in one go, large ones frame by frame.
 const CHUNK_POSITIONS: i64 = 2048;
@@ -32,6 +36,16 @@ pub struct WanVae {
     deviation: Tensor,
     latent_channels: i64,
     temporal_stride: i64,
+    spatial_stride: i64,
+}
+
+parameters!(WanVae {
+    encoder, after_encoder, before_decoder, decoder, mean, deviation;
+    latent_channels, temporal_stride, spatial_stride
+});
+
+impl Network for WanVae {
+    fn swap_blocks(&mut self, _: Device) {}
 }
 
 impl WanVae {
@@ -52,6 +66,7 @@ impl WanVae {
             deviation: per_channel(&config.latents_std, weights.device()),
             latent_channels: latent,
             temporal_stride: config.temporal_stride(),
+            spatial_stride: config.spatial_stride(),
         })
     }
 

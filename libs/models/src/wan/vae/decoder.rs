@@ -1,6 +1,6 @@
 //! Latents to frames.
 
-use kinora_nn::{CausalConv3d, Conv2d, FeatureCache, Weights, WeightsError};
+use kinora_nn::{CausalConv3d, Conv2d, FeatureCache, Weights, WeightsError, parameters};
 use tch::Tensor;
 
 use super::layers::{MiddleBlock, OutputLayer, ResidualBlock};
@@ -30,6 +30,10 @@ struct Upsample {
     frames: Option<CausalConv3d>,
     image: Conv2d,
 }
+
+parameters!(Decoder { conv_in, middle, levels, output; });
+parameters!(Level { blocks, upsample; });
+parameters!(Upsample { frames, image; });
 
 impl Decoder {
     pub(super) fn load(weights: &Weights, config: &VaeConfig) -> Result<Self, WeightsError> {

@@ -1,6 +1,7 @@
 //! Frames to latents.
 
-use kinora_nn::{CausalConv3d, Conv2d, FeatureCache, Weights, WeightsError};
+use kinora_nn::parameters::{MakeTensor, Parameters};
+use kinora_nn::{CausalConv3d, Conv2d, FeatureCache, TchError, Weights, WeightsError, parameters};
 use tch::Tensor;
 
 use super::layers::{MiddleBlock, OutputLayer, ResidualBlock};
@@ -29,6 +30,18 @@ enum Stage {
 struct Downsample {
     image: Conv2d,
     frames: Option<CausalConv3d>,
+}
+
+parameters!(Encoder { conv_in, stages, middle, output; });
+parameters!(Downsample { image, frames; });
+
+impl Parameters for Stage {
+    fn map_tensors(&self, make: &mut MakeTensor<'_>) -> Result<Self, TchError> {
+        Ok(match self {
+            Self::Residual(block) => Self::Residual(block.map_tensors(make)?),
+            Self::Downsample(downsample) => Self::Downsample(downsample.map_tensors(make)?),
+        })
+    }
 }
 
 impl Encoder {

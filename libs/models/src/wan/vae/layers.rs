@@ -1,6 +1,6 @@
 //! The layers that encoder and decoder share.
 
-use kinora_nn::{CausalConv3d, Conv2d, FeatureCache, Weights, WeightsError};
+use kinora_nn::{CausalConv3d, Conv2d, FeatureCache, Weights, WeightsError, parameters};
 use tch::{Kind, Tensor};
 
 /// Smallest norm that is divided by, as in torch's `normalize`.
@@ -12,6 +12,8 @@ pub(super) struct ChannelNorm {
     /// `[1, c, 1, 1]`, includes the root of the number of channels
     scale: Tensor,
 }
+
+parameters!(ChannelNorm { scale; });
 
 impl ChannelNorm {
     /// Reads `gamma`, which has `dimensions` axes in the file.
@@ -44,6 +46,8 @@ pub(super) struct ResidualBlock {
     conv2: CausalConv3d,
     shortcut: Option<CausalConv3d>,
 }
+
+parameters!(ResidualBlock { norm1, conv1, norm2, conv2, shortcut; });
 
 impl ResidualBlock {
     pub(super) fn load(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self, WeightsError> {
@@ -79,6 +83,8 @@ struct FrameAttention {
     out: Conv2d,
 }
 
+parameters!(FrameAttention { norm, to_qkv, out; });
+
 impl FrameAttention {
     fn load(weights: &Weights, channels: i64) -> Result<Self, WeightsError> {
         Ok(Self {
@@ -110,6 +116,8 @@ pub(super) struct MiddleBlock {
     after: ResidualBlock,
 }
 
+parameters!(MiddleBlock { before, attention, after; });
+
 impl MiddleBlock {
     pub(super) fn load(weights: &Weights, channels: i64) -> Result<Self, WeightsError> {
         let residual = weights.sub("resnets");
@@ -133,6 +141,8 @@ pub(super) struct OutputLayer {
     norm: ChannelNorm,
     conv: CausalConv3d,
 }
+
+parameters!(OutputLayer { norm, conv; });
 
 impl OutputLayer {
     pub(super) fn load(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self, WeightsError> {
