@@ -6,6 +6,7 @@
     reason = "a failing test may panic and print"
 )]
 
+mod autoencoder;
 mod goldens;
 mod loading;
 mod pipeline;
