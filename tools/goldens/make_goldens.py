@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
+
 TEXT_SLOTS = 512
 SCHEDULER = dict(prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000)
 
@@ -27,7 +28,9 @@ def randomise(model, seed, out_gain=1.0):
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
-        if name.endswith(("gamma", "norm.weight")) or (".norm" in name and name.endswith("weight")):
+        if name.endswith(("gamma", "norm.weight")) or (
+            (".norm" in name or ".layer_norm" in name) and name.endswith("weight")
+        ):
             value = 1 + 0.1 * noise
         elif name.endswith("bias"):
             value = 0.1 * noise
@@ -136,6 +139,37 @@ def vae_golden(root, name, base, multipliers, seed):
     assert saturated < 0.2 and decoded.std() > 0.1, (name, saturated, decoded.std())
     values = dict(frames=frames, encoded=encoded, latents=latents, decoded=decoded)
     save_file({k: v.contiguous() for k, v in values.items()}, folder / "io.safetensors")
+
+
+def vae22_golden(root, name, base, decoder_base, multipliers, blocks, frames, seed):
+    """The 2.2 layout. Frames are stored as 16-bit integers of 32767, and encoded as such."""
+    latent = 8
+    statistics = normal(seed, 2, latent)
+    vae = AutoencoderKLWan(
+        base_dim=base, decoder_base_dim=decoder_base, z_dim=latent, dim_mult=multipliers,
+        num_res_blocks=blocks, temperal_downsample=[False, True, True], is_residual=True,
+        in_channels=12, out_channels=12, patch_size=2, scale_factor_spatial=16,
+        scale_factor_temporal=4, latents_mean=(0.2 * statistics[0]).tolist(),
+        latents_std=(0.5 + statistics[1].abs()).tolist(),
+    )
+    randomise(vae, seed, out_gain=0.3)
+    folder = root / f"vae22-{name}"
+    save_network(vae, folder, vae.save_config)
+    mean = torch.tensor(vae.config.latents_mean).view(1, latent, 1, 1, 1)
+    std = torch.tensor(vae.config.latents_std).view(1, latent, 1, 1, 1)
+    latents = normal(5, 1, latent, (frames - 1) // 4 + 1, 2, 1)
+    decoded = vae.decode(latents * std + mean).sample
+    saturated = (decoded.abs() == 1).float().mean().item()
+    assert saturated < 0.2 and decoded.std() > 0.1, (name, saturated, decoded.std())
+    stored = (decoded * 32767).round().to(torch.int16)
+    encoded = (vae.encode(stored.float() / 32767).latent_dist.mode() - mean) / std
+    values = dict(latents=latents, decoded=stored, encoded=encoded)
+    save_file({k: v.contiguous() for k, v in values.items()}, folder / "io.safetensors")
+
+
+def vae22_goldens(root):
+    vae22_golden(root, "equal", 2, 3, [1, 1, 1, 1], blocks=2, frames=5, seed=23)
+    vae22_golden(root, "growing", 2, 3, [1, 2, 2, 2], blocks=1, frames=13, seed=24)
 
 
 def make_text_encoder(vocabulary, width, seed):
@@ -325,6 +359,7 @@ GOLDENS = {
     "transformers": transformer_goldens,
     "families": family_goldens,
     "vaes": vae_goldens,
+    "vaes22": vae22_goldens,
     "umt5": lambda root: umt5_golden(root, seed=41),
     "samplers": sampler_goldens,
     "dpmpp": dpmpp_goldens,

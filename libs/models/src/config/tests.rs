@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::vae::LevelShape;
 use super::*;
 
 fn transformer() -> Value {
@@ -17,6 +18,17 @@ fn vae() -> Value {
         "base_dim": 96, "z_dim": 2, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2,
         "attn_scales": [], "temperal_downsample": [false, true, true],
         "latents_mean": [0.0, 1.0], "latents_std": [1.0, 2.0]
+    })
+}
+
+/// The shape of Wan 2.2's autoencoder, with two latent channels.
+fn residual_vae() -> Value {
+    json!({
+        "base_dim": 160, "decoder_base_dim": 256, "z_dim": 2, "dim_mult": [1, 2, 4, 4],
+        "num_res_blocks": 2, "attn_scales": [], "temperal_downsample": [false, true, true],
+        "latents_mean": [0.0, 1.0], "latents_std": [1.0, 2.0], "is_residual": true,
+        "patch_size": 2, "in_channels": 12, "out_channels": 12, "scale_factor_spatial": 16,
+        "scale_factor_temporal": 4
     })
 }
 
@@ -49,6 +61,29 @@ fn known_shapes_are_accepted() {
     assert_eq!(
         (text.attention_width(), text.relative_attention_num_buckets),
         (4096, 32)
+    );
+}
+
+#[test]
+fn residual_autoencoders_keep_the_width_of_their_upsamplers() {
+    let vae: VaeConfig = parse(residual_vae()).unwrap();
+    assert_eq!((vae.spatial_stride(), vae.temporal_stride()), (16, 4));
+    let outputs = |levels: Vec<LevelShape>| -> Vec<(i64, i64)> {
+        let channels = levels.iter().map(|level| (level.inputs, level.outputs));
+        channels.collect()
+    };
+    assert_eq!(
+        outputs(vae.encoder_levels()),
+        [(160, 160), (160, 320), (320, 640), (640, 640)]
+    );
+    assert_eq!(
+        outputs(vae.decoder_levels()),
+        [(1024, 1024), (1024, 1024), (1024, 512), (512, 256)]
+    );
+    let older: VaeConfig = parse(self::vae()).unwrap();
+    assert_eq!(
+        outputs(older.decoder_levels()),
+        [(384, 192), (192, 192), (192, 96), (96, 96)]
     );
 }
 
@@ -155,8 +190,35 @@ fn hostile_autoencoders_are_refused() {
     refused::<VaeConfig>(vae(), "dim_mult", json!([1, 2, -4, 4]));
     refused::<VaeConfig>(vae(), "temperal_downsample", json!(vec![true; 40]));
     refused::<VaeConfig>(vae(), "latents_std", json!([1.0, 0.0]));
-    refused::<VaeConfig>(vae(), "is_residual", json!(true));
     refused::<VaeConfig>(vae(), "num_res_blocks", json!(1_000_000_000));
+    refused::<VaeConfig>(vae(), "patch_size", json!(2));
+    refused::<VaeConfig>(vae(), "in_channels", json!(4));
+    refused::<VaeConfig>(vae(), "scale_factor_spatial", json!(16));
+}
+
+#[test]
+fn hostile_residual_autoencoders_are_refused() {
+    for value in [json!(0), json!(-2), json!(3), json!(null), json!(i64::MAX)] {
+        refused::<VaeConfig>(residual_vae(), "patch_size", value);
+    }
+    refused::<VaeConfig>(residual_vae(), "in_channels", json!(3));
+    refused::<VaeConfig>(residual_vae(), "out_channels", json!(-12));
+    refused::<VaeConfig>(residual_vae(), "scale_factor_spatial", json!(8));
+    refused::<VaeConfig>(residual_vae(), "scale_factor_temporal", json!(8));
+    refused::<VaeConfig>(residual_vae(), "decoder_base_dim", json!(0));
+    refused::<VaeConfig>(residual_vae(), "dim_mult", json!([1, 2, 4, 7]));
+    refused::<VaeConfig>(residual_vae(), "dim_mult", json!([3, 1, 1, 1]));
+}
+
+#[test]
+fn a_level_without_a_shortcut_is_named() {
+    let mut json = residual_vae();
+    json["dim_mult"] = json!([1, 2, 4, 7]);
+    let error = parse::<VaeConfig>(json).unwrap_err();
+    assert_eq!(
+        error,
+        "no shortcut leads from 640 to 1120 channels, check dim_mult"
+    );
 }
 
 #[test]

@@ -3,10 +3,18 @@
 //! Inside, a clip is a batch of images `[f, c, h, w]`. Chunks give the same result as the whole clip
 //! because every convolution that looks back in time remembers its last frames. All of it is computed
 //! in 32-bit floats.
+//!
+//! One network serves both layouts. Wan 2.1 has 16 latent channels and a stride of 8 pixels; 2.2 has
+//! 48 and a stride of 16, because it takes squares of pixels as channels, keeps the width of its
+//! upsamplers, and has a shortcut around every level ([`VaeConfig::is_residual`]).
 
 mod decoder;
 mod encoder;
 mod layers;
+mod level;
+mod patch;
+mod resample;
+mod shortcut;
 mod tiles;
 
 use kinora_nn::{CausalConv3d, FeatureCache, Weights, WeightsError, channels_last, parameters};
@@ -14,6 +22,7 @@ use tch::{Device, Kind, Tensor};
 
 use self::decoder::Decoder;
 use self::encoder::Encoder;
+use self::patch::{patchify, unpatchify};
 use super::{CancelCheck, Cancelled, proceed};
 use crate::config::VaeConfig;
 use crate::residency::Network;
@@ -37,11 +46,13 @@ pub struct WanVae {
     latent_channels: i64,
     temporal_stride: i64,
     spatial_stride: i64,
+    /// Side of the squares of pixels that are taken as channels; 1 in the 2.1 layout.
+    patch_side: i64,
 }
 
 parameters!(WanVae {
     encoder, after_encoder, before_decoder, decoder, mean, deviation;
-    latent_channels, temporal_stride, spatial_stride
+    latent_channels, temporal_stride, spatial_stride, patch_side
 });
 
 impl Network for WanVae {
@@ -67,6 +78,7 @@ impl WanVae {
             latent_channels: latent,
             temporal_stride: config.temporal_stride(),
             spatial_stride: config.spatial_stride(),
+            patch_side: config.patch_side(),
         })
     }
 
@@ -108,10 +120,9 @@ impl WanVae {
         for (start, count) in chunks(latents.size()[0], chunk) {
             proceed(is_cancelled)?;
             cache.begin_chunk();
-            decoded.push(
-                self.decoder
-                    .forward(&latents.narrow(0, start, count), &mut cache),
-            );
+            let part = latents.narrow(0, start, count);
+            let patches = self.decoder.forward(&part, &mut cache);
+            decoded.push(unpatchify(&patches, self.patch_side));
         }
         Ok(Tensor::cat(&decoded, 0).clamp_(-1.0, 1.0))
     }
@@ -119,7 +130,8 @@ impl WanVae {
     /// Encodes frames with values from -1 to 1 to normalised latents: the mean of the posterior.
     ///
     /// # Shapes
-    /// `[f, 3, h, w]`, `f` one more than a multiple of the temporal stride, to `[1, c, f', h', w']`
+    /// `[f, 3, h, w]`, `f` one more than a multiple of the temporal stride, `h` and `w` multiples of
+    /// the spatial stride, to `[1, c, f', h', w']`
     ///
     /// # Errors
     /// [`Cancelled`], polled before every chunk.
@@ -128,16 +140,13 @@ impl WanVae {
         frames: &Tensor,
         is_cancelled: CancelCheck<'_>,
     ) -> Result<Tensor, Cancelled> {
-        let frames = channels_last(frames);
         let mut cache = FeatureCache::default();
         let mut encoded = Vec::new();
         for (start, count) in chunks(frames.size()[0], self.temporal_stride) {
             proceed(is_cancelled)?;
             cache.begin_chunk();
-            encoded.push(
-                self.encoder
-                    .forward(&frames.narrow(0, start, count), &mut cache),
-            );
+            let patches = patchify(&frames.narrow(0, start, count), self.patch_side);
+            encoded.push(self.encoder.forward(&patches, &mut cache));
         }
         let moments = self
             .after_encoder

@@ -27,7 +27,7 @@ pub fn transformer(folder: &Path) -> WanTransformer {
     network
 }
 
-fn vae(folder: &Path) -> WanVae {
+pub fn vae(folder: &Path) -> WanVae {
     let config: VaeConfig = read_checked(&folder.join("config.json")).unwrap();
     let weights = weights(folder, DIFFUSERS);
     let network = WanVae::load(&weights, &config).unwrap();
@@ -183,6 +183,34 @@ fn autoencoder_with_equal_levels() {
 #[test]
 fn autoencoder_with_growing_levels() {
     check_vae("8");
+}
+
+fn check_residual_vae(name: &str) {
+    let folder = goldens().join(format!("vae22-{name}"));
+    let (network, values) = (vae(&folder), values(&folder));
+    // Stored as 16-bit integers: half a step is 1.5e-5.
+    let frames = values["decoded"].to_kind(Kind::Float) / 32767.0;
+    let frames = frames.squeeze_dim(0).transpose(0, 1).contiguous();
+    let encoded = network.encode(&frames, &never).unwrap();
+    check_close("encode", &encoded, &values["encoded"]);
+    for chunk in [1, 2, 3, 16] {
+        let decoded = network
+            .decode_in_chunks(&values["latents"], chunk, &never)
+            .unwrap();
+        check_close(&format!("decode in chunks of {chunk}"), &decoded, &frames);
+    }
+    let decoded = network.decode(&values["latents"], &never).unwrap();
+    check_close("decode", &decoded, &frames);
+}
+
+#[test]
+fn residual_autoencoder_with_equal_levels() {
+    check_residual_vae("equal");
+}
+
+#[test]
+fn residual_autoencoder_with_growing_levels() {
+    check_residual_vae("growing");
 }
 
 #[test]

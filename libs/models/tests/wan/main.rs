@@ -6,6 +6,7 @@
     reason = "a failing test may panic and print"
 )]
 
+mod autoencoder;
 mod fitting;
 mod goldens;
 mod loading;
