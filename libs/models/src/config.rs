@@ -3,6 +3,7 @@
 //! Keys that are not needed here are ignored. Every value that decides a shape or a loop is checked
 //! on reading, so that a hostile file gives an error and never a panic or an absurd allocation.
 
+pub mod image;
 pub mod scheduler;
 pub mod text;
 pub mod transformer;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::LoadError;
 
+pub use image::ImageEncoderConfig;
 pub use scheduler::SchedulerConfig;
 pub use text::TextEncoderConfig;
 pub use transformer::TransformerConfig;

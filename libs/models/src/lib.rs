@@ -9,6 +9,7 @@
 //! of images, `[f, c, h, w]`.
 
 pub mod card;
+pub mod clip;
 pub mod config;
 pub mod error;
 pub mod prompt;

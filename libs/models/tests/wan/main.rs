@@ -7,6 +7,7 @@
 )]
 
 mod autoencoder;
+mod clip;
 mod goldens;
 mod loading;
 mod pipeline;
