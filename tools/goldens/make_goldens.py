@@ -16,8 +16,14 @@ from diffusers import (
 )
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
-
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    PreTrainedTokenizerFast,
+    UMT5Config,
+    UMT5EncoderModel,
+)
 
 TEXT_SLOTS = 512
 SCHEDULER = dict(prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000)
@@ -170,6 +176,39 @@ def vae22_golden(root, name, base, decoder_base, multipliers, blocks, frames, se
 def vae22_goldens(root):
     vae22_golden(root, "equal", 2, 3, [1, 1, 1, 1], blocks=2, frames=5, seed=23)
     vae22_golden(root, "growing", 2, 3, [1, 2, 2, 2], blocks=1, frames=13, seed=24)
+
+
+def test_picture(width, height):
+    """Bytes that the tests compute again: edges, gradients and every grey."""
+    rows, columns, colours = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
+    values = (columns * columns + 3 * rows * rows + columns * rows * (colours + 1)) // 16 % 256
+    return values.astype(np.uint8)
+
+
+def clip_golden(root):
+    """The vision encoder with both activations, and the preprocessing of pictures."""
+    folder = root / "clip"
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {}
+    for width, height in ((37, 53), (300, 200)):
+        for side, step in ((28, 1), (224, 16)):
+            size = dict(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+            pixels = CLIPImageProcessor(**size)(images=test_picture(width, height), return_tensors="pt")
+            values[f"{width}x{height}.{side}"] = pixels.pixel_values[:, :, ::step, ::step]
+    for activation in ("gelu", "quick_gelu"):
+        config = CLIPVisionConfig(
+            hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2,
+            image_size=28, patch_size=14, hidden_act=activation,
+        )
+        model = randomise(CLIPVisionModel(config), 51)
+        states = model(values["300x200.28"], output_hidden_states=True).hidden_states
+        values[activation] = states[-2][0]
+        model.save_pretrained(folder)
+        (folder / "config.json").rename(folder / f"{activation}.json")
+    # Published files have this prefix, which transformers 5 no longer writes.
+    tensors = {f"vision_model.{k}": v.bfloat16().contiguous() for k, v in model.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors")
+    save_file({k: v.contiguous() for k, v in values.items()}, folder / "io.safetensors")
 
 
 def make_text_encoder(vocabulary, width, seed):
@@ -360,6 +399,7 @@ GOLDENS = {
     "families": family_goldens,
     "vaes": vae_goldens,
     "vaes22": vae22_goldens,
+    "clip": clip_golden,
     "umt5": lambda root: umt5_golden(root, seed=41),
     "samplers": sampler_goldens,
     "dpmpp": dpmpp_goldens,

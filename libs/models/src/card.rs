@@ -124,7 +124,11 @@ impl ModelCard {
         )?;
         within("default frames", defaults.frames, 1..=limits.max_frames)?;
         within("default steps", defaults.steps, 1..=limits.max_steps)?;
-        within("default shift", defaults.shift.unwrap_or(1.0), 0.01..=1000.0)?;
+        within(
+            "default shift",
+            defaults.shift.unwrap_or(1.0),
+            0.01..=1000.0,
+        )?;
         within(
             "default guidance",
             defaults.guidance,

@@ -3,6 +3,7 @@
 //! Keys that are not needed here are ignored. Every value that decides a shape or a loop is checked
 //! on reading, so that a hostile file gives an error and never a panic or an absurd allocation.
 
+pub mod image;
 pub mod scheduler;
 pub mod text;
 pub mod transformer;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::error::LoadError;
 use crate::wan::Family;
 
+pub use image::ImageEncoderConfig;
 pub use scheduler::SchedulerConfig;
 pub use text::TextEncoderConfig;
 pub use transformer::TransformerConfig;
@@ -57,6 +59,7 @@ impl WanConfig {
             transformer: read_checked(&transformer_path)?,
             vae: read_checked(&folder.join("vae/config.json"))?,
             text_encoder: read_checked(&folder.join("text_encoder/config.json"))?,
+            image_encoder: image_encoder(folder)?,
             scheduler: read_checked(&folder.join("scheduler/scheduler_config.json"))?,
         };
         config
@@ -124,6 +127,12 @@ fn check_in_channels(transformer: &TransformerConfig, vae: &VaeConfig) -> Result
     Err(format!(
         "in_channels is {found}, but with the vae's z_dim of {plain} it must be {expected}"
     ))
+}
+
+/// The image encoder's configuration, where the folder has one.
+fn image_encoder(folder: &Path) -> Result<Option<ImageEncoderConfig>, LoadError> {
+    let path = folder.join("image_encoder/config.json");
+    path.is_file().then(|| read_checked(&path)).transpose()
 }
 
 /// Reads a JSON file and checks its values.

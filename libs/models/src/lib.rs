@@ -23,7 +23,7 @@ pub mod wan;
 
 mod digest;
 mod guard;
-mod picture;
+pub mod picture;
 
 pub use card::ModelCard;
 pub use error::{GenerateError, LoadError};

@@ -130,7 +130,10 @@ pub fn decode(
     let latents = read_tensors(inputs)?.float("latents", 5)?;
     let channels = parts.config().vae.z_dim;
     if latents.size()[..2] != [1, channels] || latents.numel() == 0 {
-        let reason = format!("has shape {:?}, must be [1, {channels}, f, h, w]", latents.size());
+        let reason = format!(
+            "has shape {:?}, must be [1, {channels}, f, h, w]",
+            latents.size()
+        );
         return Err(GenerateError::invalid("latents", reason).into());
     }
     write_tensors(outputs, &[("frames", decoded(&parts, &latents)?)])
@@ -161,7 +164,9 @@ pub fn encode(
     let latents = guarded(|| {
         let images = frames.f_permute([0, 3, 1, 2])?.f_contiguous()? * 2.0 - 1.0;
         let images = images.f_to_device(parts.device())?;
-        network.encode(&images, &|| false).map_err(|_| GenerateError::Cancelled)
+        network
+            .encode(&images, &|| false)
+            .map_err(|_| GenerateError::Cancelled)
     })?;
     write_tensors(outputs, &[("latents", latents)])
 }
@@ -304,7 +309,9 @@ fn decoded(parts: &Parts, latents: &Tensor) -> Result<Tensor, StageError> {
         let latents = latents.f_to_device(parts.device())?;
         let frames = network.decode(&latents, &|| false); // [f, 3, h, w]
         let frames = frames.map_err(|_| GenerateError::Cancelled)?;
-        Ok((frames * 0.5 + 0.5).f_clamp(0.0, 1.0)?.f_permute([0, 2, 3, 1])?)
+        Ok((frames * 0.5 + 0.5)
+            .f_clamp(0.0, 1.0)?
+            .f_permute([0, 2, 3, 1])?)
     })?;
     Ok(frames)
 }

@@ -32,6 +32,14 @@ fn residual_vae() -> Value {
     })
 }
 
+fn image() -> Value {
+    json!({
+        "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32,
+        "num_attention_heads": 16, "num_channels": 3, "image_size": 224, "patch_size": 14,
+        "hidden_act": "gelu", "layer_norm_eps": 1e-5
+    })
+}
+
 fn text() -> Value {
     json!({
         "vocab_size": 256_384, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24,
@@ -219,6 +227,39 @@ fn a_level_without_a_shortcut_is_named() {
         error,
         "no shortcut leads from 640 to 1120 channels, check dim_mult"
     );
+}
+
+#[test]
+fn image_encoders_count_a_token_for_the_whole_image() {
+    let image: ImageEncoderConfig = parse(image()).unwrap();
+    assert_eq!((image.patches_per_side(), image.tokens()), (16, 257));
+}
+
+#[test]
+fn hostile_image_encoders_are_refused() {
+    for key in [
+        "hidden_size",
+        "num_hidden_layers",
+        "patch_size",
+        "image_size",
+    ] {
+        for value in [
+            json!(0),
+            json!(-1),
+            json!(i64::MAX),
+            json!(null),
+            json!([224, 224]),
+        ] {
+            refused::<ImageEncoderConfig>(image(), key, value);
+        }
+    }
+    refused::<ImageEncoderConfig>(image(), "num_hidden_layers", json!(1));
+    refused::<ImageEncoderConfig>(image(), "num_attention_heads", json!(3));
+    refused::<ImageEncoderConfig>(image(), "num_channels", json!(1));
+    refused::<ImageEncoderConfig>(image(), "patch_size", json!(1));
+    refused::<ImageEncoderConfig>(image(), "image_size", json!(13));
+    refused::<ImageEncoderConfig>(image(), "hidden_act", json!("relu"));
+    refused::<ImageEncoderConfig>(image(), "layer_norm_eps", json!(0.0));
 }
 
 #[test]

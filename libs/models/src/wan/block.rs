@@ -121,8 +121,10 @@ impl Block {
             &mut self.expand,
             &mut self.contract,
         ];
-        let projections = std::iter::once(&mut self.text_projection).chain(&mut self.image_projection);
-        let projections = projections.flat_map(|projection| [&mut projection.key, &mut projection.value]);
+        let projections =
+            std::iter::once(&mut self.text_projection).chain(&mut self.image_projection);
+        let projections =
+            projections.flat_map(|projection| [&mut projection.key, &mut projection.value]);
         matrices
             .into_iter()
             .chain(projections)

@@ -152,13 +152,7 @@ impl WanPipeline {
         seed: u64,
     ) -> Result<Tensor, GenerateError> {
         let [latent_frames, rows, columns] = self.latent_size(width, height, frames);
-        let shape = [
-            1,
-            self.config.vae.z_dim,
-            latent_frames,
-            rows,
-            columns,
-        ];
+        let shape = [1, self.config.vae.z_dim, latent_frames, rows, columns];
         Ok(seeded_noise(&shape, seed)?.f_to_device(self.device)?)
     }
 
@@ -310,4 +304,3 @@ fn stopped(control: &dyn Control) -> GenerateError {
 fn report(control: &mut dyn Control, stage: Stage, step: u32, steps: u32) {
     control.progress(Progress { stage, step, steps });
 }
-

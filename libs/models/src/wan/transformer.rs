@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use kinora_nn::{
-    Linear, RopeTable, WeightFormat, Weights, WeightsError, gelu_tanh, parameters,
-};
+use kinora_nn::{Linear, RopeTable, WeightFormat, Weights, WeightsError, gelu_tanh, parameters};
 use tch::{Device, Kind, Tensor};
 
 use super::block::{Block, MODULATION_VECTORS};

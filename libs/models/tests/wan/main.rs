@@ -7,6 +7,7 @@
 )]
 
 mod autoencoder;
+mod clip;
 mod fitting;
 mod goldens;
 mod loading;

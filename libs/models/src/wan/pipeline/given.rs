@@ -87,7 +87,7 @@ impl WanPipeline {
         };
         let mut tokens = Vec::new();
         for picture in std::iter::once(first).chain(last) {
-            tokens.push(encoder.encode(&picture.rgb, picture.width, picture.height)?);
+            tokens.push(encoder.encode(picture)?);
         }
         Ok(Some(Tensor::f_cat(&tokens, 0)?))
     }

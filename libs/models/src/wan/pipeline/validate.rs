@@ -27,7 +27,11 @@ impl WanPipeline {
         self.validate_size(width, height, request.frames)?;
         let family = self.family();
         validate_picture("image", request.image.as_ref(), family.first_frame())?;
-        validate_picture("last_image", request.last_image.as_ref(), family.last_frame())?;
+        validate_picture(
+            "last_image",
+            request.last_image.as_ref(),
+            family.last_frame(),
+        )?;
         if request.last_image.is_some() && request.frames <= self.card.frame_stride {
             let reason = format!("must be above {} with a last image", self.card.frame_stride);
             return Err(GenerateError::invalid("frames", reason));
