@@ -91,8 +91,11 @@ impl RmsNorm {
     /// # Shapes
     /// `[.., width]` to the same; a stacked norm takes `[.., norms, width]`
     pub fn forward(&self, input: &Tensor) -> Tensor {
-        let input = input.to_kind(Kind::Float);
-        let mean_square = input.square().mean_dim(-1, true, Kind::Float);
-        input * (mean_square + self.eps).rsqrt() * &self.weight
+        // One pass for the sum of squares and one buffer for the result: on long clips memory, not
+        // arithmetic, is what norms cost. The product with a 32-bit tensor widens 16-bit inputs.
+        let width = self.weight.size().last().copied().unwrap_or(1) as f64;
+        let norm = input.linalg_norm(2.0, Some([-1].as_slice()), true, Kind::Float);
+        let scale = (norm.square() / width + self.eps).rsqrt();
+        (input * scale).g_mul_(&self.weight)
     }
 }

@@ -160,12 +160,15 @@ impl Block {
         let mixed = self.self_attention(&input, rope);
         let stream = modulation.gated_sum(stream, &mixed, SELF_ROW + GATE);
 
-        let stream = &stream + self.cross_attention(&stream, keys, text_bias);
+        // Sums go into the newer tensor, which nobody else holds.
+        let mut crossed = self.cross_attention(&stream, keys, text_bias);
+        let stream = crossed.g_add_(&stream);
 
         let input = modulation.normalise(&stream, FEED_FORWARD_ROW, self.eps);
         let hidden = gelu_tanh(&self.expand.forward(&input));
         let output = self.contract.forward(&hidden).to_kind(Kind::Float);
-        modulation.gated_sum(&stream, &output, FEED_FORWARD_ROW + GATE)
+        modulation.add_gated(&stream, &output, FEED_FORWARD_ROW + GATE);
+        stream
     }
 
     fn self_attention(&self, input: &Tensor, rope: &RopeTable) -> Tensor {

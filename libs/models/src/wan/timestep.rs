@@ -132,6 +132,16 @@ impl Modulation {
         })
     }
 
+    /// [`Self::gated_sum`] into `stream`, which nobody else may hold.
+    pub(super) fn add_gated(&self, stream: &Tensor, branch: &Tensor, row: i64) {
+        let mut start = 0;
+        for run in &self.runs {
+            let part = |tensor: &Tensor| tensor.narrow(1, start, run.tokens);
+            let _ = part(stream).addcmul_(&part(branch), &run.vectors.get(row));
+            start += run.tokens;
+        }
+    }
+
     /// Maps each run of tokens with its vectors, and lays the results side by side.
     fn over_runs<const N: usize>(
         &self,
