@@ -172,6 +172,7 @@ fn channels_of_transformer_and_autoencoder_must_fit() {
             transformer: parse(transformer).unwrap(),
             vae: parse(vae()).unwrap(),
             text_encoder: parse(text()).unwrap(),
+            image_encoder: None,
             scheduler: serde_json::from_value(json!({"flow_shift": 3.0})).unwrap(),
         };
         config.check_fit()

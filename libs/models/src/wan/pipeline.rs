@@ -8,12 +8,12 @@ mod pixels;
 mod preview;
 mod validate;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use super::{DenoisePlan, DenoiseState, Family, WanTransformer, WanVae};
+use super::{CancelCheck, Cancelled, DenoisePlan, DenoiseState, Family, GivenFrames, WanTransformer, WanVae};
 use crate::card::ModelCard;
 use crate::clip::ClipVisionEncoder;
 use crate::config::WanConfig;
@@ -105,6 +105,11 @@ impl WanPipeline {
         guarded(|| self.run(request, checkpoint, control))
     }
 
+    #[cfg(test)]
+    pub(super) fn transformer(&self) -> &WanTransformer {
+        &self.transformer
+    }
+
     /// The family, which decides what pictures a request needs or may have.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -156,6 +161,30 @@ impl WanPipeline {
         Ok(seeded_noise(&shape, seed)?.f_to_device(self.device)?)
     }
 
+    /// How a request is denoised.
+    #[must_use]
+    pub fn plan<'a>(
+        &self,
+        request: &GenerateRequest,
+        prompt: &'a Tensor,
+        negative: Option<&'a Tensor>,
+        given: Option<&'a GivenFrames>,
+    ) -> DenoisePlan<'a> {
+        let shift = self.card.defaults.shift;
+        DenoisePlan {
+            prompt,
+            negative,
+            given,
+            guidance: request.guidance,
+            steps: request.steps,
+            sampler: request.sampler,
+            grid: request.grid,
+            shift: shift.unwrap_or(self.config.scheduler.flow_shift),
+            train_timesteps: self.config.scheduler.num_train_timesteps,
+            step_cache: self.surroundings.step_cache,
+        }
+    }
+
     /// Runs the sampler from noise to latents.
     ///
     /// # Shapes
@@ -181,8 +210,8 @@ impl WanPipeline {
     /// `Cancelled`, polled between chunks, otherwise from the device.
     pub fn decode(&self, latents: &Tensor, control: &dyn Control) -> Result<Clip, GenerateError> {
         guarded(|| {
-            let frames = self.vae.decode(latents, &|| wants_stop(control));
-            to_clip(&frames.map_err(|_| stopped(control))?)
+            let frames = stoppable(control, |stop| self.vae.decode(latents, stop))?;
+            to_clip(&frames)
         })
     }
 
@@ -201,8 +230,7 @@ impl WanPipeline {
         self.validate_size(clip.width, clip.height, clip.frames)?;
         guarded(|| {
             let frames = from_clip(clip)?.to_device(self.device);
-            let latents = self.vae.encode(&frames, &|| wants_stop(control));
-            latents.map_err(|_| stopped(control))
+            stoppable(control, |stop| self.vae.encode(&frames, stop))
         })
     }
 
@@ -224,36 +252,19 @@ impl WanPipeline {
         report(control, Stage::Encoding, 1, 1);
         let (width, height, frames) = (request.width, request.height, request.frames);
         let noise = self.initial_noise(width, height, frames, request.seed)?;
-        let plan = DenoisePlan {
-            prompt: &prompt,
-            negative: negative.as_ref(),
-            given: given.as_ref(),
-            guidance: request.guidance,
-            steps: request.steps,
-            sampler: request.sampler,
-            grid: request.grid,
-            shift: self.shift(),
-            train_timesteps: self.config.scheduler.num_train_timesteps,
-            step_cache: self.surroundings.step_cache,
-        };
+        let plan = self.plan(request, &prompt, negative.as_ref(), given.as_ref());
         let start = self.usable(checkpoint, &fingerprint, &noise, control);
         let resumed_step = start.as_ref().map_or(0, |state| state.solver.step);
         let latents = self.denoise_steps(&plan, &noise, start, &fingerprint, control)?;
         report(control, Stage::Decoding, 0, 1);
-        let pixels = self.vae.decode(&latents, &|| wants_stop(control));
-        let clip = to_clip(&pixels.map_err(|_| stopped(control))?)?;
+        let pixels = stoppable(control, |stop| self.vae.decode(&latents, stop))?;
+        let clip = to_clip(&pixels)?;
         report(control, Stage::Decoding, 1, 1);
         Ok(Rendering {
             clip,
             latents_sha256: checkpoint::tensor_sha256(&latents)?,
             resumed_step: u32::try_from(resumed_step).unwrap_or(u32::MAX),
         })
-    }
-
-    /// How far the noise levels lean: what the card says, else what the scheduler's file says.
-    fn shift(&self) -> f64 {
-        let shift = self.card.defaults.shift;
-        shift.unwrap_or(self.config.scheduler.flow_shift)
     }
 
     /// Reads a checkpoint, or says why it cannot be used.
@@ -288,17 +299,22 @@ fn seeded_noise(shape: &[i64], seed: u64) -> Result<Tensor, tch::TchError> {
     Tensor::f_randn(shape, (Kind::Float, Device::Cpu))
 }
 
-/// Whether a running network should stop.
-fn wants_stop(control: &dyn Control) -> bool {
-    control.signal() != Signal::GoOn
-}
-
-/// Why a network stopped.
-fn stopped(control: &dyn Control) -> GenerateError {
-    match control.signal() {
-        Signal::Pause => GenerateError::Paused,
-        Signal::GoOn | Signal::Cancel => GenerateError::Cancelled,
-    }
+/// Runs a network that can be stopped, and says why it was.
+fn stoppable<T>(
+    control: &dyn Control,
+    network: impl FnOnce(CancelCheck<'_>) -> Result<T, Cancelled>,
+) -> Result<T, GenerateError> {
+    let reason = Cell::new(GenerateError::Cancelled);
+    let is_stopped = || match control.signal() {
+        Signal::GoOn => false,
+        Signal::Pause => {
+            reason.set(GenerateError::Paused);
+            true
+        }
+        Signal::Cancel => true,
+    };
+    let result = network(&is_stopped);
+    result.map_err(|Cancelled| reason.into_inner())
 }
 
 fn report(control: &mut dyn Control, stage: Stage, step: u32, steps: u32) {

@@ -1,6 +1,7 @@
 //! The image encoder and its preprocessing against transformers, and its weights.
 
 use crate::support::{check_close, goldens, values, weights};
+use kinora_models::Picture;
 use kinora_models::clip::{ClipVisionEncoder, preprocess};
 use kinora_models::config::{ImageEncoderConfig, read_checked};
 use kinora_nn::{Weights, WeightsError};
@@ -15,16 +16,17 @@ fn config(activation: &str) -> ImageEncoderConfig {
 }
 
 /// The bytes that `tools/goldens` makes.
-fn test_picture(width: u32, height: u32) -> Vec<u8> {
+fn test_picture(width: u32, height: u32) -> Picture {
     let pixel = move |row: u32, column: u32| {
         (1..=3).map(move |factor| {
             let value = column * column + 3 * row * row + column * row * factor;
             u8::try_from(value / 16 % 256).unwrap()
         })
     };
-    (0..height)
+    let rgb = (0..height)
         .flat_map(|row| (0..width).flat_map(move |column| pixel(row, column)))
-        .collect()
+        .collect();
+    Picture { width, height, rgb }
 }
 
 fn check_encoder(activation: &str) {
@@ -35,7 +37,7 @@ fn check_encoder(activation: &str) {
     let pixels = &values["300x200.28"];
     check_close(activation, &network.forward(pixels), &values[activation]);
     // The same from bytes, as far as preprocessing agrees.
-    let found = network.encode(&test_picture(300, 200), 300, 200).unwrap();
+    let found = network.encode(&test_picture(300, 200)).unwrap();
     assert_eq!(found.size(), [5, 16]);
 }
 
@@ -54,8 +56,8 @@ fn pictures_are_scaled_as_the_reference_does_to_one_level_of_a_byte() {
     let values = values(&goldens().join("clip"));
     for (width, height) in [(37, 53), (300, 200)] {
         for (side, step) in [(28, 1), (224, 16)] {
-            let rgb = test_picture(width, height);
-            let found = preprocess(&rgb, width, height, side).unwrap();
+            let found = preprocess(&test_picture(width, height), side).unwrap();
+            let side = i64::from(side);
             assert_eq!(found.size(), [1, 3, side, side]);
             let found = found.slice(2, 0, side, step).slice(3, 0, side, step);
             let expected = &values[&format!("{width}x{height}.{side}")];

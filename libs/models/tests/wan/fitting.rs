@@ -8,7 +8,7 @@ use kinora_models::config::{
 use kinora_models::sampler::{Schedule, Stepper};
 use kinora_models::t5::T5Encoder;
 use kinora_models::wan::vae::Tiling;
-use kinora_models::wan::{WanTransformer, WanVae};
+use kinora_models::wan::{Timestep, WanTransformer, WanVae};
 use kinora_models::{Network, Placed, Residency, Sampler, SigmaGrid, WanPipeline};
 use kinora_nn::WeightFormat;
 use tch::{Device, Kind, Tensor};
@@ -62,9 +62,15 @@ fn the_transformer_computes_the_same_under_every_policy() {
         check_policies(
             || transformer(&folder, format),
             |network| {
-                let conditioning = network.condition(&texts, size).unwrap();
+                let conditioning = network.condition(&texts, None, size).unwrap();
                 network
-                    .forward(latents, 431.0, &conditioning, &never)
+                    .forward(
+                        latents,
+                        Timestep::Uniform(431.0),
+                        &conditioning,
+                        None,
+                        &never,
+                    )
                     .unwrap()
             },
         );
@@ -103,8 +109,14 @@ fn a_cancelled_stage_leaves_the_network_usable() {
     let placed = Placed::new(network, Residency::BlockSwap, Device::Cpu).unwrap();
     let run = |cancel: &dyn Fn() -> bool| {
         let network = placed.enter().unwrap();
-        let conditioning = network.condition(&[&values["prompt"]], size).unwrap();
-        network.forward(latents, 999.0, &conditioning, cancel)
+        let conditioning = network.condition(&[&values["prompt"]], None, size).unwrap();
+        network.forward(
+            latents,
+            Timestep::Uniform(999.0),
+            &conditioning,
+            None,
+            cancel,
+        )
     };
     let expected = run(&never).unwrap();
     assert!(run(&|| true).is_err());
@@ -122,7 +134,7 @@ fn render(format: WeightFormat, prompts: &[Tensor; 2], noise: &Tensor) -> Render
     let network = transformer(&trained().join("transformer"), format);
     let size = [noise.size()[2], noise.size()[3], noise.size()[4]];
     let conditioning = network
-        .condition(&[&prompts[0], &prompts[1]], size)
+        .condition(&[&prompts[0], &prompts[1]], None, size)
         .unwrap();
     let schedule = Schedule::new(SigmaGrid::Diffusers, 20, 3.0, 1000);
     let mut stepper = Stepper::new(Sampler::UniPc, schedule);
@@ -130,7 +142,13 @@ fn render(format: WeightFormat, prompts: &[Tensor; 2], noise: &Tensor) -> Render
     let mut first = None;
     while let Some(timestep) = stepper.timestep() {
         let pair = network
-            .forward(&latents, timestep, &conditioning, &never)
+            .forward(
+                &latents,
+                Timestep::Uniform(timestep),
+                &conditioning,
+                None,
+                &never,
+            )
             .unwrap();
         let (prompted, plain) = (pair.narrow(0, 0, 1), pair.narrow(0, 1, 1));
         let velocity = &plain + (prompted - &plain) * 2.0;

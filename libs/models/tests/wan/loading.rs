@@ -132,7 +132,7 @@ fn an_image_to_video_transformer_is_refused_by_name() {
         36.into(),
     );
     let error = error(model.path());
-    assert!(error.contains("image-to-video"), "{error}");
+    assert!(error.contains("wan-i2v"), "{error}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod autoencoder;
 mod clip;
+mod families;
 mod fitting;
 mod goldens;
 mod loading;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::support::{Recorder, check_close, goldens, one_thread, relative_difference, values};
-use kinora_models::wan::pipeline::DenoisePlan;
+use kinora_models::wan::DenoisePlan;
 use kinora_models::{
     GenerateError, GenerateRequest, LoadOptions, Precision, Progress, Sampler, SigmaGrid, Stage,
     WanPipeline,
@@ -43,15 +43,7 @@ fn every_stage_equals_the_reference() {
     check_close("negative prompt", &negative, &values["negative"]);
     let noise = pipeline.initial_noise(32, 32, 9, request.seed).unwrap();
     assert_eq!(noise, values["noise"]);
-    let (sampler, grid) = (request.sampler, request.grid);
-    let plan = DenoisePlan {
-        prompt: &prompt,
-        negative: Some(&negative),
-        guidance: request.guidance,
-        steps: request.steps,
-        sampler,
-        grid,
-    };
+    let plan = pipeline.plan(&request, &prompt, Some(&negative), None);
     let latents = pipeline
         .denoise(&plan, &noise, &mut Recorder::default())
         .unwrap();
@@ -84,14 +76,7 @@ fn bfloat16_stays_near_full_precision() {
     let (values, request) = (values(&folder()), request());
     let prompt = pipeline.encode_prompt(&request.prompt).unwrap();
     let negative = pipeline.encode_prompt(&request.negative_prompt).unwrap();
-    let plan = DenoisePlan {
-        prompt: &prompt,
-        negative: Some(&negative),
-        guidance: 4.0,
-        steps: 6,
-        sampler: Sampler::UniPc,
-        grid: SigmaGrid::Diffusers,
-    };
+    let plan = pipeline.plan(&request, &prompt, Some(&negative), None);
     let mut recorder = Recorder::default();
     let latents = pipeline
         .denoise(&plan, &values["noise"], &mut recorder)
@@ -343,12 +328,8 @@ fn failures_of_the_engine_are_errors_and_leave_it_usable() {
         .unwrap();
     let misshaped = tch::Tensor::zeros([3, 5], (tch::Kind::Float, tch::Device::Cpu));
     let plan = DenoisePlan {
-        prompt: &misshaped,
-        negative: None,
         guidance: 1.0,
-        steps: 1,
-        sampler: Sampler::Euler,
-        grid: SigmaGrid::Native,
+        ..pipeline.plan(&request(), &misshaped, None, None)
     };
     let noise = pipeline.initial_noise(32, 32, 9, 0).unwrap();
     match pipeline.denoise(&plan, &noise, &mut Recorder::default()) {

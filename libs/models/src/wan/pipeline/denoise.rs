@@ -3,9 +3,9 @@
 use tch::Tensor;
 
 use super::checkpoint;
-use super::{WanPipeline, report, stopped, wants_stop};
+use super::{WanPipeline, report, stoppable};
 use crate::error::GenerateError;
-use crate::request::{Control, Signal, Stage};
+use crate::request::{Control, Stage};
 use crate::wan::{DenoisePlan, DenoiseState, Denoising};
 
 impl WanPipeline {
@@ -21,13 +21,14 @@ impl WanPipeline {
         let steps = plan.steps;
         report(control, Stage::Denoising, denoising.finished_steps(), steps);
         loop {
-            match denoising.step(&|| wants_stop(control)) {
+            match stoppable(control, |stop| denoising.step(stop)) {
                 Ok(true) => {}
                 Ok(false) => return Ok(denoising.latents()),
-                Err(_) => {
-                    hand_over(&denoising, steps, fingerprint, control)?;
-                    return Err(stopped(control));
+                Err(GenerateError::Paused) if denoising.finished_steps() > 0 => {
+                    control.checkpoint(checkpoint::write(&denoising.state(), steps, fingerprint)?);
+                    return Err(GenerateError::Paused);
                 }
+                Err(error) => return Err(error),
             }
             let step = denoising.finished_steps();
             // Reading the answer waits for the device: progress is what it has finished.
@@ -43,19 +44,6 @@ impl WanPipeline {
             }
         }
     }
-}
-
-/// Gives the state of the last finished step to a control that pauses the generation.
-fn hand_over(
-    denoising: &Denoising<'_>,
-    steps: u32,
-    fingerprint: &str,
-    control: &mut dyn Control,
-) -> Result<(), GenerateError> {
-    if control.signal() == Signal::Pause && denoising.finished_steps() > 0 {
-        control.checkpoint(checkpoint::write(&denoising.state(), steps, fingerprint)?);
-    }
-    Ok(())
 }
 
 fn all_finite(latents: &Tensor) -> Result<bool, GenerateError> {

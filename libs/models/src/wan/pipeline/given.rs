@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{WanPipeline, from_clip, stopped, wants_stop};
+use super::{WanPipeline, from_clip, stoppable};
 use crate::error::GenerateError;
 use crate::picture;
 use crate::request::{Clip, Control, GenerateRequest, Picture};
@@ -99,8 +99,7 @@ impl WanPipeline {
         control: &dyn Control,
     ) -> Result<Tensor, GenerateError> {
         let frames = frames.f_to_device(self.device)?;
-        let latents = self.vae.encode(&frames, &|| wants_stop(control));
-        latents.map_err(|_| stopped(control))
+        stoppable(control, |stop| self.vae.encode(&frames, stop))
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sampler::{Sampler, Schedule, SigmaGrid};
+use crate::sampler::{Sampler, Schedule, SigmaGrid, Stepper};
 
 const SHAPE: [i64; 5] = [1, 2, 1, 3, 4];
 const FINGERPRINT: &str = "a fingerprint";
