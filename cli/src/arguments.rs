@@ -1,5 +1,7 @@
 //! The command line. Nothing else reads the environment.
 
+pub mod model;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,6 +51,8 @@ pub enum Command {
     Cancel(CancelArguments),
     /// List the models of a mesh, with their limits.
     Models(ModelsArguments),
+    /// Run single stages of a model, to compare with other implementations.
+    Model(model::ModelArguments),
 }
 
 /// The folders that a command works in.

@@ -3,4 +3,5 @@
 pub mod connect;
 pub mod generate;
 pub mod jobs;
+pub mod model;
 pub mod up;

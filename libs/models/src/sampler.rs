@@ -40,4 +40,7 @@ pub enum SigmaGrid {
     Diffusers,
     /// Even steps from 1 to 0 before the shift, as in the model's own repository for DPM-Solver++.
     Full,
+    /// Even steps from 1 to a shifted 0.001, both ends among them, before another shift, and timesteps
+    /// that are no integers, as in diffusers for its Euler solver.
+    Ends,
 }

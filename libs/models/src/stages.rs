@@ -7,8 +7,9 @@
 mod files;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use self::files::{Inputs, read_tensors, write_tensors};
 use crate::error::{GenerateError, LoadError};
@@ -66,7 +67,8 @@ pub struct DenoiseSettings {
 /// 1 `negative_prompt_embeds` alike, for image-to-video models `image_latents` (`[1, 4 + c, f, h, w]`,
 /// mask first, or `[1, c, 1, h, w]`, the first frame) and `image_embeds` `[1, tokens, width]`.
 /// Outputs: `latents` `[steps, 1, c, f, h, w]`, the latents after every step, and `frames`
-/// `[f, h, w, 3]` from 0 to 1. `on_step` is called after every step.
+/// `[f, h, w, 3]` from 0 to 1. `on_step` is called after every step. The result is the median time of
+/// a step in seconds.
 ///
 /// # Errors
 /// [`StageError`], naming the file, tensor or setting.
@@ -76,21 +78,21 @@ pub fn denoise(
     settings: &DenoiseSettings,
     [inputs, outputs]: [&Path; 2],
     on_step: &mut dyn FnMut(u32),
-) -> Result<(), StageError> {
+) -> Result<f64, StageError> {
     settings.check()?;
     let parts = Parts::open(model, options)?;
     let inputs = read_tensors(inputs)?;
     let case = DenoiseInputs::read(&inputs, &parts)?;
     let network = parts.transformer()?;
-    let (mut after_each, last) = guarded(|| case.run(&network, &parts, settings, on_step))?;
+    let finished = guarded(|| case.run(&network, &parts, settings, on_step))?;
     drop(network);
     let mut tensors = Vec::new();
     if settings.decode {
-        tensors.push(("frames", decoded(&parts, &last)?));
+        tensors.push(("frames", decoded(&parts, &finished.latents)?));
     }
-    after_each.shrink_to_fit();
-    tensors.push(("latents", Tensor::f_stack(&after_each, 0)?));
-    write_tensors(outputs, &tensors)
+    tensors.push(("latents", Tensor::f_stack(&finished.after_each, 0)?));
+    write_tensors(outputs, &tensors)?;
+    Ok(finished.median_step_seconds())
 }
 
 /// Encodes texts: `embeds` `[n, 512, d]` with zeros after each text's end, and `lengths` `[n]`.
@@ -235,14 +237,13 @@ impl DenoiseInputs {
         })
     }
 
-    /// The latents after every step, and those to decode.
     fn run(
         &self,
         network: &WanTransformer,
         parts: &Parts,
         settings: &DenoiseSettings,
         on_step: &mut dyn FnMut(u32),
-    ) -> Result<(Vec<Tensor>, Tensor), GenerateError> {
+    ) -> Result<Finished, GenerateError> {
         if settings.guidance > 1.0 && self.negative.is_none() {
             let reason = "must be given with a guidance above 1";
             return Err(GenerateError::invalid("negative_prompt_embeds", reason));
@@ -261,12 +262,37 @@ impl DenoiseInputs {
             step_cache: parts.options().step_cache,
         };
         let mut denoising = Denoising::begin(network, plan, &self.noise, None)?;
-        let mut after_each = Vec::new();
+        let (mut after_each, mut seconds) = (Vec::new(), Vec::new());
+        let mut begun = Instant::now();
         while denoising.step(&|| false).unwrap_or(false) {
-            after_each.push(denoising.state().latents.f_to_device(tch::Device::Cpu)?);
+            // The copy waits for the device.
+            after_each.push(denoising.state().latents.f_to_device(Device::Cpu)?.copy());
+            seconds.push(begun.elapsed().as_secs_f64());
+            begun = Instant::now();
             on_step(denoising.finished_steps());
         }
-        Ok((after_each, denoising.latents()))
+        Ok(Finished {
+            after_each,
+            latents: denoising.latents(),
+            seconds,
+        })
+    }
+}
+
+/// What a denoising left behind.
+struct Finished {
+    after_each: Vec<Tensor>,
+    /// To be decoded.
+    latents: Tensor,
+    /// What each step took.
+    seconds: Vec<f64>,
+}
+
+impl Finished {
+    fn median_step_seconds(&self) -> f64 {
+        let mut sorted = self.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Schedule {
     /// `steps + 1` levels from 1 or just below down to exactly 0. Rounded to 32-bit floats, as the
     /// references do, and kept as 64-bit ones for the arithmetic.
     pub sigmas: Vec<f64>,
-    /// The network's time input at each step: an integer.
+    /// The network's time input at each step: an integer, but for [`SigmaGrid::Ends`].
     pub timesteps: Vec<f64>,
 }
 
@@ -24,6 +24,7 @@ impl Schedule {
     pub fn new(grid: SigmaGrid, steps: u32, shift: f64, train_timesteps: u32) -> Self {
         let train_timesteps = f64::from(train_timesteps);
         let (first, last) = match grid {
+            SigmaGrid::Ends => return Self::with_both_ends(steps, shift, train_timesteps),
             SigmaGrid::Native => (1.0 - 1.0 / train_timesteps, 0.0),
             SigmaGrid::Diffusers => (1.0, 1.0 / train_timesteps),
             SigmaGrid::Full => (1.0, 0.0),
@@ -43,6 +44,22 @@ impl Schedule {
             timesteps.push((sigma * train_timesteps).trunc());
             sigmas.push(round_to_f32(sigma));
         }
+        sigmas.push(0.0);
+        Self { sigmas, timesteps }
+    }
+
+    /// [`SigmaGrid::Ends`].
+    fn with_both_ends(steps: u32, shift: f64, train_timesteps: f64) -> Self {
+        let shifted = |sigma: f64| shift * sigma / (1.0 + (shift - 1.0) * sigma);
+        let least = round_to_f32(shifted(round_to_f32(1.0 / train_timesteps)));
+        let spacing = (least - 1.0) / f64::from(steps.saturating_sub(1).max(1));
+        let even = |index| 1.0 + f64::from(index) * spacing;
+        let levels = (0..steps).map(|index| round_to_f32(shifted(even(index))));
+        let mut sigmas: Vec<f64> = levels.collect();
+        let timesteps = sigmas
+            .iter()
+            .map(|sigma| round_to_f32(sigma * train_timesteps));
+        let timesteps = timesteps.collect();
         sigmas.push(0.0);
         Self { sigmas, timesteps }
     }
@@ -116,8 +133,25 @@ mod tests {
     }
 
     #[test]
+    fn grid_with_both_ends_of_four_steps_equals_the_reference() {
+        // Printed by diffusers' FlowMatchEulerDiscreteScheduler(shift=3).
+        let schedule = Schedule::new(SigmaGrid::Ends, 4, 3.0, 1000);
+        let sigmas = [1.0, 0.857_692_3, 0.602_150_56, 0.008_928_572, 0.0];
+        let timesteps = [1000.0, 857.692_3, 602.150_57, 8.928_572];
+        for (found, expected) in schedule.timesteps.iter().zip(timesteps) {
+            assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
+        }
+        check(&schedule, &sigmas, &schedule.timesteps);
+    }
+
+    #[test]
     fn levels_fall_strictly_to_zero() {
-        for grid in [SigmaGrid::Native, SigmaGrid::Diffusers, SigmaGrid::Full] {
+        for grid in [
+            SigmaGrid::Native,
+            SigmaGrid::Diffusers,
+            SigmaGrid::Full,
+            SigmaGrid::Ends,
+        ] {
             for steps in [1, 2, 7, 50, 1000] {
                 let schedule = Schedule::new(grid, steps, 3.0, 1000);
                 assert!(schedule.sigmas.windows(2).all(|pair| pair[0] > pair[1]));

@@ -13,7 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use super::{CancelCheck, Cancelled, DenoisePlan, DenoiseState, Family, GivenFrames, WanTransformer, WanVae};
+use super::{
+    CancelCheck, Cancelled, DenoisePlan, DenoiseState, Family, GivenFrames, WanTransformer, WanVae,
+};
 use crate::card::ModelCard;
 use crate::clip::ClipVisionEncoder;
 use crate::config::WanConfig;

@@ -14,6 +14,7 @@ mod goldens;
 mod loading;
 mod pipeline;
 mod resume;
+mod stages;
 mod step_cache;
 mod support;
 mod trained;
