@@ -11,9 +11,11 @@
 
 mod api;
 mod program;
+mod separate;
 
 pub use api::{Api, Reply};
 pub use program::{Finished, Program};
+pub use separate::SeparateProcesses;
 
 use std::path::{Path, PathBuf};
 

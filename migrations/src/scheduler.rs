@@ -1,6 +1,7 @@
 //! Tables of the scheduler.
 
 mod m20261121_000001_jobs;
+mod m20261121_000002_checkpoints;
 
 use sea_orm_migration::prelude::DbErr;
 use sea_orm_migration::sea_orm::DatabaseConnection;
@@ -11,7 +12,10 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_jobs::Migration)]
+        vec![
+            Box::new(m20261121_000001_jobs::Migration),
+            Box::new(m20261121_000002_checkpoints::Migration),
+        ]
     }
 }
 

@@ -203,6 +203,22 @@ impl BlobStore {
         }
     }
 
+    /// Deletes one object; succeeds when it is not there.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn delete(&self, key: &str) -> Result<(), BlobError> {
+        let request = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(valid_key(key)?);
+        match request.send().await.map_err(BlobError::from) {
+            Ok(_) | Err(BlobError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes every object below a folder-like `prefix` and returns how many there were; repeating it is harmless.
     ///
     /// # Errors

@@ -73,6 +73,13 @@ impl LeaseRef {
     pub fn object_prefix(&self) -> String {
         format!("{}{}/", job_object_prefix(self.job), self.lease)
     }
+
+    /// The key of a checkpoint that this lease writes after `step` denoising steps.
+    #[must_use]
+    pub fn checkpoint_key(&self, step: u32) -> String {
+        let prefix = job_checkpoint_prefix(self.job);
+        format!("{prefix}{}-{step}.safetensors", self.lease)
+    }
 }
 
 impl fmt::Display for LeaseRef {
@@ -85,6 +92,18 @@ impl fmt::Display for LeaseRef {
 #[must_use]
 pub fn job_object_prefix(job: JobId) -> String {
     format!("jobs/{job}/")
+}
+
+/// The key prefix of a job's checkpoints, which outlive the leases that wrote them. Ends in a slash.
+#[must_use]
+pub fn job_checkpoint_prefix(job: JobId) -> String {
+    format!("{}checkpoints/", job_object_prefix(job))
+}
+
+/// The key prefix of what a job was submitted with, ending in a slash.
+#[must_use]
+pub fn job_input_prefix(job: JobId) -> String {
+    format!("{}inputs/", job_object_prefix(job))
 }
 
 #[cfg(test)]
@@ -122,5 +141,8 @@ mod tests {
         let prefix = |lease| LeaseRef { job, lease }.object_prefix();
         assert!(!prefix(11).starts_with(&prefix(1)));
         assert!(prefix(1).starts_with(&job_object_prefix(job)));
+        let checkpoint = LeaseRef { job, lease: 1 }.checkpoint_key(7);
+        assert!(checkpoint.starts_with(&job_checkpoint_prefix(job)));
+        assert!(!checkpoint.starts_with(&prefix(1)));
     }
 }

@@ -62,6 +62,8 @@ pub fn parse(body: &[u8]) -> Result<SubmitRequest, Rejected> {
         steps: fields.whole_u32("steps"),
         guidance: fields.number("guidance"),
         seed: fields.whole("seed", u64::MAX),
+        image: Vec::new(),
+        last_image: Vec::new(),
     };
     fields.finish()?;
     Ok(request)

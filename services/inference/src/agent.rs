@@ -4,6 +4,8 @@
 //! leases it still holds, and repeats every final report until the scheduler has receipted it.
 
 mod drain;
+mod held;
+mod stream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,15 +17,16 @@ use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::worker_service_client::WorkerServiceClient;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
 
 use self::drain::Drain;
-use crate::attempt::{self, Workbench};
+use self::held::{Held, checkpoint_report};
+use self::stream::{final_report, greet, is_final, send};
+use crate::attempt::{self, Told, Workbench};
 use crate::convert::{card_to_pb, grant_from_pb, lease_from_pb, lease_to_pb};
-use crate::engine::CancelFlag;
+use crate::engine::SignalCell;
 use crate::error::{AttemptError, Error};
 
 /// Messages that may wait for a slow stream. Progress beyond them is dropped, reports are not.
@@ -48,17 +51,8 @@ pub struct Identity {
     pub drain_timeout: Duration,
 }
 
-/// An attempt that the agent answers for.
-struct Held {
-    cancel: CancelFlag,
-    /// The lease no longer stands: nothing is reported, what was stored is removed.
-    is_revoked: bool,
-    /// The final report, kept until it is receipted.
-    report: Option<pb::attach_request::Message>,
-}
-
 enum AttemptEvent {
-    Progress(LeaseRef, pb::Progress),
+    Told(LeaseRef, Told),
     Finished(LeaseRef, Result<pb::Outputs, AttemptError>),
 }
 
@@ -235,8 +229,10 @@ impl Agent {
     }
 
     async fn repeat_reports(&self, up: &mpsc::Sender<pb::AttachRequest>) -> Result<(), Status> {
-        for report in self.held.values().filter_map(|held| held.report.clone()) {
-            send(up, report).await?;
+        for (lease, held) in &self.held {
+            if let Some(report) = held.unanswered(*lease) {
+                send(up, report).await?;
+            }
         }
         Ok(())
     }
@@ -266,20 +262,16 @@ impl Agent {
             return;
         }
         tracing::info!(job_id = %lease.job, lease = lease.lease, "lease taken");
-        let cancel = CancelFlag::default();
-        let held = Held {
-            cancel: cancel.clone(),
-            is_revoked: false,
-            report: None,
-        };
-        self.held.insert(lease, held);
+        let signal = SignalCell::default();
+        self.held.insert(lease, Held::new(signal.clone()));
         let (bench, events) = (Arc::clone(&self.bench), self.event_sender.clone());
         tokio::spawn(async move {
-            let tell = |progress| {
+            let told = events.clone();
+            let tell = Arc::new(move |news| {
                 // The agent outlives its attempts; if not, nobody listens.
-                let _ = events.send(AttemptEvent::Progress(lease, progress));
-            };
-            let result = Box::pin(attempt::run(bench, grant, cancel, tell)).await;
+                let _ = told.send(AttemptEvent::Told(lease, news));
+            });
+            let result = Box::pin(attempt::run(bench, grant, signal, tell)).await;
             let _ = events.send(AttemptEvent::Finished(lease, result));
         });
     }
@@ -290,7 +282,7 @@ impl Agent {
         };
         tracing::info!(job_id = %lease.job, lease = lease.lease, "lease revoked");
         held.is_revoked = true;
-        held.cancel.cancel();
+        held.signal.cancel();
         if held.report.is_some() {
             self.forget(lease);
         }
@@ -317,47 +309,95 @@ impl Agent {
         event: AttemptEvent,
         up: &mpsc::Sender<pb::AttachRequest>,
     ) -> Result<(), Status> {
-        if let AttemptEvent::Progress(lease, progress) = event {
-            if self.held.get(&lease).is_some_and(|held| !held.is_revoked) {
-                let report = pb::ProgressReport {
-                    lease: Some(lease_to_pb(lease)),
-                    progress: Some(progress),
-                };
-                // A slow stream loses progress, never reports.
-                let _ = up.try_send(pb::AttachRequest {
-                    message: Some(pb::attach_request::Message::Progress(report)),
-                });
+        match event {
+            AttemptEvent::Told(lease, Told::Progress(progress)) => {
+                self.forward_progress(lease, progress, up);
+                Ok(())
             }
+            AttemptEvent::Told(lease, Told::Checkpoint(checkpoint)) => {
+                self.forward_checkpoint(lease, checkpoint, up).await
+            }
+            finished @ AttemptEvent::Finished(..) => match self.note(finished) {
+                Some(report) => send(up, report).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn forward_progress(
+        &self,
+        lease: LeaseRef,
+        progress: pb::Progress,
+        up: &mpsc::Sender<pb::AttachRequest>,
+    ) {
+        if self.held.get(&lease).is_none_or(|held| held.is_revoked) {
+            return;
+        }
+        let report = pb::ProgressReport {
+            lease: Some(lease_to_pb(lease)),
+            progress: Some(progress),
+            preview_webp: Vec::new(),
+        };
+        // A slow stream loses progress, never reports.
+        let _ = up.try_send(pb::AttachRequest {
+            message: Some(pb::attach_request::Message::Progress(report)),
+        });
+    }
+
+    async fn forward_checkpoint(
+        &mut self,
+        lease: LeaseRef,
+        checkpoint: pb::Checkpoint,
+        up: &mpsc::Sender<pb::AttachRequest>,
+    ) -> Result<(), Status> {
+        let Some(held) = self.held.get_mut(&lease).filter(|held| !held.is_revoked) else {
             return Ok(());
+        };
+        held.stored(checkpoint.clone());
+        send(up, checkpoint_report(lease, checkpoint)).await?;
+        let superseded = held.take_superseded();
+        if !superseded.is_empty() {
+            let bench = Arc::clone(&self.bench);
+            tokio::spawn(async move { bench.delete(lease, &superseded).await });
         }
-        match self.note(event) {
-            Some(report) => send(up, report).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Records what became of an attempt and returns the report that is due, if any.
     fn note(&mut self, event: AttemptEvent) -> Option<pb::attach_request::Message> {
-        let AttemptEvent::Finished(lease, result) = event else {
-            return None;
+        let (lease, result) = match event {
+            AttemptEvent::Finished(lease, result) => (lease, result),
+            AttemptEvent::Told(lease, Told::Checkpoint(checkpoint)) => {
+                if let Some(held) = self.held.get_mut(&lease) {
+                    held.stored(checkpoint);
+                }
+                return None;
+            }
+            AttemptEvent::Told(_, Told::Progress(_)) => return None,
         };
-        let is_cut_off = self.drain.is_some_and(Drain::is_cut_off);
+        if matches!(result, Err(AttemptError::Stuck(_))) {
+            self.is_stuck = true;
+            self.shutdown.cancel();
+        }
         let held = self.held.get_mut(&lease)?;
         if held.is_revoked {
             self.forget(lease);
             return None;
         }
-        if matches!(result, Err(AttemptError::Stuck(_))) {
-            self.is_stuck = true;
-            self.shutdown.cancel();
-        }
-        let result = result.map_err(|error| match error {
-            AttemptError::Cancelled if is_cut_off => AttemptError::Drained,
-            other => other,
-        });
         let report = final_report(lease, result);
         held.report = Some(report.clone());
+        self.shorten_drain();
         Some(report)
+    }
+
+    /// Once nothing runs any more, a drain only waits for receipts.
+    fn shorten_drain(&mut self) {
+        let has_ended = |held: &Held| held.report.is_some();
+        if let Some(drain) = &mut self.drain
+            && self.held.values().all(has_ended)
+        {
+            drain.all_ended();
+        }
     }
 
     /// Drops a lease and removes what its attempt stored.
@@ -388,62 +428,11 @@ impl Agent {
             }
             Some(drain) => {
                 drain.cut_off();
-                self.held.values().for_each(|held| held.cancel.cancel());
+                self.held.values().for_each(|held| held.signal.pause());
+                self.shorten_drain();
             }
         }
     }
-}
-
-/// Opens the stream and waits for the scheduler's first word.
-async fn greet(
-    mut client: WorkerServiceClient<Channel>,
-    outgoing: mpsc::Receiver<pb::AttachRequest>,
-) -> Result<(pb::Welcome, Streaming<pb::AttachResponse>), Status> {
-    let mut down = client
-        .attach(ReceiverStream::new(outgoing))
-        .await?
-        .into_inner();
-    match down.message().await?.and_then(|first| first.message) {
-        Some(pb::attach_response::Message::Welcome(welcome)) => Ok((welcome, down)),
-        _ => Err(Status::internal("the scheduler did not welcome the worker")),
-    }
-}
-
-fn final_report(
-    lease: LeaseRef,
-    result: Result<pb::Outputs, AttemptError>,
-) -> pb::attach_request::Message {
-    let lease = Some(lease_to_pb(lease));
-    match result {
-        Ok(outputs) => pb::attach_request::Message::Completion(pb::CompletionReport {
-            lease,
-            outputs: Some(outputs),
-        }),
-        Err(error) => pb::attach_request::Message::Failure(pb::FailureReport {
-            lease,
-            failure: Some(error.report()),
-        }),
-    }
-}
-
-async fn send(
-    up: &mpsc::Sender<pb::AttachRequest>,
-    message: pb::attach_request::Message,
-) -> Result<(), Status> {
-    let request = pb::AttachRequest {
-        message: Some(message),
-    };
-    up.send(request)
-        .await
-        .map_err(|_| Status::unavailable("the stream has ended"))
-}
-
-/// Whether attaching again cannot help.
-fn is_final(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition
-    )
 }
 
 #[cfg(test)]

@@ -3,26 +3,32 @@
 //! Everything is written under the lease's own prefix, so that an attempt that lost its lease can
 //! never overwrite the files of a newer one. Nothing is named as an output before all of it is stored.
 
+mod checkpoints;
+mod package;
+
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use kinora_blobs::BlobStore;
 use kinora_ids::LeaseRef;
-use kinora_media::{RawVideo, encode_mp4, thumbnail_webp};
-use kinora_models::{Clip, GenerateError, GenerateRequest, ModelCard, Stage};
+use kinora_mesh::error::chain;
+use kinora_models::{GenerateError, GenerateRequest, ModelCard, Signal, Stage};
 use kinora_proto::scheduler::v1 as pb;
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use crate::backend::BackendError;
-use crate::engine::{CancelFlag, Engine, EngineEvent, Generated};
+use crate::engine::{Engine, EngineEvent, Generated, Order, SignalCell};
 use crate::error::AttemptError;
-use crate::manifest::{self, Machine};
+use crate::manifest::Machine;
 use crate::progress::{Meter, StageCosts};
+
+use self::checkpoints::CheckpointStore;
+use self::package::{Package, PackageJob, package};
 
 /// How long an engine may take to notice that it was asked to stop.
 const CANCEL_GRACE: Duration = Duration::from_secs(30);
@@ -38,7 +44,21 @@ pub struct Grant {
     pub time_limit: Duration,
     /// Trace of the submitting call; may be empty.
     pub traceparent: String,
+    /// Where an earlier attempt was cut off.
+    pub checkpoint: Option<pb::Checkpoint>,
 }
+
+/// What an attempt tells while it goes on.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// What has finished.
+    Progress(pb::Progress),
+    /// A checkpoint is in the object store.
+    Checkpoint(pb::Checkpoint),
+}
+
+/// Hears what an attempt tells.
+pub type Tell = Arc<dyn Fn(Told) + Send + Sync>;
 
 /// What attempts of this worker share.
 pub struct Workbench {
@@ -58,86 +78,118 @@ pub struct Workbench {
     pub costs: Mutex<HashMap<String, StageCosts>>,
 }
 
-/// Runs an attempt to its end and tells `progress` what has finished.
+impl Workbench {
+    /// Removes objects that the lease has stored and needs no more. What fails goes with the job.
+    pub async fn delete(&self, lease: LeaseRef, keys: &[String]) {
+        for key in keys {
+            if let Err(error) = self.blobs.delete(key).await {
+                tracing::debug!(job_id = %lease.job, key, error = %chain(&error), "an object remains");
+            }
+        }
+    }
+}
+
+/// Runs an attempt to its end and tells what has finished meanwhile.
 ///
 /// # Errors
 /// [`AttemptError`]; whatever was stored under the lease's prefix is the caller's to remove.
 pub async fn run(
     bench: Arc<Workbench>,
     grant: Grant,
-    cancel: CancelFlag,
-    progress: impl Fn(pb::Progress) + Send,
+    signal: SignalCell,
+    tell: Tell,
 ) -> Result<pb::Outputs, AttemptError> {
     let span = tracing::info_span!("attempt", job_id = %grant.lease.job, lease = grant.lease.lease);
     if !grant.traceparent.is_empty() {
         kinora_mesh::trace::set_parent(&span, &grant.traceparent);
     }
     let limit = grant.time_limit;
-    let attempt = Attempt::new(&bench, &grant, cancel.clone(), progress);
+    let attempt = Attempt::new(&bench, &grant, signal.clone(), tell);
     let mut work = Box::pin(attempt.run().instrument(span));
     if let Ok(finished) = tokio::time::timeout(limit, &mut work).await {
         return finished;
     }
-    cancel.cancel();
+    signal.cancel();
     match tokio::time::timeout(CANCEL_GRACE, work).await {
         Ok(_) => Err(AttemptError::TimeLimit(limit)),
         Err(_) => Err(AttemptError::Stuck(limit)),
     }
 }
 
-struct Attempt<'a, P> {
+struct Attempt<'a> {
     bench: &'a Workbench,
     grant: &'a Grant,
-    cancel: CancelFlag,
-    tell: P,
+    signal: SignalCell,
+    tell: Tell,
+    checkpoints: CheckpointStore,
     meter: Meter,
     begun: Instant,
 }
 
-impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
-    fn new(bench: &'a Workbench, grant: &'a Grant, cancel: CancelFlag, tell: P) -> Self {
+impl<'a> Attempt<'a> {
+    fn new(bench: &'a Workbench, grant: &'a Grant, signal: SignalCell, tell: Tell) -> Self {
         let costs = bench
             .costs
             .lock()
             .get(&grant.spec.model)
             .copied()
             .unwrap_or_default();
+        let checkpoints =
+            CheckpointStore::start(bench.blobs.clone(), grant.lease, Arc::clone(&tell));
         Self {
             bench,
             grant,
-            cancel,
+            signal,
             tell,
+            checkpoints,
             meter: Meter::new(costs),
             begun: Instant::now(),
         }
     }
 
     async fn run(mut self) -> Result<pb::Outputs, AttemptError> {
+        let delivered = self.deliver().await;
+        if matches!(delivered, Err(AttemptError::Drained)) {
+            self.checkpoints.finish().await;
+        }
+        delivered
+    }
+
+    async fn deliver(&mut self) -> Result<pb::Outputs, AttemptError> {
         let spec = &self.grant.spec;
         let card = self.bench.cards.get(&spec.model);
         let card = card.ok_or_else(|| BackendError::UnknownModel(spec.model.clone()))?;
         let generated = self.generate(card).await?;
+        let resumed_step = generated.rendering.resumed_step;
         self.advance(pb::Stage::Packaging, 0, 1);
         let package = self.package(generated, card).await?;
         self.advance(pb::Stage::Packaging, 1, 1);
         let outputs = self.upload(package).await?;
-        let costs = self.meter.finish(self.begun.elapsed());
-        self.bench.costs.lock().insert(spec.model.clone(), costs);
+        if resumed_step == 0 {
+            let costs = self.meter.finish(self.begun.elapsed());
+            self.bench.costs.lock().insert(spec.model.clone(), costs);
+        }
         let elapsed_ms = self.begun.elapsed().as_millis();
-        tracing::info!(elapsed_ms, bytes = outputs.video_bytes, "clip delivered");
+        let bytes = outputs.video_bytes;
+        tracing::info!(elapsed_ms, bytes, resumed_step, "clip delivered");
         Ok(outputs)
     }
 
     fn advance(&mut self, stage: pb::Stage, step: u32, steps: u32) {
-        (self.tell)(self.meter.advance(stage, step, steps, self.begun.elapsed()));
+        let progress = self.meter.advance(stage, step, steps, self.begun.elapsed());
+        (self.tell)(Told::Progress(progress));
     }
 
     async fn generate(&mut self, card: &ModelCard) -> Result<Generated, AttemptError> {
         let (sender, mut events) = mpsc::unbounded_channel();
-        let request = generate_request(&self.grant.spec, card);
+        let order = Order {
+            model: self.grant.spec.model.clone(),
+            request: generate_request(&self.grant.spec, card),
+            checkpoint: self.earlier_checkpoint().await,
+            signal: self.signal.clone(),
+        };
         let engine = self.bench.engine.clone();
-        let model = self.grant.spec.model.clone();
-        let generating = engine.generate(model, request, self.cancel.clone(), sender);
+        let generating = engine.generate(order, sender);
         tokio::pin!(generating);
         let generated = loop {
             tokio::select! {
@@ -146,10 +198,31 @@ impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
                 result = &mut generating => break result,
             }
         };
+        // What the engine told with its last breath, such as the checkpoint of a pause.
+        while let Ok(event) = events.try_recv() {
+            self.note(event);
+        }
         generated.map_err(|error| match error {
             BackendError::Generate(GenerateError::Cancelled) => AttemptError::Cancelled,
+            BackendError::Generate(GenerateError::Paused) => AttemptError::Drained,
             other => AttemptError::Backend(other),
         })
+    }
+
+    /// Where an earlier attempt was cut off. Whatever is wrong with it, the job only starts over.
+    async fn earlier_checkpoint(&self) -> Option<Bytes> {
+        let checkpoint = self.grant.checkpoint.as_ref()?;
+        let step = checkpoint.step;
+        match checkpoints::fetch(&self.bench.blobs, self.grant.lease.job, checkpoint).await {
+            Ok(bytes) => {
+                tracing::info!(step, "going on from a checkpoint");
+                Some(bytes)
+            }
+            Err(reason) => {
+                tracing::warn!(step, %reason, "the checkpoint cannot be had; the job starts over");
+                None
+            }
+        }
     }
 
     fn note(&mut self, event: EngineEvent) {
@@ -158,6 +231,7 @@ impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
             EngineEvent::Progress(progress) => {
                 self.advance(stage_to_pb(progress.stage), progress.step, progress.steps);
             }
+            EngineEvent::Checkpoint(checkpoint) => self.checkpoints.offer(checkpoint),
         }
     }
 
@@ -167,7 +241,7 @@ impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
         generated: Generated,
         card: &ModelCard,
     ) -> Result<Package, AttemptError> {
-        self.check_cancelled()?;
+        self.check_stopped()?;
         let folder = tempfile::Builder::new()
             .prefix("attempt-")
             .tempdir_in(&self.bench.scratch)?;
@@ -192,7 +266,7 @@ impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
             key("manifest.json"),
         );
         let blobs = &self.bench.blobs;
-        self.check_cancelled()?;
+        self.check_stopped()?;
         self.advance(pb::Stage::Uploading, 0, 3);
         blobs.put_file(&video, &package.video, "video/mp4").await?;
         self.advance(pb::Stage::Uploading, 1, 3);
@@ -203,7 +277,7 @@ impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
         blobs
             .put_bytes(&manifest, package.manifest, "application/json")
             .await?;
-        self.check_cancelled()?;
+        self.check_stopped()?;
         self.advance(pb::Stage::Uploading, 3, 3);
         let spec = &self.grant.spec;
         let seconds = f64::from(spec.frames) / f64::from(spec.fps.max(1));
@@ -221,74 +295,13 @@ impl<'a, P: Fn(pb::Progress) + Send> Attempt<'a, P> {
         })
     }
 
-    fn check_cancelled(&self) -> Result<(), AttemptError> {
-        if self.cancel.is_cancelled() {
-            Err(AttemptError::Cancelled)
-        } else {
-            Ok(())
+    fn check_stopped(&self) -> Result<(), AttemptError> {
+        match self.signal.signal() {
+            Signal::GoOn => Ok(()),
+            Signal::Pause => Err(AttemptError::Drained),
+            Signal::Cancel => Err(AttemptError::Cancelled),
         }
     }
-}
-
-struct PackageJob {
-    ffmpeg: PathBuf,
-    spec: pb::VideoSpec,
-    card: ModelCard,
-    machine: Machine,
-    generated: Generated,
-    folder: tempfile::TempDir,
-}
-
-struct Package {
-    video: PathBuf,
-    video_bytes: u64,
-    video_sha256: String,
-    thumbnail: Vec<u8>,
-    manifest: Vec<u8>,
-    /// Removes the files when dropped.
-    _folder: tempfile::TempDir,
-}
-
-fn package(job: PackageJob) -> Result<Package, AttemptError> {
-    let clip = &job.generated.clip;
-    let video = job.folder.path().join("video.mp4");
-    let raw = RawVideo {
-        width: clip.width,
-        height: clip.height,
-        fps: job.spec.fps,
-        rgb: &clip.rgb,
-    };
-    let info = encode_mp4(&job.ffmpeg, &raw, &video)?;
-    let thumbnail = thumbnail_webp(middle_frame(clip), clip.width, clip.height)?;
-    let video_sha256 = sha256_of(&video)?;
-    let manifest = manifest::render(
-        &job.spec,
-        &job.card,
-        &job.machine,
-        &job.generated.digests,
-        &video_sha256,
-    );
-    Ok(Package {
-        video,
-        video_bytes: info.bytes,
-        video_sha256,
-        thumbnail,
-        manifest,
-        _folder: job.folder,
-    })
-}
-
-fn middle_frame(clip: &Clip) -> &[u8] {
-    let frames = usize::try_from(clip.frames).unwrap_or(1).max(1);
-    let size = clip.rgb.len() / frames;
-    let begin = size * (frames / 2);
-    &clip.rgb[begin..begin + size]
-}
-
-fn sha256_of(path: &Path) -> std::io::Result<String> {
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
-    Ok(hex::encode(hasher.finalize()))
 }
 
 fn generate_request(spec: &pb::VideoSpec, card: &ModelCard) -> GenerateRequest {

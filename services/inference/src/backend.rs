@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use kinora_models::card::ModelCard;
-use kinora_models::{Control, GenerateError, GenerateRequest, LoadError, LoadOptions, WanPipeline};
+use kinora_models::{Control, GenerateError, LoadError, LoadOptions, WanPipeline};
 
-use crate::engine::Generated;
+use crate::engine::{Generated, Order};
 
 /// Hears that a model has to be read before it can generate.
 pub trait LoadObserver: Control {
@@ -24,8 +24,7 @@ pub trait Backend: Send {
     /// [`BackendError`], after which the backend serves the next clip as if nothing had happened.
     fn generate(
         &mut self,
-        model: &str,
-        request: &GenerateRequest,
+        order: &Order,
         control: &mut dyn LoadObserver,
     ) -> Result<Generated, BackendError>;
 }
@@ -102,10 +101,10 @@ impl Backend for Folders {
 
     fn generate(
         &mut self,
-        model: &str,
-        request: &GenerateRequest,
+        order: &Order,
         control: &mut dyn LoadObserver,
     ) -> Result<Generated, BackendError> {
+        let model = &order.model;
         if !self.is_resident(model) {
             control.loading();
             self.warm(model)?;
@@ -113,12 +112,14 @@ impl Backend for Folders {
         let Some((_, pipeline)) = self.resident.as_mut() else {
             return Err(BackendError::UnknownModel(model.to_owned()));
         };
-        let clip = pipeline
-            .generate(request, control)
+        let rendering = pipeline
+            .render(&order.request, order.checkpoint.as_deref(), control)
             .map_err(BackendError::Generate)?;
         Ok(Generated {
-            clip,
+            rendering,
             digests: pipeline.digests().to_vec(),
+            fingerprint: pipeline.fingerprint(&order.request),
+            surroundings: pipeline.surroundings().into(),
         })
     }
 }

@@ -7,9 +7,14 @@ use clap::Args;
 use kinora_blobs::BlobOptions;
 use kinora_models::{DeviceChoice, LoadOptions, Precision};
 
+use crate::engine::Rhythm;
+
 /// One thread is the fastest for a small model (BENCHMARKS.md), and gives the same bytes on machines
 /// with different numbers of cores.
 pub const DEFAULT_THREADS: usize = 1;
+
+/// What a crash may cost.
+pub const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How a worker runs.
 #[derive(Args, Clone, Debug)]
@@ -50,12 +55,24 @@ pub struct InferenceOptions {
     /// How long running attempts may go on after a stop was asked for.
     #[arg(long, env = "KINORA_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
+    /// How often a running job's state is stored, so that another worker can go on from there; 0s for after every
+    /// step.
+    #[arg(long, env = "KINORA_CHECKPOINT_INTERVAL", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub checkpoint_interval: Duration,
     /// Where outputs are stored.
     #[command(flatten)]
     pub blobs: BlobOptions,
 }
 
 impl InferenceOptions {
+    /// How often the engine hands something over.
+    #[must_use]
+    pub const fn rhythm(&self) -> Rhythm {
+        Rhythm {
+            checkpoints: self.checkpoint_interval,
+        }
+    }
+
     /// How models are loaded.
     #[must_use]
     pub fn load_options(&self) -> LoadOptions {

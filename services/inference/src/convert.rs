@@ -38,6 +38,7 @@ pub fn grant_from_pb(grant: pb::LeaseGrant) -> Option<Grant> {
         spec: grant.spec?,
         time_limit: time_limit.unwrap_or(DEFAULT_TIME_LIMIT),
         traceparent: grant.traceparent,
+        checkpoint: grant.checkpoint,
     })
 }
 
@@ -72,5 +73,6 @@ pub fn card_to_pb(card: &ModelCard) -> pb::Model {
             max_prompt_chars: limits.max_prompt_chars,
         }),
         vocabulary: card.vocabulary.clone(),
+        ..pb::Model::default()
     }
 }

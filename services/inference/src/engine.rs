@@ -4,52 +4,92 @@
 //! the model ends the clip, never the thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use kinora_models::{Clip, Control, GenerateError, GenerateRequest, Progress, Signal};
+use bytes::Bytes;
+use kinora_models::wan::pipeline::Rendering;
+use kinora_models::{Checkpoint, Control, GenerateError, GenerateRequest, Progress, Signal, Stage};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Backend, BackendError};
+use crate::manifest::Surroundings;
 
-/// Asks a running clip to stop. Clones share one flag.
+/// Tells a running clip to stop. Clones share one cell. What was asked for cannot be taken back, and a cancellation
+/// outweighs a pause.
 #[derive(Clone, Debug, Default)]
-pub struct CancelFlag(Arc<AtomicBool>);
+pub struct SignalCell(Arc<AtomicU8>);
 
-impl CancelFlag {
-    /// Raises the flag; it cannot be lowered.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+const PAUSE: u8 = 1;
+const CANCEL: u8 = 2;
+
+impl SignalCell {
+    /// Asks the clip to hand over its state and stop.
+    pub fn pause(&self) {
+        self.0.fetch_max(PAUSE, Ordering::Relaxed);
     }
 
-    /// Whether the flag is raised.
+    /// Asks the clip to stop.
+    pub fn cancel(&self) {
+        self.0.fetch_max(CANCEL, Ordering::Relaxed);
+    }
+
+    /// What was asked for.
     #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    pub fn signal(&self) -> Signal {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Signal::GoOn,
+            PAUSE => Signal::Pause,
+            _ => Signal::Cancel,
+        }
     }
 }
 
-/// What the engine tells while it works on a clip.
+/// How often the engine hands something over while it works on a clip.
 #[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Between checkpoints; zero for one after every step.
+    pub checkpoints: Duration,
+}
+
+/// What the engine tells while it works on a clip.
+#[derive(Clone, Debug)]
 pub enum EngineEvent {
     /// The model is being read; only when it is not resident.
     Loading,
     /// Work finished on the device.
     Progress(Progress),
+    /// A state from which another worker can go on.
+    Checkpoint(Checkpoint),
 }
 
-/// A clip and the weights that made it.
+/// A clip and what made it.
 pub struct Generated {
-    /// The frames.
-    pub clip: Clip,
+    /// The clip.
+    pub rendering: Rendering,
     /// Relative file name and SHA-256 of every weights file.
     pub digests: Vec<(String, String)>,
+    /// Identifies everything that decides the bytes of the clip.
+    pub fingerprint: String,
+    /// What besides the request and the weights decides them.
+    pub surroundings: Surroundings,
 }
 
-struct Order {
-    model: String,
-    request: GenerateRequest,
-    cancel: CancelFlag,
+/// A clip to generate.
+pub struct Order {
+    /// The model's id.
+    pub model: String,
+    /// The clip.
+    pub request: GenerateRequest,
+    /// Where an earlier attempt was cut off.
+    pub checkpoint: Option<Bytes>,
+    /// Stops it.
+    pub signal: SignalCell,
+}
+
+struct Envelope {
+    order: Order,
     events: mpsc::UnboundedSender<EngineEvent>,
     reply: oneshot::Sender<Result<Generated, BackendError>>,
     span: tracing::Span,
@@ -58,7 +98,7 @@ struct Order {
 /// A handle to the engine thread. The thread ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Engine {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<Envelope>,
 }
 
 impl Engine {
@@ -66,13 +106,13 @@ impl Engine {
     ///
     /// # Errors
     /// The system's error when no thread can be started.
-    pub fn start(mut backend: Box<dyn Backend>) -> std::io::Result<Self> {
-        let (orders, mut inbox) = mpsc::unbounded_channel::<Order>();
+    pub fn start(mut backend: Box<dyn Backend>, rhythm: Rhythm) -> std::io::Result<Self> {
+        let (orders, mut inbox) = mpsc::unbounded_channel::<Envelope>();
         thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || {
-                while let Some(order) = inbox.blocking_recv() {
-                    serve(backend.as_mut(), order);
+                while let Some(envelope) = inbox.blocking_recv() {
+                    serve(backend.as_mut(), rhythm, envelope);
                 }
             })?;
         Ok(Self { orders })
@@ -84,46 +124,38 @@ impl Engine {
     /// What the backend answers, or [`BackendError::EngineGone`].
     pub async fn generate(
         &self,
-        model: String,
-        request: GenerateRequest,
-        cancel: CancelFlag,
+        order: Order,
         events: mpsc::UnboundedSender<EngineEvent>,
     ) -> Result<Generated, BackendError> {
         let (reply, answer) = oneshot::channel();
-        let span = tracing::Span::current();
+        let envelope = Envelope {
+            order,
+            events,
+            reply,
+            span: tracing::Span::current(),
+        };
         self.orders
-            .send(Order {
-                model,
-                request,
-                cancel,
-                events,
-                reply,
-                span,
-            })
+            .send(envelope)
             .map_err(|_| BackendError::EngineGone)?;
         answer.await.map_err(|_| BackendError::EngineGone)?
     }
 }
 
-fn serve(backend: &mut dyn Backend, order: Order) {
-    let Order {
-        model,
-        request,
-        cancel,
+fn serve(backend: &mut dyn Backend, rhythm: Rhythm, envelope: Envelope) {
+    let Envelope {
+        order,
         events,
         reply,
         span,
-    } = order;
+    } = envelope;
     let _entered = span.enter();
-    let result = if cancel.is_cancelled() {
-        Err(BackendError::Generate(GenerateError::Cancelled))
-    } else {
-        let mut control = Reporter {
-            cancel,
-            events,
-            stage_span: None,
-        };
-        backend.generate(&model, &request, &mut control)
+    let result = match order.signal.signal() {
+        Signal::Cancel => Err(BackendError::Generate(GenerateError::Cancelled)),
+        Signal::Pause => Err(BackendError::Generate(GenerateError::Paused)),
+        Signal::GoOn => {
+            let mut control = Reporter::new(order.signal.clone(), events, rhythm);
+            backend.generate(&order, &mut control)
+        }
     };
     // The attempt may have gone away; then nobody wants the clip.
     let _ = reply.send(result);
@@ -131,32 +163,93 @@ fn serve(backend: &mut dyn Backend, order: Order) {
 
 /// Forwards progress, and gives every step and stage a span of its own in the job's trace.
 struct Reporter {
-    cancel: CancelFlag,
+    signal: SignalCell,
     events: mpsc::UnboundedSender<EngineEvent>,
     stage_span: Option<tracing::span::EnteredSpan>,
+    checkpoints: Pace,
+}
+
+/// Says when something is due again.
+struct Pace {
+    interval: Duration,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    const fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            last: None,
+        }
+    }
+
+    /// Begins to count, unless that was done.
+    fn begin(&mut self) {
+        self.last.get_or_insert_with(Instant::now);
+    }
+
+    /// True when the interval has passed, and counts anew.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.last.is_none_or(|last| last.elapsed() >= self.interval);
+        if is_due {
+            self.last = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+impl Reporter {
+    const fn new(
+        signal: SignalCell,
+        events: mpsc::UnboundedSender<EngineEvent>,
+        rhythm: Rhythm,
+    ) -> Self {
+        Self {
+            signal,
+            events,
+            stage_span: None,
+            checkpoints: Pace::new(rhythm.checkpoints),
+        }
+    }
+
+    fn tell(&self, event: EngineEvent) {
+        // Nobody listens once the attempt has ended.
+        let _ = self.events.send(event);
+    }
 }
 
 impl Control for Reporter {
     fn signal(&self) -> Signal {
-        if self.cancel.is_cancelled() {
-            Signal::Cancel
-        } else {
-            Signal::GoOn
-        }
+        self.signal.signal()
     }
 
     fn progress(&mut self, progress: Progress) {
         self.stage_span = None;
         let Progress { stage, step, steps } = progress;
+        if stage == Stage::Denoising {
+            self.checkpoints.begin();
+        }
         self.stage_span = Some(tracing::info_span!("step", ?stage, step, steps).entered());
-        // Nobody listens once the attempt has ended.
-        let _ = self.events.send(EngineEvent::Progress(progress));
+        self.tell(EngineEvent::Progress(progress));
+    }
+
+    fn wants_checkpoint(&mut self) -> bool {
+        self.checkpoints.is_due()
+    }
+
+    fn checkpoint(&mut self, checkpoint: Checkpoint) {
+        self.tell(EngineEvent::Checkpoint(checkpoint));
+    }
+
+    fn checkpoint_refused(&mut self, reason: &str) {
+        // The span names the job.
+        tracing::warn!(reason, "the checkpoint cannot be used; the job starts over");
     }
 }
 
 impl crate::backend::LoadObserver for Reporter {
     fn loading(&mut self) {
-        let _ = self.events.send(EngineEvent::Loading);
+        self.tell(EngineEvent::Loading);
     }
 }
 

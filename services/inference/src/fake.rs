@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use kinora_models::{Clip, GenerateError, GenerateRequest, ModelCard, Progress, Signal, Stage};
+use kinora_models::wan::pipeline::Rendering;
+use kinora_models::{
+    Checkpoint, Clip, GenerateError, GenerateRequest, ModelCard, Progress, Signal, Stage,
+};
 
 use crate::backend::{Backend, BackendError, LoadObserver};
-use crate::engine::Generated;
+use crate::engine::{Generated, Order};
 
 /// Lets steps through; clones share one count.
 #[derive(Clone, Default)]
@@ -73,12 +76,12 @@ impl Backend for FakeBackend {
 
     fn generate(
         &mut self,
-        model: &str,
-        request: &GenerateRequest,
+        order: &Order,
         control: &mut dyn LoadObserver,
     ) -> Result<Generated, BackendError> {
-        if model != "fake" {
-            return Err(BackendError::UnknownModel(model.to_owned()));
+        let request = &order.request;
+        if order.model != "fake" {
+            return Err(BackendError::UnknownModel(order.model.clone()));
         }
         match request.prompt.as_str() {
             "memory" => return Err(BackendError::Generate(GenerateError::OutOfMemory)),
@@ -89,16 +92,11 @@ impl Backend for FakeBackend {
             }
             _ => {}
         }
-        for step in 1..=request.steps {
-            if !self.gate.pass(|| control.signal() != Signal::GoOn) {
-                return Err(BackendError::Generate(GenerateError::Cancelled));
-            }
-            control.progress(Progress {
-                stage: Stage::Denoising,
-                step,
-                steps: request.steps,
-            });
-        }
+        // A checkpoint of this model is the number of its step.
+        let resumed_step = order.checkpoint.as_ref().map_or(0, |text| {
+            std::str::from_utf8(text).unwrap().parse().unwrap()
+        });
+        self.denoise(request.steps, resumed_step, control)?;
         let GenerateRequest {
             width,
             height,
@@ -112,9 +110,56 @@ impl Backend for FakeBackend {
             frames,
             rgb: vec![128; bytes],
         };
+        let options = kinora_models::LoadOptions::default();
+        let surroundings = kinora_models::wan::pipeline::Surroundings::of(&options);
         Ok(Generated {
-            clip,
+            rendering: Rendering {
+                clip,
+                latents_sha256: "01".to_owned(),
+                resumed_step,
+            },
             digests: vec![("weights".to_owned(), "00".to_owned())],
+            fingerprint: "02".to_owned(),
+            surroundings: (&surroundings).into(),
         })
+    }
+}
+
+impl FakeBackend {
+    fn denoise(
+        &self,
+        steps: u32,
+        resumed_step: u32,
+        control: &mut dyn LoadObserver,
+    ) -> Result<(), BackendError> {
+        let report = |control: &mut dyn LoadObserver, step| {
+            control.progress(Progress {
+                stage: Stage::Denoising,
+                step,
+                steps,
+            });
+        };
+        report(control, resumed_step);
+        for step in resumed_step..steps {
+            let checkpoint = |step: u32| Checkpoint {
+                step,
+                steps,
+                bytes: step.to_string().into_bytes(),
+            };
+            if !self.gate.pass(|| control.signal() != Signal::GoOn) {
+                if control.signal() != Signal::Pause {
+                    return Err(BackendError::Generate(GenerateError::Cancelled));
+                }
+                if step > 0 {
+                    control.checkpoint(checkpoint(step));
+                }
+                return Err(BackendError::Generate(GenerateError::Paused));
+            }
+            report(control, step + 1);
+            if control.wants_checkpoint() {
+                control.checkpoint(checkpoint(step + 1));
+            }
+        }
+        Ok(())
     }
 }

@@ -63,7 +63,7 @@ pub async fn serve(
         .map(|card| (card.id.clone(), card))
         .collect();
     let bench = Workbench {
-        engine: Engine::start(backend)?,
+        engine: Engine::start(backend, options.rhythm())?,
         blobs: BlobStore::new(&options.blobs),
         ffmpeg: options.ffmpeg.clone(),
         scratch: options.scratch.clone().unwrap_or_else(std::env::temp_dir),
@@ -93,7 +93,7 @@ fn open_models(options: &InferenceOptions) -> Result<Folders, Error> {
 fn machine(options: &InferenceOptions) -> Machine {
     let load = options.load_options();
     Machine {
-        kinora: env!("CARGO_PKG_VERSION"),
+        kinora: env!("CARGO_PKG_VERSION").to_owned(),
         device: match load.device {
             DeviceChoice::Cpu => "cpu".to_owned(),
             DeviceChoice::Cuda(index) => format!("cuda:{index}"),
@@ -101,7 +101,8 @@ fn machine(options: &InferenceOptions) -> Machine {
         precision: match load.precision {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
-        },
+        }
+        .to_owned(),
         threads: options.threads,
     }
 }

@@ -1,83 +1,175 @@
 //! What is needed to repeat a result, written as JSON beside every clip.
 
+use kinora_models::wan::pipeline;
 use kinora_models::{ModelCard, Sampler, SigmaGrid};
 use kinora_proto::scheduler::v1 as pb;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Generated;
+
+/// The document's version.
+pub const SCHEMA: &str = "kinora.manifest.v1";
 
 /// The facts of the machine that go into every manifest.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Version of this worker.
-    pub kinora: &'static str,
-    /// The kind of device, for example `cpu`.
+    /// Version of the worker.
+    pub kinora: String,
+    /// The device, for example `cpu` or `cuda:0`.
     pub device: String,
     /// The compute type, for example `f32`.
-    pub precision: &'static str,
+    pub precision: String,
     /// Threads of the CPU operators.
     pub threads: usize,
 }
 
-/// The document. Field order is fixed, so that equal runs write equal bytes.
-#[derive(Debug, Serialize)]
-struct Manifest<'a> {
-    schema: &'static str,
-    model: &'a str,
-    family: &'a str,
-    licence: &'a str,
-    prompt: &'a str,
-    negative_prompt: &'a str,
-    width: u32,
-    height: u32,
-    frames: u32,
-    fps: u32,
-    steps: u32,
-    guidance: f64,
-    seed: u64,
-    sampler: Sampler,
-    sigma_grid: SigmaGrid,
-    machine: &'a Machine,
-    weights: Vec<Weights<'a>>,
-    video_sha256: &'a str,
+/// What besides the request and the weights decides the bytes of a clip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// Version of the engine.
+    pub engine: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// The class of device, for example `cpu-avx2` or `cuda`.
+    pub device_class: String,
+    /// What large products are computed in: `f32` or `bf16`.
+    pub precision: String,
+    /// Threads of CPU operators; 0 when libtorch decides.
+    pub threads: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct Weights<'a> {
-    file: &'a str,
-    sha256: &'a str,
+impl From<&pipeline::Surroundings> for Surroundings {
+    fn from(of: &pipeline::Surroundings) -> Self {
+        Self {
+            engine: of.engine.to_owned(),
+            libtorch: of.libtorch.to_owned(),
+            device_class: of.device_class.clone(),
+            precision: of.precision.to_owned(),
+            threads: of.threads,
+        }
+    }
 }
 
-/// Writes the manifest of a finished clip.
-#[must_use]
-pub fn render(
-    spec: &pb::VideoSpec,
-    card: &ModelCard,
-    machine: &Machine,
-    digests: &[(String, String)],
-    video_sha256: &str,
-) -> Vec<u8> {
-    let manifest = Manifest {
-        schema: "kinora.manifest.v1",
-        model: &spec.model,
-        family: &card.family,
-        licence: &card.licence,
-        prompt: &spec.prompt,
-        negative_prompt: &spec.negative_prompt,
-        width: spec.width,
-        height: spec.height,
-        frames: spec.frames,
-        fps: spec.fps,
-        steps: spec.steps,
-        guidance: spec.guidance,
-        seed: spec.seed,
-        sampler: card.defaults.sampler,
-        sigma_grid: card.defaults.grid,
-        machine,
-        weights: digests
-            .iter()
-            .map(|(file, sha256)| Weights { file, sha256 })
-            .collect(),
-        video_sha256,
-    };
-    // Strings, integers and finite floats only: serialisation cannot fail.
-    serde_json::to_vec_pretty(&manifest).unwrap_or_default()
+/// One file of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weights {
+    /// Path in the model's folder.
+    pub file: String,
+    /// SHA-256, lower-case hex.
+    pub sha256: String,
+}
+
+/// The document. Field order is fixed, so that equal runs write equal bytes: nothing in it tells which worker made the
+/// clip, when, in how many attempts, or from which checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Model id.
+    pub model: String,
+    /// The model's family, for example `wan-t2v`.
+    pub family: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// What the clip shows.
+    pub prompt: String,
+    /// What it must not show. May be empty.
+    pub negative_prompt: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Number of frames.
+    pub frames: u32,
+    /// Frames a second.
+    pub fps: u32,
+    /// Denoising steps.
+    pub steps: u32,
+    /// Classifier-free guidance scale.
+    pub guidance: f64,
+    /// Decides the initial noise.
+    pub seed: u64,
+    /// The solver.
+    pub sampler: Sampler,
+    /// The noise levels.
+    pub sigma_grid: SigmaGrid,
+    /// SHA-256 of the file of the first frame, lower-case hex; none without one.
+    #[serde(default)]
+    pub image_sha256: Option<String>,
+    /// SHA-256 of the file of the last frame, lower-case hex; none without one.
+    #[serde(default)]
+    pub last_image_sha256: Option<String>,
+    /// Where it was made.
+    pub machine: Machine,
+    /// What besides the request and the weights decides the bytes.
+    pub surroundings: Surroundings,
+    /// SHA-256 of request, weights and surroundings, lower-case hex. Equal fingerprints give equal latents and frames.
+    pub fingerprint: String,
+    /// The files of the model, by name.
+    pub weights: Vec<Weights>,
+    /// SHA-256 of the final latents as little-endian 32-bit floats in row-major order, lower-case hex.
+    pub latents_sha256: String,
+    /// SHA-256 of the frames as RGB bytes, frame after frame, row after row, lower-case hex.
+    pub frames_sha256: String,
+    /// SHA-256 of the encoded clip, lower-case hex. Also depends on the encoder program.
+    pub video_sha256: String,
+}
+
+/// Digests of what came out.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputDigests<'a> {
+    /// Of the RGB bytes.
+    pub frames: &'a str,
+    /// Of the encoded clip.
+    pub video: &'a str,
+}
+
+impl Manifest {
+    /// Describes a finished clip.
+    #[must_use]
+    pub fn of(
+        spec: &pb::VideoSpec,
+        card: &ModelCard,
+        machine: &Machine,
+        generated: &Generated,
+        digests: OutputDigests<'_>,
+    ) -> Self {
+        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let weights = generated.digests.iter().cloned();
+        Self {
+            schema: SCHEMA.to_owned(),
+            model: spec.model.clone(),
+            family: card.family.clone(),
+            licence: card.licence.clone(),
+            prompt: spec.prompt.clone(),
+            negative_prompt: spec.negative_prompt.clone(),
+            width: spec.width,
+            height: spec.height,
+            frames: spec.frames,
+            fps: spec.fps,
+            steps: spec.steps,
+            guidance: spec.guidance,
+            seed: spec.seed,
+            sampler: card.defaults.sampler,
+            sigma_grid: card.defaults.grid,
+            image_sha256: given(&spec.image_sha256),
+            last_image_sha256: given(&spec.last_image_sha256),
+            machine: machine.clone(),
+            surroundings: generated.surroundings.clone(),
+            fingerprint: generated.fingerprint.clone(),
+            weights: weights
+                .map(|(file, sha256)| Weights { file, sha256 })
+                .collect(),
+            latents_sha256: generated.rendering.latents_sha256.clone(),
+            frames_sha256: digests.frames.to_owned(),
+            video_sha256: digests.video.to_owned(),
+        }
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings, integers and finite floats only: serialisation cannot fail.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
 }

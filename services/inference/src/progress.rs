@@ -38,6 +38,8 @@ pub struct Meter {
     stage: usize,
     stage_begun: Duration,
     fraction: f64,
+    /// What was done before this attempt began, by its checkpoint.
+    inherited: f64,
 }
 
 impl Meter {
@@ -51,6 +53,7 @@ impl Meter {
             stage: 0,
             stage_begun: Duration::ZERO,
             fraction: 0.0,
+            inherited: 0.0,
         }
     }
 
@@ -66,7 +69,8 @@ impl Meter {
             .iter()
             .position(|known| *known == stage)
             .unwrap_or(self.stage);
-        if index > self.stage {
+        let is_new_stage = index > self.stage;
+        if is_new_stage {
             self.measured.0[self.stage] += seconds_between(self.stage_begun, elapsed);
             self.stage = index;
             self.stage_begun = elapsed;
@@ -76,7 +80,11 @@ impl Meter {
         } else {
             f64::from(step) / f64::from(steps)
         };
-        self.fraction = self.fraction.max(self.share_done(within));
+        let done = self.share_done(within);
+        if is_new_stage && step > 0 {
+            self.inherited = done - self.share_done(0.0);
+        }
+        self.fraction = self.fraction.max(done);
         pb::Progress {
             stage: stage.into(),
             step,
@@ -89,11 +97,12 @@ impl Meter {
 
     /// The measured costs of the finished attempt, for the next one.
     #[must_use]
-    pub fn finish(mut self, elapsed: Duration) -> StageCosts {
-        self.measured.0[self.stage] += seconds_between(self.stage_begun, elapsed);
+    pub fn finish(&self, elapsed: Duration) -> StageCosts {
+        let mut measured = self.measured;
+        measured.0[self.stage] += seconds_between(self.stage_begun, elapsed);
         // Loading is rare; do not expect it again.
-        self.measured.0[0] = 0.0;
-        self.measured
+        measured.0[0] = 0.0;
+        measured
     }
 
     fn share_done(&self, within: f64) -> f64 {
@@ -106,10 +115,11 @@ impl Meter {
     }
 
     fn eta(&self, elapsed: Duration) -> Option<prost_types::Duration> {
-        if self.fraction < MIN_FRACTION_FOR_ETA {
+        let done_here = self.fraction - self.inherited;
+        if done_here < MIN_FRACTION_FOR_ETA {
             return None;
         }
-        let left = elapsed.as_secs_f64() * (1.0 - self.fraction) / self.fraction;
+        let left = elapsed.as_secs_f64() * (1.0 - self.fraction) / done_here;
         Duration::try_from_secs_f64(left).ok()?.try_into().ok()
     }
 }
@@ -159,11 +169,27 @@ mod tests {
     #[test]
     fn the_estimate_is_the_measured_pace() {
         let mut meter = Meter::new(StageCosts([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]));
+        meter.advance(pb::Stage::Denoising, 0, 20, MS(0));
         let progress = meter.advance(pb::Stage::Denoising, 5, 20, MS(1000));
         assert_eq!(
             progress.eta,
             Some(prost_types::Duration {
                 seconds: 3,
+                nanos: 0
+            })
+        );
+    }
+
+    #[test]
+    fn a_checkpoint_counts_as_done_and_not_as_pace() {
+        let mut meter = Meter::new(StageCosts([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]));
+        let resumed = meter.advance(pb::Stage::Denoising, 10, 20, MS(0));
+        assert_eq!((resumed.fraction, resumed.eta), (0.5, None));
+        let progress = meter.advance(pb::Stage::Denoising, 15, 20, MS(1000));
+        assert_eq!(
+            progress.eta,
+            Some(prost_types::Duration {
+                seconds: 1,
                 nanos: 0
             })
         );

@@ -9,7 +9,7 @@ mod watch;
 use std::sync::Arc;
 
 use kinora_events::EventBus;
-use kinora_ids::{JobId, LeaseRef, job_object_prefix};
+use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix, job_object_prefix};
 use tokio::sync::watch as signal;
 use tokio_util::sync::CancellationToken;
 
@@ -98,10 +98,12 @@ impl App {
         self.clock.now()
     }
 
-    /// Removes what attempts before the newest one have stored.
-    fn removals_of_older_attempts(&self, job: &Job, now: Time) -> Vec<Removal> {
+    /// Removes what attempts before the newest one have stored, and all checkpoints: a worker may have stored one
+    /// that we never heard of.
+    fn removals_after_completion(&self, job: &Job, now: Time) -> Vec<Removal> {
         (1..job.lease)
             .map(|lease| LeaseRef { job: job.id, lease }.object_prefix())
+            .chain([job_checkpoint_prefix(job.id)])
             .flat_map(|prefix| self.twice(prefix, now))
             .collect()
     }

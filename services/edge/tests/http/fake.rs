@@ -151,6 +151,7 @@ fn event_of(job: &Job) -> Event {
         progress: job.progress,
         failure: job.failure.clone(),
         outputs: job.outputs.clone(),
+        preview_webp: Vec::new(),
     }
 }
 

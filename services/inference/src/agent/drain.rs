@@ -5,6 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// How long attempts that were told to stop may take to notice, and to store where they are.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(15);
+
 /// How long an unanswered report may hold up a shutdown.
 const RECEIPT_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -22,7 +25,7 @@ impl Drain {
         let cut_off_at = Instant::now() + timeout;
         Self {
             cut_off_at,
-            leave_at: cut_off_at + RECEIPT_PATIENCE,
+            leave_at: cut_off_at + HANDOVER_PATIENCE,
             is_cut_off: false,
         }
     }
@@ -32,9 +35,11 @@ impl Drain {
         self.is_cut_off = true;
     }
 
-    /// Whether attempts that stop now were stopped by the drain.
-    pub(super) fn is_cut_off(self) -> bool {
-        self.is_cut_off
+    /// Notes that nothing runs any more: only receipts are waited for.
+    pub(super) fn all_ended(&mut self) {
+        if self.is_cut_off {
+            self.leave_at = self.leave_at.min(Instant::now() + RECEIPT_PATIENCE);
+        }
     }
 
     /// Whether the worker leaves, with or without receipts.

@@ -5,11 +5,12 @@ use kinora_ids::JobId;
 use kinora_proto::scheduler::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use kinora_testkit::net::loopback_listener;
 use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Streaming};
 
 use super::*;
-use crate::engine::Engine;
+use crate::engine::{Engine, Rhythm};
 use crate::fake::{FakeBackend, Gate, card};
 use crate::manifest::Machine;
 
@@ -90,15 +91,15 @@ async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
         forever,
     ));
     let bench = Workbench {
-        engine: Engine::start(Box::new(FakeBackend { gate: gate.clone() })).unwrap(),
+        engine: Engine::start(Box::new(FakeBackend { gate: gate.clone() }), EVERY_STEP).unwrap(),
         blobs: blobs.clone(),
         ffmpeg: kinora_testkit::env::ffmpeg(),
         scratch: folder.path().to_owned(),
         cards: [("fake".to_owned(), card())].into(),
         machine: Machine {
-            kinora: "0",
+            kinora: "0".to_owned(),
             device: "cpu".to_owned(),
-            precision: "f32",
+            precision: "f32".to_owned(),
             threads: 1,
         },
         costs: parking_lot::Mutex::default(),
@@ -149,6 +150,16 @@ impl Attached {
     }
 
     async fn grant(&self, lease: LeaseRef, prompt: &str, steps: u32) {
+        self.grant_from(lease, prompt, steps, None).await;
+    }
+
+    async fn grant_from(
+        &self,
+        lease: LeaseRef,
+        prompt: &str,
+        steps: u32,
+        checkpoint: Option<pb::Checkpoint>,
+    ) {
         let spec = pb::VideoSpec {
             model: "fake".to_owned(),
             prompt: prompt.to_owned(),
@@ -163,6 +174,7 @@ impl Attached {
             lease: Some(lease_to_pb(lease)),
             attempt: 1,
             spec: Some(spec),
+            checkpoint,
             ..Default::default()
         };
         self.send(pb::attach_response::Message::Grant(grant)).await;
@@ -177,12 +189,12 @@ impl Attached {
             .await;
     }
 
-    /// The next message that is neither progress nor a heartbeat.
+    /// The next message that is neither progress, a checkpoint nor a heartbeat.
     async fn report(&mut self) -> pb::attach_request::Message {
         use pb::attach_request::Message;
         loop {
             match self.up.message().await.unwrap().unwrap().message.unwrap() {
-                Message::Progress(_) | Message::Heartbeat(_) => {}
+                Message::Progress(_) | Message::Checkpoint(_) | Message::Heartbeat(_) => {}
                 report => return report,
             }
         }
@@ -202,6 +214,25 @@ impl Attached {
         }
     }
 
+    async fn checkpoint(&mut self) -> pb::Checkpoint {
+        loop {
+            let message = self.up.message().await.unwrap().unwrap().message.unwrap();
+            if let pb::attach_request::Message::Checkpoint(report) = message {
+                return report.checkpoint.unwrap();
+            }
+        }
+    }
+
+    /// The first denoising progress.
+    async fn first_step(&mut self) -> u32 {
+        loop {
+            let progress = self.progress().await;
+            if progress.stage() == pb::Stage::Denoising {
+                return progress.step;
+            }
+        }
+    }
+
     async fn progress(&mut self) -> pb::Progress {
         loop {
             let message = self.up.message().await.unwrap().unwrap().message.unwrap();
@@ -218,6 +249,10 @@ fn lease(number: u64) -> LeaseRef {
         lease: number,
     }
 }
+
+const EVERY_STEP: Rhythm = Rhythm {
+    checkpoints: Duration::ZERO,
+};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -370,4 +405,76 @@ async fn a_drain_waits_for_an_attempt_that_finishes_in_time() {
     stream.completion().await;
     stream.receipt(lease, true).await;
     bench.agent.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_cut_off_attempt_hands_its_checkpoint_over_before_it_fails() {
+    let mut bench = start(Gate::default(), Duration::ZERO).await;
+    let mut stream = bench.attached().await;
+    let lease = lease(4);
+    stream.grant(lease, "endless", 50).await;
+    bench.gate.allow(3);
+    while stream.checkpoint().await.step < 3 {}
+    bench.shutdown.cancel();
+    let stored = stream.checkpoint().await;
+    assert_eq!((stored.step, stored.bytes), (3, 1));
+    assert_eq!(stored.key, lease.checkpoint_key(3));
+    assert_eq!(stream.failure().await.reason, "WORKER_DRAINED");
+    assert_eq!(bench.blobs.get_bytes(&stored.key, 9).await.unwrap(), "3");
+    stream.receipt(lease, true).await;
+    bench.agent.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn older_checkpoints_are_removed_and_the_newest_is_repeated_on_a_new_stream() {
+    let mut bench = start(Gate::default(), LONG).await;
+    let mut stream = bench.attached().await;
+    let lease = lease(1);
+    stream.grant(lease, "endless", 50).await;
+    for step in 1..=4 {
+        bench.gate.allow(1);
+        assert_eq!(stream.checkpoint().await.step, step);
+    }
+    let prefix = kinora_ids::job_checkpoint_prefix(lease.job);
+    let expected = [3, 4].map(|step| lease.checkpoint_key(step));
+    let limit = Duration::from_secs(20);
+    kinora_testkit::wait::until("two checkpoints are left", limit, || async {
+        let objects = bench.blobs.list(&prefix).await.unwrap();
+        let keys: Vec<String> = objects.into_iter().map(|object| object.key).collect();
+        if keys == expected { Ok(()) } else { Err(keys) }
+    })
+    .await;
+    drop(stream);
+    let mut stream = bench.attached().await;
+    assert_eq!(stream.checkpoint().await.step, 4);
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_gone_on_from_and_a_bad_one_starts_over() {
+    use sha2::{Digest, Sha256};
+    let mut bench = start(Gate::open(), LONG).await;
+    let mut stream = bench.attached().await;
+    for (stored, digested, expected) in [
+        (Some("2"), "2", 2),
+        // Damaged in the store.
+        (Some("3"), "2", 0),
+        // Gone.
+        (None, "2", 0),
+    ] {
+        let lease = lease(2);
+        let checkpoint = pb::Checkpoint {
+            key: LeaseRef { lease: 1, ..lease }.checkpoint_key(2),
+            step: 2,
+            sha256: hex::encode(Sha256::digest(digested)),
+            bytes: 1,
+        };
+        if let Some(stored) = stored {
+            let put = bench.blobs.put_bytes(&checkpoint.key, stored, "x/y");
+            put.await.unwrap();
+        }
+        stream.grant_from(lease, "fine", 4, Some(checkpoint)).await;
+        assert_eq!(stream.first_step().await, expected, "{stored:?}");
+        stream.completion().await;
+        stream.receipt(lease, true).await;
+    }
 }

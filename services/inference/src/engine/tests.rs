@@ -20,28 +20,41 @@ fn request(prompt: &str, steps: u32) -> GenerateRequest {
     }
 }
 
+const EVERY_STEP: Rhythm = Rhythm {
+    checkpoints: Duration::ZERO,
+};
+
+fn start(gate: Gate) -> std::io::Result<Engine> {
+    Engine::start(Box::new(FakeBackend { gate }), EVERY_STEP)
+}
+
 async fn generate(
     engine: &Engine,
     request: GenerateRequest,
-    cancel: CancelFlag,
+    signal: SignalCell,
 ) -> Result<Generated, BackendError> {
     let (events, _) = mpsc::unbounded_channel();
-    engine
-        .generate("fake".to_owned(), request, cancel, events)
-        .await
+    let order = Order {
+        model: "fake".to_owned(),
+        request,
+        checkpoint: None,
+        signal,
+    };
+    engine.generate(order, events).await
 }
 
 #[tokio::test]
 async fn a_failed_clip_leaves_the_engine_serving() {
-    let engine = Engine::start(Box::new(FakeBackend { gate: Gate::open() })).unwrap();
-    let failed = generate(&engine, request("memory", 1), CancelFlag::default()).await;
+    let engine = start(Gate::open()).unwrap();
+    let failed = generate(&engine, request("memory", 1), SignalCell::default()).await;
     assert!(matches!(
         failed,
         Err(BackendError::Generate(GenerateError::OutOfMemory))
     ));
-    let clip = generate(&engine, request("fine", 1), CancelFlag::default())
+    let clip = generate(&engine, request("fine", 1), SignalCell::default())
         .await
         .unwrap()
+        .rendering
         .clip;
     assert_eq!((clip.frames, clip.rgb.len()), (5, 16 * 16 * 5 * 3));
 }
@@ -49,8 +62,8 @@ async fn a_failed_clip_leaves_the_engine_serving() {
 #[tokio::test]
 async fn a_clip_cancelled_while_it_waits_never_starts() {
     let gate = Gate::default();
-    let engine = Engine::start(Box::new(FakeBackend { gate: gate.clone() })).unwrap();
-    let (first, second) = (CancelFlag::default(), CancelFlag::default());
+    let engine = start(gate.clone()).unwrap();
+    let (first, second) = (SignalCell::default(), SignalCell::default());
     let running = generate(&engine, request("one", 1), first.clone());
     let waiting = generate(&engine, request("two", 1), second.clone());
     second.cancel();
@@ -62,4 +75,67 @@ async fn a_clip_cancelled_while_it_waits_never_starts() {
             Err(BackendError::Generate(GenerateError::Cancelled))
         ));
     }
+}
+
+#[test]
+fn a_cancellation_outweighs_a_pause() {
+    let cell = SignalCell::default();
+    assert_eq!(cell.signal(), Signal::GoOn);
+    cell.clone().pause();
+    assert_eq!(cell.signal(), Signal::Pause);
+    cell.cancel();
+    cell.pause();
+    assert_eq!(cell.signal(), Signal::Cancel);
+}
+
+#[test]
+fn checkpoints_are_due_by_time_since_denoising_began() {
+    let mut never = Pace::new(Duration::from_secs(3600));
+    never.begin();
+    assert!(!never.is_due() && !never.is_due());
+    let mut always = Pace::new(Duration::ZERO);
+    always.begin();
+    assert!(always.is_due() && always.is_due());
+}
+
+#[tokio::test]
+async fn a_paused_clip_hands_over_and_goes_on_elsewhere() {
+    let gate = Gate::default();
+    let engine = start(gate.clone()).unwrap();
+    let signal = SignalCell::default();
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let order = |checkpoint| Order {
+        model: "fake".to_owned(),
+        request: request("fine", 4),
+        checkpoint,
+        signal: signal.clone(),
+    };
+    let running = engine.generate(order(None), sender);
+    gate.allow(2);
+    let mut newest = None;
+    let pausing = async {
+        while let Some(event) = events.recv().await {
+            if let EngineEvent::Checkpoint(checkpoint) = event {
+                if checkpoint.step == 2 {
+                    signal.pause();
+                }
+                newest = Some(checkpoint);
+            }
+        }
+    };
+    let (result, ()) = tokio::join!(running, pausing);
+    assert!(matches!(
+        result,
+        Err(BackendError::Generate(GenerateError::Paused))
+    ));
+    let checkpoint = newest.unwrap();
+    assert_eq!((checkpoint.step, checkpoint.steps), (2, 4));
+    gate.allow(2);
+    let (events, _) = mpsc::unbounded_channel();
+    let again = Order {
+        signal: SignalCell::default(),
+        ..order(Some(checkpoint.bytes.into()))
+    };
+    let generated = engine.generate(again, events).await.unwrap();
+    assert_eq!(generated.rendering.resumed_step, 2);
 }

@@ -6,7 +6,7 @@ use kinora_ids::LeaseRef;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::job::{Event, Failure, Job, Outputs, Progress, Time};
+use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, Progress, Time};
 use crate::domain::model::Model;
 use crate::domain::retry::WORKER_RESTARTED;
 use crate::domain::transition::{self, Reporter, StaleLease};
@@ -126,6 +126,26 @@ impl App {
         .await
     }
 
+    /// Records where the next attempt can go on. False when the lease does not stand.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn checkpoint(
+        &self,
+        from: Reporter<'_>,
+        checkpoint: Checkpoint,
+    ) -> Result<bool, Error> {
+        if !checkpoint.is_plausible(from.lease.job) {
+            tracing::warn!(job_id = %from.lease.job, worker_id = from.worker, key = checkpoint.key, "a checkpoint that cannot be one was ignored");
+            return Ok(true);
+        }
+        self.report(from, |job| {
+            transition::checkpoint(job, from, checkpoint)?;
+            Ok(Change::default())
+        })
+        .await
+    }
+
     /// Ends a job with its outputs. False when the lease does not stand.
     ///
     /// # Errors
@@ -147,7 +167,7 @@ impl App {
             let Some(event) = transition::complete(job, from, outputs, now)? else {
                 return Ok(Change::default());
             };
-            let removals = self.removals_of_older_attempts(job, now);
+            let removals = self.removals_after_completion(job, now);
             Ok(Change {
                 event: Some(event),
                 removals,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use kinora_ids::{JobId, LeaseRef};
+use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix};
 use serde::{Deserialize, Serialize};
 
 /// UTC, to the microsecond that databases keep.
@@ -46,6 +46,8 @@ pub struct Job {
     pub outputs: Option<Outputs>,
     /// Why the job, or its last attempt, failed.
     pub failure: Option<Failure>,
+    /// Where the next attempt goes on. None once the job has ended.
+    pub checkpoint: Option<Checkpoint>,
     /// Remarks for the caller.
     pub notes: Vec<String>,
     /// W3C trace context of the submitting call.
@@ -74,6 +76,7 @@ impl Job {
             end_time: None,
             outputs: None,
             failure: None,
+            checkpoint: None,
             notes: Vec::new(),
             traceparent: None,
         }
@@ -230,6 +233,37 @@ pub struct Outputs {
     pub video_sha256: String,
 }
 
+/// A generation at the end of a step, in the object store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Lies under the job's checkpoint prefix.
+    pub key: String,
+    /// Denoising steps finished, at least 1.
+    pub step: u32,
+    /// SHA-256 of the object, lower-case hex.
+    pub sha256: String,
+    /// Size of the object.
+    pub bytes: u64,
+}
+
+impl Checkpoint {
+    /// The largest checkpoint, in bytes.
+    pub const MAX_BYTES: u64 = 2 << 30;
+
+    /// Whether this can be a checkpoint of `job`, as far as its description tells.
+    #[must_use]
+    pub fn is_plausible(&self, job: JobId) -> bool {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let name = self.key.strip_prefix(&job_checkpoint_prefix(job));
+        let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        name.is_some_and(|name| (1..=128).contains(&name.len()) && name.chars().all(is_plain))
+            && self.sha256.len() == 64
+            && self.sha256.chars().all(is_hex)
+            && self.step >= 1
+            && (1..=Self::MAX_BYTES).contains(&self.bytes)
+    }
+}
+
 /// Why an attempt or a job did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -260,4 +294,36 @@ pub struct Event {
     pub failure: Option<Failure>,
     /// Set once completed.
     pub outputs: Option<Outputs>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_checkpoints_under_the_jobs_own_prefix_are_plausible() {
+        let (job, other) = (JobId::generate(), JobId::generate());
+        let good = Checkpoint {
+            key: LeaseRef { job, lease: 1 }.checkpoint_key(3),
+            step: 3,
+            sha256: "0a".repeat(32),
+            bytes: 9,
+        };
+        assert!(good.is_plausible(job) && !good.is_plausible(other));
+        let with = |change: &dyn Fn(&mut Checkpoint)| {
+            let mut changed = good.clone();
+            change(&mut changed);
+            changed.is_plausible(job)
+        };
+        let prefix = job_checkpoint_prefix(job);
+        for name in ["", "../1/video.mp4", "a/b", "a\0", "ü"] {
+            assert!(!with(&|it| it.key = format!("{prefix}{name}")), "{name:?}");
+        }
+        assert!(!with(&|it| it.key = format!("jobs/{job}/1/x")));
+        assert!(!with(&|it| it.step = 0));
+        assert!(!with(&|it| it.bytes = 0));
+        assert!(!with(&|it| it.bytes = Checkpoint::MAX_BYTES + 1));
+        assert!(!with(&|it| it.sha256 = "0A".repeat(32)));
+        assert!(!with(&|it| it.sha256.truncate(63)));
+    }
 }

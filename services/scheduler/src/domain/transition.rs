@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use kinora_ids::LeaseRef;
 
-use super::job::{Event, Failure, Job, Outputs, Progress, Stage, State, Time};
+use super::job::{Checkpoint, Event, Failure, Job, Outputs, Progress, Stage, State, Time};
 use super::retry::{Decision, RetryPolicy};
 
 /// The lease does not stand: lapsed, cancelled, ended, or granted to another worker.
@@ -91,6 +91,27 @@ pub fn advance(
     }
     job.progress = next;
     Ok(Some(numbered(job, now)))
+}
+
+/// Records where the next attempt can go on. No event: callers do not see it.
+///
+/// Fewer steps than the newest checkpoint change nothing.
+///
+/// # Errors
+/// [`StaleLease`], and the job is unchanged.
+pub fn checkpoint(
+    job: &mut Job,
+    reporter: Reporter<'_>,
+    checkpoint: Checkpoint,
+) -> Result<(), StaleLease> {
+    if !is_running_under(job, reporter) {
+        return Err(StaleLease);
+    }
+    let newest = job.checkpoint.as_ref().map_or(0, |newest| newest.step);
+    if checkpoint.step >= newest && checkpoint.step <= job.spec.steps {
+        job.checkpoint = Some(checkpoint);
+    }
+    Ok(())
 }
 
 /// Ends a job with its outputs. No event when the same lease completed it before, and its receipt was lost.
@@ -178,6 +199,8 @@ fn end(job: &mut Job, state: State, now: Time) -> Event {
     job.state = state;
     job.end_time = Some(now);
     job.deadline = None;
+    // Its object goes away.
+    job.checkpoint = None;
     numbered(job, now)
 }
 

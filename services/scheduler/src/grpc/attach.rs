@@ -13,8 +13,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::{Status, Streaming};
 
 use super::convert::{
-    duration_to_pb, failure_from_pb, grant_to_pb, lease_from_pb, lease_to_pb, outputs_from_pb,
-    progress_from_pb,
+    checkpoint_from_pb, duration_to_pb, failure_from_pb, grant_to_pb, lease_from_pb, lease_to_pb,
+    outputs_from_pb, progress_from_pb,
 };
 use super::reports::{greeting_from_pb, leases_from_pb};
 use crate::app::{App, Greeting};
@@ -169,6 +169,12 @@ impl Session {
                 let failure = failure_from_pb(report.failure);
                 let accepted = self.app.fail(self.reporter(lease), failure).await?;
                 self.receipt(lease, accepted).await
+            }
+            Some(Up::Checkpoint(report)) => {
+                let lease = lease_from_pb(report.lease)?;
+                let checkpoint = checkpoint_from_pb(report.checkpoint.unwrap_or_default());
+                let stands = self.app.checkpoint(self.reporter(lease), checkpoint);
+                Ok(stands.await? || self.revoke(lease).await)
             }
             Some(Up::Hello(_)) => Err(Error::WorkerMessage {
                 field: "hello",

@@ -7,7 +7,9 @@ use kinora_ids::{JobId, LeaseRef};
 use kinora_proto::scheduler::v1 as pb;
 
 use crate::app::{Sighting, View};
-use crate::domain::job::{Event, Failure, Job, Outputs, Progress, Stage, State, VideoSpec};
+use crate::domain::job::{
+    Checkpoint, Event, Failure, Job, Outputs, Progress, Stage, State, VideoSpec,
+};
 use crate::domain::model::{Model, ModelDefaults, ModelLimits};
 use crate::domain::submission::Submission;
 use crate::error::Error;
@@ -80,6 +82,7 @@ fn event_to_pb(event: Event, jobs_ahead: u64) -> pb::Event {
         progress: Some(progress_to_pb(&event.progress, jobs_ahead)),
         failure: event.failure.map(failure_to_pb),
         outputs: event.outputs.map(outputs_to_pb),
+        preview_webp: Vec::new(),
     }
 }
 
@@ -91,6 +94,26 @@ pub fn grant_to_pb(job: Job, time_limit: Duration) -> pb::LeaseGrant {
         spec: Some(spec_to_pb(job.spec)),
         time_limit: Some(duration_to_pb(time_limit)),
         traceparent: job.traceparent.unwrap_or_default(),
+        checkpoint: job.checkpoint.map(checkpoint_to_pb),
+    }
+}
+
+/// Checked against its job by the use case.
+pub fn checkpoint_from_pb(checkpoint: pb::Checkpoint) -> Checkpoint {
+    Checkpoint {
+        key: bounded(&checkpoint.key, MAX_KEY_CHARS),
+        step: checkpoint.step,
+        sha256: bounded(&checkpoint.sha256, 64),
+        bytes: checkpoint.bytes,
+    }
+}
+
+fn checkpoint_to_pb(checkpoint: Checkpoint) -> pb::Checkpoint {
+    pb::Checkpoint {
+        key: checkpoint.key,
+        step: checkpoint.step,
+        sha256: checkpoint.sha256,
+        bytes: checkpoint.bytes,
     }
 }
 
@@ -211,6 +234,7 @@ fn spec_to_pb(spec: VideoSpec) -> pb::VideoSpec {
         guidance: spec.guidance,
         seed: spec.seed,
         fps: spec.fps,
+        ..pb::VideoSpec::default()
     }
 }
 
@@ -278,6 +302,7 @@ pub fn model_to_pb(model: Model) -> pb::Model {
             max_prompt_chars: limits.max_prompt_chars,
         }),
         vocabulary: model.vocabulary,
+        ..pb::Model::default()
     }
 }
 

@@ -22,6 +22,8 @@ pub mod job {
         pub outputs: Option<Json>,
         #[sea_orm(column_type = "JsonBinary", nullable)]
         pub failure: Option<Json>,
+        #[sea_orm(column_type = "JsonBinary", nullable)]
+        pub checkpoint: Option<Json>,
         pub traceparent: Option<String>,
         pub attempt: i32,
         pub failed_attempts: i32,

@@ -89,7 +89,8 @@ impl JobStore {
             .await?)
     }
 
-    /// Applies `rule` to a job under its row's lock and stores what it decided, all or nothing.
+    /// Applies `rule` to a job under its row's lock and stores what it decided, all or nothing. A change that comes
+    /// without an event is stored as well.
     ///
     /// `owner` is checked when it is given. Returns the job as it is now, or none when there is no such job.
     /// An error of the rule changes nothing and is returned inside.
@@ -106,13 +107,15 @@ impl JobStore {
         let Some(mut job) = locked(&tx, id, owner).await? else {
             return Ok(None);
         };
-        let before = Before::of(&job);
+        let (before, original) = (Before::of(&job), job.clone());
         let change = match rule(&mut job) {
             Ok(change) => change,
             Err(error) => return Ok(Some(Err(error))),
         };
         if let Some(event) = &change.event {
             save(&tx, before, &job, event).await?;
+        } else if job != original {
+            save_row(&tx, before, &job).await?;
         }
         schedule_removal(&tx, &change.removals).await?;
         tx.commit().await?;
@@ -182,6 +185,22 @@ pub async fn save(
     job: &Job,
     event: &Event,
 ) -> Result<(), JobStoreError> {
+    save_row(tx, before, job).await?;
+    // Progress lives in the row alone; only transitions make history.
+    if job.state != before.state || job.lease != before.lease {
+        let row = event_to_row(event)?.into_active_model();
+        job_event::Entity::insert(row)
+            .exec_without_returning(tx)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn save_row(
+    tx: &impl ConnectionTrait,
+    before: Before,
+    job: &Job,
+) -> Result<(), JobStoreError> {
     let guard: i64 = number("job", before.seq)?;
     let mut row = job_to_row(job)?.into_active_model().reset_all();
     row.id = NotSet;
@@ -193,13 +212,6 @@ pub async fn save(
         .await?;
     if updated.rows_affected != 1 {
         return Err(JobStoreError::LostUpdate);
-    }
-    // Progress lives in the row alone; only transitions make history.
-    if job.state != before.state || job.lease != before.lease {
-        let row = event_to_row(event)?.into_active_model();
-        job_event::Entity::insert(row)
-            .exec_without_returning(tx)
-            .await?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ pub fn job_to_row(job: &Job) -> Result<job::Model, JobStoreError> {
         notes: to_json("job", &job.notes)?,
         outputs: to_optional_json("job", job.outputs.as_ref())?,
         failure: to_optional_json("job", job.failure.as_ref())?,
+        checkpoint: to_optional_json("job", job.checkpoint.as_ref())?,
         traceparent: job.traceparent.clone(),
         attempt: number("job", job.attempt)?,
         failed_attempts: number("job", job.failed_attempts)?,
@@ -53,6 +54,7 @@ pub fn job_from_row(row: job::Model) -> Result<Job, JobStoreError> {
         end_time: row.end_time,
         outputs: from_optional_json("job", row.outputs)?,
         failure: from_optional_json("job", row.failure)?,
+        checkpoint: from_optional_json("job", row.checkpoint)?,
         notes: from_json("job", row.notes)?,
         traceparent: row.traceparent,
     })

@@ -8,7 +8,9 @@ use kinora_store::DatabaseUrl;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::job::{Failure, Job, Outputs, Progress, Stage, State, Time, VideoSpec};
+use crate::domain::job::{
+    Checkpoint, Failure, Job, Outputs, Progress, Stage, State, Time, VideoSpec,
+};
 use crate::domain::model::{Model, ModelDefaults, ModelLimits};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::transition::{self, Reporter};
@@ -356,6 +358,42 @@ kinora_store::on_both_databases! {
         assert_eq!((changed.seq, &changed.progress), (3, &progress));
         assert_eq!(store.get("anna", job.id).await.expect("reads"), Some(changed));
         assert_eq!(store.events_after(job.id, 2).await.expect("reads"), []);
+    }
+
+    async fn checkpoint_is_kept_and_nobody_is_told(url: DatabaseUrl) {
+        let store = open(&url).await;
+        submit(&store, "anna").await;
+        let (session, _) = attach(&store, "w", 1, &[]).await;
+        let job = claim(&store, "w", session, 1).await.remove(0);
+        let lease = job.newest_lease();
+        let checkpoint = Checkpoint {
+            key: lease.checkpoint_key(7),
+            step: 7,
+            sha256: "0a".repeat(32),
+            bytes: 1 << 30,
+        };
+        let report = async |lease| {
+            let reporter = Reporter { worker: "w", lease };
+            let changed = store.change(job.id, None, |job| {
+                transition::checkpoint(job, reporter, checkpoint.clone())?;
+                Ok::<_, transition::StaleLease>(Change::default())
+            });
+            changed.await.expect("answers").expect("the job").is_ok()
+        };
+        assert!(!report(LeaseRef { lease: 2, ..lease }).await, "another lease's");
+        assert_eq!(store.get("anna", job.id).await.expect("reads"), Some(job.clone()));
+        assert!(report(lease).await);
+        let read = store.get("anna", job.id).await.expect("reads").expect("the job");
+        assert_eq!((read.seq, read.checkpoint), (job.seq, Some(checkpoint.clone())));
+        // The next attempt is granted with it.
+        let (session, lost) = attach(&store, "w", 1, &[]).await;
+        assert_eq!(lost.events.len(), 1);
+        let again = claim(&store, "w", session, 1).await.remove(0);
+        assert_eq!((again.lease, again.checkpoint.clone()), (2, Some(checkpoint.clone())));
+        assert!(!report(lease).await, "the older lease's");
+        assert!(finish(&store, "w", &again).await);
+        let ended = store.get("anna", job.id).await.expect("reads").expect("the job");
+        assert_eq!(ended.checkpoint, None);
     }
 
     async fn refused_rule_changes_nothing(url: DatabaseUrl) {

@@ -306,6 +306,27 @@ pub fn progress(lease: &pb::LeaseRef, step: u32) -> Up {
     Up::Progress(pb::ProgressReport {
         lease: Some(lease.clone()),
         progress: Some(progress),
+        preview_webp: Vec::new(),
+    })
+}
+
+pub fn checkpoint_key(lease: &pb::LeaseRef, step: u32) -> String {
+    format!(
+        "jobs/{}/checkpoints/{}-{step}.safetensors",
+        lease.job_id, lease.lease
+    )
+}
+
+pub fn checkpoint(lease: &pb::LeaseRef, key: &str, step: u32) -> Up {
+    let checkpoint = pb::Checkpoint {
+        key: key.to_owned(),
+        step,
+        sha256: "0a".repeat(32),
+        bytes: 1234,
+    };
+    Up::Checkpoint(pb::CheckpointReport {
+        lease: Some(lease.clone()),
+        checkpoint: Some(checkpoint),
     })
 }
 
@@ -387,6 +408,7 @@ pub fn model(id: &str) -> pb::Model {
             max_prompt_chars: 500,
         }),
         vocabulary: ["red", "ball"].map(str::to_owned).to_vec(),
+        ..pb::Model::default()
     }
 }
 

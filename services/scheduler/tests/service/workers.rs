@@ -8,7 +8,8 @@ use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use tonic::Code;
 
 use crate::harness::{
-    FakeWorker, TestScheduler, beat, completion, failure, hello, progress, prompt, reason,
+    FakeWorker, TestScheduler, beat, checkpoint, checkpoint_key, completion, failure, hello,
+    progress, prompt, reason,
 };
 
 kinora_store::on_both_databases! {
@@ -40,6 +41,32 @@ kinora_store::on_both_databases! {
         scheduler.removals.wait_for(&format!("jobs/{}/1/", job.id), 2).await;
         let removed = scheduler.removals.prefixes.lock().clone();
         assert!(!removed.contains(&format!("jobs/{}/2/", job.id)), "{removed:?}");
+    }
+
+    async fn checkpoint_reaches_the_next_attempt_and_goes_with_the_job(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let grant = worker.grant().await;
+        assert_eq!(grant.checkpoint, None);
+        let lease = grant.lease.expect("a lease");
+        let seq = anna.get(&job.id).await.expect("reads").seq;
+        worker.say(checkpoint(&lease, &format!("jobs/{}/1/video.mp4", job.id), 9)).await;
+        worker.say(checkpoint(&lease, &checkpoint_key(&lease, 5), 5)).await;
+        worker.say(checkpoint(&lease, &checkpoint_key(&lease, 4), 4)).await;
+        worker.say(failure(&lease, "WORKER_DRAINED", true)).await;
+        assert!(worker.receipt().await.1);
+        let grant = worker.grant().await;
+        let newest = grant.checkpoint.expect("a checkpoint");
+        assert_eq!((newest.step, newest.key), (5, checkpoint_key(&lease, 5)));
+        let told = anna.get(&job.id).await.expect("reads");
+        assert_eq!(told.seq, seq + 2, "the failure and the claim, no more");
+        let lease = grant.lease.expect("a lease");
+        assert!(worker.complete(&lease).await);
+        scheduler.removals.wait_for(&format!("jobs/{}/checkpoints/", job.id), 2).await;
+        worker.say(checkpoint(&lease, &checkpoint_key(&lease, 6), 6)).await;
+        assert_eq!(worker.revocation().await, lease, "the job has ended");
     }
 
     async fn broken_stream_keeps_its_lease(url: DatabaseUrl) {

@@ -171,8 +171,46 @@ fn job_that_kills_its_workers_fails_with_the_cause() {
     assert_eq!(job.end_time, Some(start()));
 }
 
+fn checkpoint_at(step: u32) -> Checkpoint {
+    Checkpoint {
+        key: format!("k{step}"),
+        step,
+        sha256: String::new(),
+        bytes: 1,
+    }
+}
+
+#[test]
+fn checkpoint_survives_the_attempt_and_never_goes_back() {
+    let mut job = running();
+    let lease = reporter(&job, 1);
+    let step_after = |job: &mut Job, lease, step| {
+        checkpoint(job, lease, checkpoint_at(step))?;
+        Ok::<_, StaleLease>(job.checkpoint.as_ref().map(|newest| newest.step))
+    };
+    let seq = job.seq;
+    assert_eq!(step_after(&mut job, lease, 21), Ok(None), "beyond the last");
+    assert_eq!(step_after(&mut job, lease, 5), Ok(Some(5)));
+    assert_eq!(step_after(&mut job, lease, 3), Ok(Some(5)));
+    assert_eq!(job.seq, seq, "nobody is told");
+    lose(&mut job, failure(WORKER_LOST), start(), &POLICY).expect("was running");
+    assert_eq!(step_after(&mut job, lease, 6), Err(StaleLease));
+    claim(&mut job, "w2", start(), LIMIT).expect("claimable");
+    assert_eq!(job.checkpoint, Some(checkpoint_at(5)));
+    assert_eq!(step_after(&mut job, lease, 6), Err(StaleLease));
+    let newest = Reporter {
+        worker: "w2",
+        ..reporter(&job, 2)
+    };
+    assert_eq!(step_after(&mut job, newest, 20), Ok(Some(20)));
+    complete(&mut job, newest, outputs(), start()).expect("stands");
+    assert_eq!(job.checkpoint, None, "a job that has ended needs none");
+    assert_eq!(step_after(&mut job, newest, 20), Err(StaleLease));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
+    Checkpoint(u64, u32),
     Claim(u8),
     Advance(u64, u8),
     Complete(u64, u8),
@@ -185,6 +223,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let lease = 0..4_u64;
     let step = prop_oneof![
         (0..3_u8).prop_map(Step::Claim),
+        (lease.clone(), 0..25_u32).prop_map(|(lease, step)| Step::Checkpoint(lease, step)),
         (lease.clone(), any::<u8>()).prop_map(|(lease, part)| Step::Advance(lease, part)),
         (lease.clone(), 0..3_u8).prop_map(|(lease, worker)| Step::Complete(lease, worker)),
         (lease, any::<bool>()).prop_map(|(lease, retryable)| Step::Fail(lease, retryable)),
@@ -202,6 +241,11 @@ fn apply(job: &mut Job, step: Step, now: Time) -> Option<Event> {
     };
     let name = |worker| ["w0", "w1", "w2"][usize::from(worker)];
     match step {
+        Step::Checkpoint(lease, step) => {
+            // A stale one is refused; the invariants are checked either way.
+            let _ = checkpoint(job, from("w1", lease), checkpoint_at(step));
+            None
+        }
         Step::Claim(worker) => claim(job, name(worker), now, LIMIT),
         Step::Advance(lease, part) => {
             let progress = progress(f64::from(part) / 255.0);
@@ -234,7 +278,11 @@ proptest! {
             let before = job.clone();
             let event = apply(&mut job, step, now);
             prop_assert_eq!(event.is_some(), job.seq == before.seq + 1);
-            prop_assert!(event.is_some() || job == before);
+            let is_checkpoint = matches!(step, Step::Checkpoint(..));
+            prop_assert!(event.is_some() || is_checkpoint || job == before);
+            let newest = |job: &Job| job.checkpoint.as_ref().map_or(0, |newest| newest.step);
+            prop_assert!(job.state.is_terminal() || newest(&job) >= newest(&before));
+            prop_assert!(!job.state.is_terminal() || job.checkpoint.is_none());
             prop_assert!(!before.state.is_terminal() || job == before);
             prop_assert!(job.lease >= before.lease && job.attempt <= before.attempt + 1);
             prop_assert!(job.failed_attempts <= POLICY.max_attempts);

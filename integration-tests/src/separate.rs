@@ -1,0 +1,176 @@
+//! The services as separate processes on PostgreSQL: edge, scheduler, workers, and an object store.
+
+use std::path::{Path, PathBuf};
+
+use kinora_blobs::{EmbeddedS3, Secret};
+use kinora_testkit::net::{free_port, loopback_listener};
+use kinora_testkit::postgres::TestPostgres;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Api, Program, model_folder, text};
+
+const KEY: &str = "kk_test_0123456789abcdef0123456789abcdef";
+
+/// Edge, scheduler and object store; workers come and go with the tests.
+pub struct SeparateProcesses {
+    /// Everything is below it.
+    pub folder: tempfile::TempDir,
+    scheduler_port: u16,
+    store_port: u16,
+    /// Ends the object store.
+    pub store: CancellationToken,
+    /// The scheduler.
+    pub scheduler: Program,
+    _edge: Program,
+    /// A client of the edge.
+    pub api: Api,
+    database: String,
+}
+
+impl SeparateProcesses {
+    /// Starts everything but workers.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = TestPostgres::of_this_run().create_database().await;
+        let listener = loopback_listener().await;
+        let store_port = listener.local_addr().unwrap().port();
+        let store = serve_store(listener, folder.path().join("objects"));
+        let (scheduler_port, edge_port) = (free_port(), free_port());
+        let scheduler = start_scheduler(folder.path(), &database, scheduler_port, store_port);
+        let edge = start_edge(folder.path(), edge_port, scheduler_port, store_port);
+        let api = Api::new(format!("http://127.0.0.1:{edge_port}"), KEY);
+        Self {
+            folder,
+            scheduler_port,
+            store_port,
+            store,
+            scheduler,
+            _edge: edge,
+            api,
+            database,
+        }
+    }
+
+    /// Starts a worker of the small model.
+    #[must_use]
+    pub fn worker(&self, id: &str, more: &[(&str, &str)]) -> Program {
+        self.worker_with(id, &model_folder(), more)
+    }
+
+    /// Starts a worker of a model, with further environment variables.
+    #[must_use]
+    pub fn worker_with(&self, id: &str, model: &Path, more: &[(&str, &str)]) -> Program {
+        let endpoint = format!("http://127.0.0.1:{}", self.scheduler_port);
+        let scratch = self.folder.path().join(format!("scratch-{id}"));
+        let mut environment = store_environment(self.store_port);
+        environment.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect();
+        let arguments = [
+            "--scheduler-endpoint",
+            &endpoint,
+            "--worker-id",
+            id,
+            "--model",
+            text(model),
+            "--scratch",
+            text(&scratch),
+        ];
+        Program::start_with(
+            "kinora-inference",
+            &self.folder.path().join(id),
+            &arguments,
+            &environment,
+        )
+    }
+
+    /// Ends the scheduler at once and starts another one on the same database.
+    pub fn restart_scheduler(&mut self) {
+        self.scheduler.kill();
+        self.scheduler = start_scheduler(
+            self.folder.path(),
+            &self.database,
+            self.scheduler_port,
+            self.store_port,
+        );
+    }
+
+    /// Starts the object store again, on the same files.
+    pub async fn restart_store(&mut self) {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.store_port))
+            .await
+            .unwrap();
+        self.store = serve_store(listener, self.folder.path().join("objects"));
+    }
+
+    /// The folder of a job's objects.
+    #[must_use]
+    pub fn objects_of(&self, id: &str) -> PathBuf {
+        self.folder.path().join("objects/kinora/jobs").join(id)
+    }
+}
+
+fn serve_store(listener: tokio::net::TcpListener, root: PathBuf) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let stopped = stop.clone().cancelled_owned();
+    tokio::spawn(async move {
+        let secret = Secret::new("test-secret");
+        let access = "test-access".to_owned();
+        EmbeddedS3::serve(listener, root, access, secret, stopped)
+            .await
+            .unwrap();
+    });
+    stop
+}
+
+fn store_environment(port: u16) -> Vec<(&'static str, String)> {
+    vec![
+        ("KINORA_S3_ENDPOINT", format!("http://127.0.0.1:{port}")),
+        ("KINORA_S3_ACCESS_KEY", "test-access".to_owned()),
+        ("KINORA_S3_SECRET_KEY", "test-secret".to_owned()),
+    ]
+}
+
+fn start_scheduler(folder: &Path, database: &str, port: u16, store_port: u16) -> Program {
+    let listen = format!("127.0.0.1:{port}");
+    let store = store_environment(store_port);
+    let environment: Vec<(&str, &str)> = store
+        .iter()
+        .map(|(key, value)| (*key, value.as_str()))
+        .collect();
+    let arguments = ["--scheduler-database", database, "--listen", &listen];
+    Program::start_with(
+        "kinora-scheduler",
+        &folder.join("scheduler"),
+        &arguments,
+        &environment,
+    )
+}
+
+fn start_edge(folder: &Path, port: u16, scheduler_port: u16, store_port: u16) -> Program {
+    let listen = format!("127.0.0.1:{port}");
+    let endpoint = format!("http://127.0.0.1:{scheduler_port}");
+    let hash = format!("tester={}", hex::encode(Sha256::digest(KEY)));
+    let store = store_environment(store_port);
+    let environment: Vec<(&str, &str)> = store
+        .iter()
+        .map(|(key, value)| (*key, value.as_str()))
+        .collect();
+    let arguments = [
+        "--listen",
+        &listen,
+        "--scheduler-endpoint",
+        &endpoint,
+        "--api-key-hash",
+        &hash,
+    ];
+    Program::start_with(
+        "kinora-edge",
+        &folder.join("edge"),
+        &arguments,
+        &environment,
+    )
+}

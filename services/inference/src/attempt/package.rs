@@ -1,0 +1,75 @@
+//! The files of a clip, made on a thread of its own.
+
+use std::path::{Path, PathBuf};
+
+use kinora_media::{RawVideo, encode_mp4, thumbnail_webp};
+use kinora_models::{Clip, ModelCard};
+use kinora_proto::scheduler::v1 as pb;
+use sha2::{Digest, Sha256};
+
+use crate::engine::Generated;
+use crate::error::AttemptError;
+use crate::manifest::{Machine, Manifest, OutputDigests};
+
+/// What is needed to make the files of a clip.
+pub(super) struct PackageJob {
+    pub(super) ffmpeg: PathBuf,
+    pub(super) spec: pb::VideoSpec,
+    pub(super) card: ModelCard,
+    pub(super) machine: Machine,
+    pub(super) generated: Generated,
+    pub(super) folder: tempfile::TempDir,
+}
+
+/// The files of a clip.
+pub(super) struct Package {
+    pub(super) video: PathBuf,
+    pub(super) video_bytes: u64,
+    pub(super) video_sha256: String,
+    pub(super) thumbnail: Vec<u8>,
+    pub(super) manifest: Vec<u8>,
+    /// Removes the files when dropped.
+    _folder: tempfile::TempDir,
+}
+
+/// Encodes a clip, its thumbnail and its manifest. Blocks.
+pub(super) fn package(job: PackageJob) -> Result<Package, AttemptError> {
+    let clip = &job.generated.rendering.clip;
+    let video = job.folder.path().join("video.mp4");
+    let raw = RawVideo {
+        width: clip.width,
+        height: clip.height,
+        fps: job.spec.fps,
+        rgb: &clip.rgb,
+    };
+    let info = encode_mp4(&job.ffmpeg, &raw, &video)?;
+    let thumbnail = thumbnail_webp(middle_frame(clip), clip.width, clip.height)?;
+    let video_sha256 = sha256_of(&video)?;
+    let frames_sha256 = hex::encode(Sha256::digest(&clip.rgb));
+    let digests = OutputDigests {
+        frames: &frames_sha256,
+        video: &video_sha256,
+    };
+    let manifest = Manifest::of(&job.spec, &job.card, &job.machine, &job.generated, digests);
+    Ok(Package {
+        video,
+        video_bytes: info.bytes,
+        video_sha256,
+        thumbnail,
+        manifest: manifest.to_json(),
+        _folder: job.folder,
+    })
+}
+
+fn middle_frame(clip: &Clip) -> &[u8] {
+    let frames = usize::try_from(clip.frames).unwrap_or(1).max(1);
+    let size = clip.rgb.len() / frames;
+    let begin = size * (frames / 2);
+    &clip.rgb[begin..begin + size]
+}
+
+fn sha256_of(path: &Path) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hex::encode(hasher.finalize()))
+}
