@@ -33,4 +33,4 @@ pub use conv::{CausalConv3d, Conv2d, FeatureCache, channels_last};
 pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm, modulated_layer_norm};
 pub use rope::{RopeTable, rope_axis_split};
-pub use weights::{Weights, WeightsError};
+pub use weights::{NameMap, Weights, WeightsError};
