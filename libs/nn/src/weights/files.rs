@@ -1,47 +1,58 @@
-//! Finding weight files and reading parts of them.
+//! Finding weight files.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use safetensors::tensor::{Metadata, TensorInfo};
-
 use super::WeightsError;
+use super::entry::corrupt;
 
-/// Longest safetensors header accepted, in bytes.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
-/// The length field in front of a safetensors header, in bytes.
-const LENGTH_BYTES: u64 = 8;
+/// Endings of files that `torch.save` writes, in order of preference.
+const TORCH_ENDINGS: [&str; 3] = ["pth", "pt", "bin"];
+/// The ending of safetensors files.
+const SAFETENSORS_ENDING: &str = "safetensors";
 
-/// Where a tensor lies.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) path: PathBuf,
-    /// Where the tensor's bytes start in the file.
-    pub(super) offset: u64,
-    pub(super) info: TensorInfo,
+/// What a weight file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightFormat {
+    /// A safetensors file.
+    Safetensors,
+    /// A file written by `torch.save`.
+    Torch,
 }
 
-/// The files that hold the weights called `stem`.
+impl WeightFormat {
+    /// The format that a file's ending promises.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+        if ending == SAFETENSORS_ENDING {
+            Some(Self::Safetensors)
+        } else {
+            let known = TORCH_ENDINGS.contains(&ending.as_str());
+            known.then_some(Self::Torch)
+        }
+    }
+}
+
+/// The files that hold the weights called `stem`: one file, or the shards that an index names;
+/// safetensors before the others.
 ///
 /// # Errors
 /// `MissingFile` if there are none, `Corrupt` if the index is not what it should be.
 pub fn weight_files(folder: &Path, stem: &str) -> Result<Vec<PathBuf>, WeightsError> {
-    let single = folder.join(format!("{stem}.safetensors"));
-    if single.is_file() {
-        return Ok(vec![single]);
+    for ending in [SAFETENSORS_ENDING].iter().chain(&TORCH_ENDINGS) {
+        let single = folder.join(format!("{stem}.{ending}"));
+        if single.is_file() {
+            return Ok(vec![single]);
+        }
+        let index = folder.join(format!("{stem}.{ending}.index.json"));
+        if index.is_file() {
+            let shards = shard_names(&index)?.into_iter();
+            return shards.map(|shard| existing(folder.join(shard))).collect();
+        }
     }
-    let index = folder.join(format!("{stem}.safetensors.index.json"));
-    if !index.is_file() {
-        return Err(WeightsError::MissingFile { path: single });
-    }
-    let shards = shard_names(&index)?;
-    shards
-        .into_iter()
-        .map(|shard| existing(folder.join(shard)))
-        .collect()
+    let path = folder.join(format!("{stem}.{SAFETENSORS_ENDING}"));
+    Err(WeightsError::MissingFile { path })
 }
 
 fn existing(path: PathBuf) -> Result<PathBuf, WeightsError> {
@@ -75,81 +86,4 @@ fn is_plain_file_name(name: &str) -> bool {
         (components.next(), components.next()),
         (Some(Component::Normal(_)), None)
     )
-}
-
-/// Adds the tensors of a file to `entries`.
-pub(super) fn read_header(
-    path: &Path,
-    entries: &mut BTreeMap<String, Entry>,
-) -> Result<(), WeightsError> {
-    let mut file = File::open(path).map_err(|error| corrupt(path, error))?;
-    let file_bytes = file.metadata().map_err(|error| corrupt(path, error))?.len();
-    let mut length = [0; 8];
-    file.read_exact(&mut length)
-        .map_err(|error| corrupt(path, error))?;
-    let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER_BYTES || length > file_bytes {
-        return Err(corrupt(path, format!("its header claims {length} bytes")));
-    }
-    let header = read_exactly(&mut file, length).map_err(|error| corrupt(path, error))?;
-    // Deserialising checks that offsets, shapes and types agree.
-    let metadata: Metadata =
-        serde_json::from_slice(&header).map_err(|error| corrupt(path, error))?;
-    check_length(
-        path,
-        &metadata,
-        file_bytes.saturating_sub(LENGTH_BYTES + length),
-    )?;
-    for (name, info) in metadata.tensors() {
-        let start = u64::try_from(info.data_offsets.0).map_err(|error| corrupt(path, error))?;
-        let offset = LENGTH_BYTES + length + start;
-        let entry = Entry {
-            path: path.to_owned(),
-            offset,
-            info: info.clone(),
-        };
-        if entries.insert(name.clone(), entry).is_some() {
-            return Err(corrupt(path, format!("tensor {name} is in two shards")));
-        }
-    }
-    Ok(())
-}
-
-fn check_length(path: &Path, metadata: &Metadata, found: u64) -> Result<(), WeightsError> {
-    if u64::try_from(metadata.data_len()).is_ok_and(|expected| expected == found) {
-        return Ok(());
-    }
-    Err(corrupt(
-        path,
-        format!(
-            "it holds {found} bytes of data, not {}",
-            metadata.data_len()
-        ),
-    ))
-}
-
-/// Reads the bytes of one tensor.
-pub(super) fn read_bytes(entry: &Entry) -> Result<Vec<u8>, WeightsError> {
-    let path = &entry.path;
-    let (start, end) = entry.info.data_offsets;
-    let length = u64::try_from(end - start).map_err(|error| corrupt(path, error))?;
-    let mut file = File::open(path).map_err(|error| corrupt(path, error))?;
-    file.seek(SeekFrom::Start(entry.offset))
-        .map_err(|error| corrupt(path, error))?;
-    read_exactly(&mut file, length).map_err(|error| corrupt(path, error))
-}
-
-fn read_exactly(file: &mut File, length: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if file.take(length).read_to_end(&mut bytes)? as u64 != length {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(bytes)
-}
-
-fn corrupt(path: &Path, reason: impl Display) -> WeightsError {
-    WeightsError::Corrupt {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
 }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
 use super::*;
@@ -59,7 +59,7 @@ fn missing_misshaped_and_integer_tensors_are_named() {
     let integers = weights.get("b", &[2]).unwrap_err().to_string();
     assert_eq!(
         integers,
-        "tensor b is stored as I64, expected F32, F16, BF16 or F64"
+        "tensor b is stored as I64, expected F64, F32, F16, BF16, F8_E4M3 or F8_E5M2"
     );
 }
 
