@@ -100,6 +100,7 @@ fn main() -> Result<(), Failure> {
             Precision::F32
         },
         threads: arguments.number("threads")?,
+        ..LoadOptions::default()
     };
     let start = Instant::now();
     let mut pipeline = WanPipeline::load(&arguments.folder, &options)?;

@@ -11,6 +11,7 @@
 pub mod card;
 pub mod config;
 pub mod error;
+pub mod memory;
 pub mod prompt;
 pub mod request;
 pub mod residency;
@@ -23,6 +24,8 @@ mod digest;
 
 pub use card::ModelCard;
 pub use error::{GenerateError, LoadError};
+pub use kinora_nn::WeightFormat;
+pub use memory::{DoesNotFit, MemoryPlan};
 pub use request::{
     Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Precision, Progress, Stage,
 };

@@ -69,6 +69,7 @@ impl InferenceOptions {
                 Precision::F32
             },
             threads: Some(self.threads.max(1)),
+            ..LoadOptions::default()
         }
     }
 }
