@@ -24,9 +24,9 @@ type Failure = Box<dyn Error>;
 
 /// Name, network, kind, format, batch, latent frames, rows, columns, tile (0: whole).
 const CASES: [Case; 12] = [
-    Case::denoise("tiny", Kind::Float, WeightFormat::Native, 1, [5, 64, 64]),
-    Case::denoise("tiny", Kind::BFloat16, WeightFormat::Native, 1, [5, 64, 64]),
-    Case::denoise("tiny", Kind::Float, WeightFormat::Native, 2, [5, 64, 64]),
+    Case::denoise("tiny", Kind::Float, WeightFormat::Native, 1, [9, 64, 64]),
+    Case::denoise("tiny", Kind::BFloat16, WeightFormat::Native, 1, [9, 64, 64]),
+    Case::denoise("tiny", Kind::Float, WeightFormat::Native, 2, [9, 64, 64]),
     Case::denoise("wide", Kind::Float, WeightFormat::Native, 1, [1, 60, 104]),
     Case::denoise("wide", Kind::Float, WeightFormat::Native, 2, [1, 60, 104]),
     Case::denoise("wide", Kind::Float, WeightFormat::Native, 1, [3, 60, 104]),

@@ -10,7 +10,7 @@ use crate::request::{Precision, Stage};
 use crate::residency::Residency;
 
 /// Percent of a stage's activations that fragmentation and kernels' work space may add.
-const MARGIN_PERCENT: u64 = 15;
+const MARGIN_PERCENT: u64 = 20;
 /// What a CUDA context, its kernels and the libraries' work spaces take.
 const CUDA_OVERHEAD_BYTES: u64 = 1 << 30;
 /// What threads and libraries of a process on the CPU take once they are in use.
