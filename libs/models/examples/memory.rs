@@ -152,11 +152,16 @@ impl Case {
         let [frames, rows, columns] = self.latents;
         let shape = [1, config.in_channels, frames, rows, columns];
         let latents = Tensor::randn(shape, (Kind::Float, Device::Cpu));
+        // Besides latents and velocity, solver and guidance hold as much as these.
+        let solver = Tensor::ones(
+            [8, shape[1], frames, rows, columns],
+            (Kind::Float, Device::Cpu),
+        );
         reset_peak()?;
         let conditioning = network.condition(&texts, self.latents)?;
         let velocity = network.forward(&latents, 500.0, &conditioning, &|| false);
         let measured = resident("VmHWM:")?.saturating_sub(before);
-        drop(velocity.map_err(|_| "cancelled")?);
+        drop((velocity.map_err(|_| "cancelled")?, solver));
         let compute = u64::try_from(self.kind.elt_size_in_bytes())?;
         let count = WeightCount::of_transformer(&config);
         let batch = self.batch.unsigned_abs();

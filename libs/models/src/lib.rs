@@ -29,6 +29,6 @@ pub use memory::{DoesNotFit, MemoryPlan};
 pub use request::{
     Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Precision, Progress, Stage,
 };
-pub use residency::{Network, OnDevice, Placed, Residency};
+pub use residency::{Network, OnDevice, Placed, Placement, Residency};
 pub use sampler::{Sampler, SigmaGrid};
 pub use wan::pipeline::WanPipeline;

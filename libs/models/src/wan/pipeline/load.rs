@@ -13,6 +13,7 @@ use crate::config::WanConfig;
 use crate::digest::sha256_hex;
 use crate::error::{LoadError, panic_message};
 use crate::request::{DeviceChoice, LoadOptions, Precision};
+use crate::residency::Placement;
 use crate::text::TextEncoder;
 use crate::wan::{WanTransformer, WanVae};
 
@@ -55,7 +56,8 @@ fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> 
         Precision::F32 => Kind::Float,
         Precision::Bf16 => Kind::BFloat16,
     };
-    let text = TextEncoder::load(folder, &config.text_encoder, device, kind)?;
+    let placement = Placement::resident(device, kind);
+    let text = TextEncoder::load(folder, &config.text_encoder, &placement)?;
     let transformer = load_transformer(folder, &config, device, kind)?;
     let vae = load_vae(folder, &config, device)?;
     let digests = digests(folder)?;
