@@ -86,6 +86,9 @@ pub enum GenerateError {
         /// The denoising step.
         step: u32,
     },
+    /// No allowed policy makes the request fit the memory; found out before any work was done.
+    #[error("{0}")]
+    DoesNotFit(#[from] crate::memory::DoesNotFit),
     /// The device has too little memory for this request.
     #[error("the device is out of memory")]
     OutOfMemory,

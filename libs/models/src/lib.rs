@@ -12,6 +12,7 @@ pub mod card;
 pub mod clip;
 pub mod config;
 pub mod error;
+pub mod memory;
 pub mod prompt;
 pub mod request;
 pub mod residency;
@@ -27,10 +28,12 @@ pub mod picture;
 
 pub use card::ModelCard;
 pub use error::{GenerateError, LoadError};
+pub use kinora_nn::WeightFormat;
+pub use memory::{DoesNotFit, MemoryPlan};
 pub use request::{
     Checkpoint, Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Picture, Precision,
     Progress, Signal, Stage,
 };
-pub use residency::{Network, OnDevice, Placed, Residency};
+pub use residency::{Network, OnDevice, Placed, Placement, Residency};
 pub use sampler::{Sampler, SigmaGrid};
 pub use wan::pipeline::WanPipeline;

@@ -1,6 +1,9 @@
 //! What a caller asks of a model, what it gets, and how it keeps control meanwhile.
 
+use kinora_nn::WeightFormat;
+
 use crate::card::ModelCard;
+use crate::residency::Residency;
 use crate::sampler::{Sampler, SigmaGrid};
 
 /// One clip to generate.
@@ -202,6 +205,12 @@ pub struct LoadOptions {
     pub device: DeviceChoice,
     /// The compute type.
     pub precision: Precision,
+    /// How the matrices of transformer and text encoder blocks are stored.
+    pub weights: WeightFormat,
+    /// Where weights rest; chosen by the memory estimate when absent.
+    pub residency: Option<Residency>,
+    /// Memory that model and requests may take on the device; what is free there when absent.
+    pub memory_limit_bytes: Option<u64>,
     /// Threads for operators on the CPU, for the whole process; libtorch decides when absent.
     pub threads: Option<usize>,
     /// How much a step may differ from the last whole one before the network is run whole again, see

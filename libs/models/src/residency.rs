@@ -15,8 +15,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use kinora_nn::Parameters;
-use tch::{Device, TchError};
+use kinora_nn::{Parameters, WeightFormat};
+use tch::{Device, Kind, TchError};
 
 pub(crate) use blocks::Blocks;
 
@@ -58,6 +58,49 @@ impl FromStr for Residency {
             .ok_or_else(|| {
                 format!("residency must be resident, stage-offload or block-swap, not {name}")
             })
+    }
+}
+
+/// How a network is loaded and where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The device it computes on.
+    pub device: Device,
+    /// The compute type.
+    pub kind: Kind,
+    /// How the blocks' matrices are stored.
+    pub weights: WeightFormat,
+    /// Where the weights rest.
+    pub residency: Residency,
+}
+
+impl Placement {
+    /// A network that stays on `device` as it is in its files.
+    #[must_use]
+    pub fn resident(device: Device, kind: Kind) -> Self {
+        Self {
+            device,
+            kind,
+            weights: WeightFormat::Native,
+            residency: Residency::Resident,
+        }
+    }
+
+    /// Where to read the weights to: straight to the device if they stay there.
+    #[must_use]
+    pub fn load_device(&self) -> Device {
+        match self.residency {
+            Residency::Resident => self.device,
+            Residency::StageOffload | Residency::BlockSwap => Device::Cpu,
+        }
+    }
+
+    /// Takes a network that was read to [`Placement::load_device`].
+    ///
+    /// # Errors
+    /// As [`Placed::new`].
+    pub fn place<N: Network>(&self, network: N) -> Result<Placed<N>, TchError> {
+        Placed::new(network, self.residency, self.device)
     }
 }
 

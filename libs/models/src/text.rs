@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use kinora_nn::Weights;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::config::TextEncoderConfig;
 use crate::error::{GenerateError, LoadError};
 use crate::prompt;
+use crate::residency::{Placed, Placement};
 use crate::t5::T5Encoder;
 
 /// Tokens that a prompt may have, the end mark included; longer ones are cut.
@@ -20,7 +21,7 @@ const REMEMBERED_PROMPTS: usize = 32;
 #[derive(Debug)]
 pub struct TextEncoder {
     tokenizer: Tokenizer,
-    network: T5Encoder,
+    network: Placed<T5Encoder>,
     vocabulary: i64,
     /// Most recently used last.
     recent: Vec<(String, Tensor)>,
@@ -34,18 +35,18 @@ impl TextEncoder {
     pub fn load(
         folder: &Path,
         config: &TextEncoderConfig,
-        device: Device,
-        kind: Kind,
+        placement: &Placement,
     ) -> Result<Self, LoadError> {
         let tokenizer = load_tokenizer(&folder.join("tokenizer/tokenizer.json"))?;
         let part = LoadError::weights("text_encoder");
+        let (device, kind) = (placement.load_device(), placement.kind);
         let weights =
             Weights::open(&folder.join("text_encoder"), "model", device, kind).map_err(&part)?;
-        let network = T5Encoder::load(&weights, config).map_err(&part)?;
+        let network = T5Encoder::load_as(&weights, config, placement.weights).map_err(&part)?;
         weights.finish().map_err(&part)?;
         Ok(Self {
             tokenizer,
-            network,
+            network: placement.place(network)?,
             vocabulary: config.vocab_size,
             recent: Vec::new(),
         })
@@ -64,7 +65,8 @@ impl TextEncoder {
         let entry = match known {
             Some(index) => self.recent.remove(index),
             None => {
-                let embeddings = self.network.forward(&self.token_ids(&text)?);
+                let ids = self.token_ids(&text)?;
+                let embeddings = self.network.enter()?.forward(&ids);
                 (text, embeddings)
             }
         };

@@ -91,7 +91,6 @@ impl Linear {
     }
 
     /// The weight `[o, i]` in the compute type: the layer's own, or made from eight bits.
-    #[must_use]
     pub fn weight(&self) -> Tensor {
         match &self.weight {
             Matrix::Native(weight) => weight.shallow_clone(),

@@ -124,10 +124,13 @@ mod tests {
 
     #[test]
     fn a_second_handle_shares_the_tensors() {
-        let (layer, input) = (layer(), Tensor::ones([2, 4], (Kind::Float, Device::Cpu)));
-        let shared = vec![layer.shared().unwrap()];
-        let _ = layer.weight().zero_();
-        assert_eq!(shared[0].forward(&input), layer.forward(&input));
+        let (layers, input) = (
+            vec![layer()],
+            Tensor::ones([2, 4], (Kind::Float, Device::Cpu)),
+        );
+        let shared = layers.shared().unwrap();
+        let _ = layers[0].weight().zero_();
+        assert_eq!(shared[0].forward(&input), layers[0].forward(&input));
     }
 
     #[test]

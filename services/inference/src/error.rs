@@ -97,9 +97,9 @@ impl AttemptError {
 
     fn public_message(&self) -> String {
         match self {
-            Self::Backend(BackendError::Generate(error @ GenerateError::Invalid { .. })) => {
-                error.to_string()
-            }
+            Self::Backend(BackendError::Generate(
+                error @ (GenerateError::Invalid { .. } | GenerateError::DoesNotFit(_)),
+            )) => error.to_string(),
             Self::Backend(BackendError::Load(_)) => {
                 "the model's files on the worker are damaged or incomplete".to_owned()
             }
@@ -124,6 +124,8 @@ const fn backend_reason(error: &BackendError) -> (&'static str, bool) {
         BackendError::Generate(GenerateError::Paused) => ("WORKER_DRAINED", true),
         BackendError::Generate(GenerateError::NotFinite { .. }) => ("NOT_FINITE", false),
         BackendError::Generate(GenerateError::Invalid { .. }) => ("REQUEST_INVALID", false),
+        // Another worker may have a larger device.
+        BackendError::Generate(GenerateError::DoesNotFit(_)) => ("DOES_NOT_FIT", true),
         BackendError::Generate(GenerateError::OutOfMemory) => ("OUT_OF_MEMORY", true),
         BackendError::Generate(GenerateError::Engine(_)) => ("ENGINE_FAILED", true),
     }

@@ -1,0 +1,111 @@
+//! How much memory a device has left.
+
+use std::fs;
+use std::process::Command;
+
+use crate::error::LoadError;
+use crate::request::DeviceChoice;
+
+/// A mebibyte, the unit of `nvidia-smi`.
+const MEBIBYTE: u64 = 1 << 20;
+/// Control group files, limit and use, of version 2 and of version 1.
+const CGROUP_FILES: [(&str, &str); 2] = [
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+];
+
+/// Bytes that are free on a device now: the limit for a plan if it is asked before weights are there.
+///
+/// On the CPU what the kernel calls available, or what the control group leaves if that is less. On
+/// CUDA what `nvidia-smi` reports for the device of this index; it counts all devices of the machine,
+/// also those that are hidden from the process, for which a limit must be given by hand.
+///
+/// # Errors
+/// `Device` if nothing can be learned.
+pub fn available_bytes(device: DeviceChoice) -> Result<u64, LoadError> {
+    match device {
+        DeviceChoice::Cpu => {
+            let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+            let free = available_in(&info).ok_or_else(|| unknown("/proc/meminfo says nothing"))?;
+            Ok(cgroup_rest().map_or(free, |rest| rest.min(free)))
+        }
+        DeviceChoice::Cuda(index) => {
+            let output = Command::new("nvidia-smi")
+                .args(["--query-gpu=memory.free", "--format=csv,noheader,nounits"])
+                .arg(format!("--id={index}"))
+                .output()
+                .map_err(|error| unknown(&format!("nvidia-smi: {error}")))?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            free_in(&text).ok_or_else(|| unknown("nvidia-smi does not know the device"))
+        }
+    }
+}
+
+fn unknown(reason: &str) -> LoadError {
+    LoadError::Device {
+        reason: format!("free memory is unknown, give a limit: {reason}"),
+    }
+}
+
+/// `MemAvailable` of `/proc/meminfo`, in bytes.
+fn available_in(info: &str) -> Option<u64> {
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+/// The first line of `nvidia-smi`, in bytes.
+fn free_in(output: &str) -> Option<u64> {
+    let mebibytes: u64 = output.lines().next()?.trim().parse().ok()?;
+    mebibytes.checked_mul(MEBIBYTE)
+}
+
+/// What the control group of this process leaves; `None` without a limit.
+fn cgroup_rest() -> Option<u64> {
+    CGROUP_FILES.iter().find_map(|(limit, used)| {
+        let limit = fs::read_to_string(limit).ok()?;
+        let used = fs::read_to_string(used).ok()?;
+        rest_of(&limit, &used)
+    })
+}
+
+/// Limit less use; `None` if the limit is `max`.
+fn rest_of(limit: &str, used: &str) -> Option<u64> {
+    let limit: u64 = limit.trim().parse().ok()?;
+    let used: u64 = used.trim().parse().ok()?;
+    Some(limit.saturating_sub(used))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_read() {
+        let info = "MemTotal:       24 kB\nMemAvailable:   12345 kB\n";
+        assert_eq!(available_in(info), Some(12345 * 1024));
+        assert_eq!(available_in("MemTotal: 24 kB"), None);
+        assert_eq!(free_in("81079\n"), Some(81_079 << 20));
+        assert_eq!(free_in("No devices were found\n"), None);
+        assert_eq!(free_in(""), None);
+        assert_eq!(rest_of("1000\n", "400\n"), Some(600));
+        assert_eq!(rest_of("1000\n", "4000\n"), Some(0));
+        assert_eq!(rest_of("max\n", "400\n"), None);
+    }
+
+    #[test]
+    fn this_machine_has_memory() {
+        assert!(available_bytes(DeviceChoice::Cpu).unwrap() > 0);
+    }
+
+    #[test]
+    fn an_absent_card_is_an_error() {
+        let error = available_bytes(DeviceChoice::Cuda(999)).unwrap_err();
+        assert!(error.to_string().contains("give a limit"), "{error}");
+    }
+}
