@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use crate::checkpoint::Checkpoint;
 use crate::error::LoadError;
 
 pub use scheduler::SchedulerConfig;
@@ -30,36 +31,26 @@ pub trait Checked {
     fn check(&self) -> Result<(), String>;
 }
 
-/// The configurations of all parts of a Wan model folder.
+/// The configurations of all parts of a Wan model, whatever the layout of its folder.
 #[derive(Clone, Debug)]
 pub struct WanConfig {
-    /// `transformer/config.json`
+    /// The diffusion transformer.
     pub transformer: TransformerConfig,
-    /// `vae/config.json`
+    /// The video autoencoder.
     pub vae: VaeConfig,
-    /// `text_encoder/config.json`
+    /// The text encoder.
     pub text_encoder: TextEncoderConfig,
-    /// `scheduler/scheduler_config.json`
+    /// The noise schedule.
     pub scheduler: SchedulerConfig,
 }
 
 impl WanConfig {
-    /// Reads and checks all parts, and that they fit each other.
+    /// Reads and checks all parts, and that they fit each other, in either layout.
     ///
     /// # Errors
-    /// `Missing` or `Config`, naming the file.
+    /// `Missing`, `Config` or `Weights`, naming the file.
     pub fn read(folder: &Path) -> Result<Self, LoadError> {
-        let transformer_path = folder.join("transformer/config.json");
-        let config = Self {
-            transformer: read_checked(&transformer_path)?,
-            vae: read_checked(&folder.join("vae/config.json"))?,
-            text_encoder: read_checked(&folder.join("text_encoder/config.json"))?,
-            scheduler: read_checked(&folder.join("scheduler/scheduler_config.json"))?,
-        };
-        config
-            .check_fit()
-            .map_err(|reason| LoadError::config(&transformer_path, reason))?;
-        Ok(config)
+        Checkpoint::read_config(folder)
     }
 
     /// Pixels per patch along height and width: sizes must be multiples of this.
@@ -69,7 +60,8 @@ impl WanConfig {
         self.vae.spatial_stride() * height.max(width)
     }
 
-    fn check_fit(&self) -> Result<(), String> {
+    /// Says which parts do not fit each other, if any.
+    pub(crate) fn check_fit(&self) -> Result<(), String> {
         let (transformer, vae) = (&self.transformer, &self.vae);
         same(
             "in_channels",

@@ -9,8 +9,10 @@
 //! of images, `[f, c, h, w]`.
 
 pub mod card;
+pub mod checkpoint;
 pub mod config;
 pub mod error;
+pub mod names;
 pub mod prompt;
 pub mod request;
 pub mod sampler;
@@ -21,7 +23,9 @@ pub mod wan;
 mod digest;
 
 pub use card::ModelCard;
+pub use checkpoint::{Checkpoint, Layout};
 pub use error::{GenerateError, LoadError};
+pub use names::Part;
 pub use request::{
     Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Precision, Progress, Stage,
 };

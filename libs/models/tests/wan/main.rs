@@ -8,6 +8,7 @@
 
 mod goldens;
 mod loading;
+mod native;
 mod pipeline;
 mod support;
 mod trained;

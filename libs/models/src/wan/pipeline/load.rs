@@ -3,28 +3,23 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use kinora_nn::Weights;
-use kinora_nn::weights::weight_files;
 use tch::{Cuda, Device, Kind};
 
 use super::WanPipeline;
 use crate::card::ModelCard;
-use crate::config::WanConfig;
+use crate::checkpoint::Checkpoint;
 use crate::digest::sha256_hex;
 use crate::error::{LoadError, panic_message};
+use crate::names::Part;
 use crate::request::{DeviceChoice, LoadOptions, Precision};
 use crate::text::TextEncoder;
 use crate::wan::{WanTransformer, WanVae};
 
 /// The family this pipeline runs, as cards name it.
 const FAMILY: &str = "wan-t2v";
-/// Name of the weight files of networks in diffusers' layout.
-const DIFFUSERS_STEM: &str = "diffusion_pytorch_model";
-/// Name of the weight files of networks in transformers' layout.
-const TRANSFORMERS_STEM: &str = "model";
 
 impl WanPipeline {
-    /// Loads a model folder in diffusers' layout with a `kinora.json` beside `model_index.json`.
+    /// Loads a model folder in either layout (see [`Checkpoint`]) with a `kinora.json` in it.
     ///
     /// Everything is checked: each tensor of the configuration must be there with its shape, and
     /// no other.
@@ -38,8 +33,8 @@ impl WanPipeline {
 }
 
 fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> {
-    let config = WanConfig::read(folder)?;
-    let card = ModelCard::read_with(folder, &config)?;
+    let checkpoint = Checkpoint::open(folder)?;
+    let card = ModelCard::read_with(folder, checkpoint.config())?;
     if card.family != FAMILY {
         let reason = format!("the family is {}, this pipeline runs {FAMILY}", card.family);
         return Err(LoadError::config(&folder.join("kinora.json"), reason));
@@ -55,13 +50,15 @@ fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> 
         Precision::F32 => Kind::Float,
         Precision::Bf16 => Kind::BFloat16,
     };
-    let text = TextEncoder::load(folder, &config.text_encoder, device, kind)?;
-    let transformer = load_transformer(folder, &config, device, kind)?;
-    let vae = load_vae(folder, &config, device)?;
-    let digests = digests(folder)?;
+    let text_weights = checkpoint.weights(Part::TextEncoder, device, kind)?;
+    let text_config = &checkpoint.config().text_encoder;
+    let text = TextEncoder::load(checkpoint.tokenizer(), &text_weights, text_config)?;
+    let transformer = load_transformer(&checkpoint, device, kind)?;
+    let vae = load_vae(&checkpoint, device)?;
+    let digests = digests(folder, &checkpoint)?;
     Ok(WanPipeline {
         card,
-        config,
+        config: checkpoint.config().clone(),
         digests,
         text,
         transformer,
@@ -91,53 +88,31 @@ fn device(choice: DeviceChoice) -> Result<Device, LoadError> {
 }
 
 fn load_transformer(
-    folder: &Path,
-    config: &WanConfig,
+    checkpoint: &Checkpoint,
     device: Device,
     kind: Kind,
 ) -> Result<WanTransformer, LoadError> {
-    let part = LoadError::weights("transformer");
-    let folder = folder.join("transformer");
-    let weights = Weights::open(&folder, DIFFUSERS_STEM, device, kind).map_err(&part)?;
-    let network = WanTransformer::load(&weights, &config.transformer).map_err(&part)?;
+    let part = LoadError::weights(Part::Transformer.name());
+    let weights = checkpoint.weights(Part::Transformer, device, kind)?;
+    let config = &checkpoint.config().transformer;
+    let network = WanTransformer::load(&weights, config).map_err(&part)?;
     weights.finish().map_err(&part)?;
     Ok(network)
 }
 
-fn load_vae(folder: &Path, config: &WanConfig, device: Device) -> Result<WanVae, LoadError> {
-    let part = LoadError::weights("vae");
-    let folder = folder.join("vae");
-    let weights = Weights::open(&folder, DIFFUSERS_STEM, device, Kind::Float).map_err(&part)?;
-    let network = WanVae::load(&weights, &config.vae).map_err(&part)?;
+fn load_vae(checkpoint: &Checkpoint, device: Device) -> Result<WanVae, LoadError> {
+    let part = LoadError::weights(Part::Vae.name());
+    let weights = checkpoint.weights(Part::Vae, device, Kind::Float)?;
+    let network = WanVae::load(&weights, &checkpoint.config().vae).map_err(&part)?;
     weights.finish().map_err(&part)?;
     Ok(network)
 }
 
 /// Digests of everything that decides what the model generates.
-fn digests(folder: &Path) -> Result<Vec<(String, String)>, LoadError> {
-    let mut files: Vec<PathBuf> = [
-        "kinora.json",
-        "transformer/config.json",
-        "vae/config.json",
-        "text_encoder/config.json",
-        "scheduler/scheduler_config.json",
-        "tokenizer/tokenizer.json",
-    ]
-    .map(|name| folder.join(name))
-    .into();
-    for (part, stem) in [
-        ("transformer", DIFFUSERS_STEM),
-        ("vae", DIFFUSERS_STEM),
-        ("text_encoder", TRANSFORMERS_STEM),
-    ] {
-        let found = weight_files(&folder.join(part), stem).map_err(LoadError::weights(part))?;
-        files.extend(found);
-    }
-    files.sort();
-    let mut digests = Vec::with_capacity(files.len());
-    for file in files {
+fn digests(folder: &Path, checkpoint: &Checkpoint) -> Result<Vec<(String, String)>, LoadError> {
+    let digest = |file: PathBuf| {
         let name = file.strip_prefix(folder).unwrap_or(&file);
-        digests.push((name.to_string_lossy().into_owned(), sha256_hex(&file)?));
-    }
-    Ok(digests)
+        Ok((name.to_string_lossy().into_owned(), sha256_hex(&file)?))
+    };
+    checkpoint.files().into_iter().map(digest).collect()
 }
