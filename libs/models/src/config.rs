@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use crate::folder::ModelFolder;
 use crate::error::LoadError;
 use crate::wan::Family;
 
@@ -33,39 +34,28 @@ pub trait Checked {
     fn check(&self) -> Result<(), String>;
 }
 
-/// The configurations of all parts of a Wan model folder.
+/// The configurations of all parts of a Wan model, whatever the layout of its folder.
 #[derive(Clone, Debug)]
 pub struct WanConfig {
-    /// `transformer/config.json`
+    /// The diffusion transformer.
     pub transformer: TransformerConfig,
-    /// `vae/config.json`
+    /// The video autoencoder.
     pub vae: VaeConfig,
-    /// `text_encoder/config.json`
+    /// The text encoder.
     pub text_encoder: TextEncoderConfig,
-    /// `image_encoder/config.json`, in families that look at pictures
+    /// The image encoder, in families that look at pictures.
     pub image_encoder: Option<ImageEncoderConfig>,
-    /// `scheduler/scheduler_config.json`
+    /// The noise schedule.
     pub scheduler: SchedulerConfig,
 }
 
 impl WanConfig {
-    /// Reads and checks all parts, and that they fit each other.
+    /// Reads and checks all parts, and that they fit each other, in either layout.
     ///
     /// # Errors
-    /// `Missing` or `Config`, naming the file.
+    /// `Missing`, `Config` or `Weights`, naming the file.
     pub fn read(folder: &Path) -> Result<Self, LoadError> {
-        let transformer_path = folder.join("transformer/config.json");
-        let config = Self {
-            transformer: read_checked(&transformer_path)?,
-            vae: read_checked(&folder.join("vae/config.json"))?,
-            text_encoder: read_checked(&folder.join("text_encoder/config.json"))?,
-            image_encoder: image_encoder(folder)?,
-            scheduler: read_checked(&folder.join("scheduler/scheduler_config.json"))?,
-        };
-        config
-            .check_fit()
-            .map_err(|reason| LoadError::config(&transformer_path, reason))?;
-        Ok(config)
+        ModelFolder::read_config(folder)
     }
 
     /// Pixels per patch along height and width: sizes must be multiples of this.
@@ -92,7 +82,8 @@ impl WanConfig {
         }
     }
 
-    fn check_fit(&self) -> Result<(), String> {
+    /// Says which parts do not fit each other, if any.
+    pub(crate) fn check_fit(&self) -> Result<(), String> {
         let (transformer, vae) = (&self.transformer, &self.vae);
         check_in_channels(transformer, vae)?;
         same(
@@ -127,12 +118,6 @@ fn check_in_channels(transformer: &TransformerConfig, vae: &VaeConfig) -> Result
     Err(format!(
         "in_channels is {found}, but with the vae's z_dim of {plain} it must be {expected}"
     ))
-}
-
-/// The image encoder's configuration, where the folder has one.
-fn image_encoder(folder: &Path) -> Result<Option<ImageEncoderConfig>, LoadError> {
-    let path = folder.join("image_encoder/config.json");
-    path.is_file().then(|| read_checked(&path)).transpose()
 }
 
 /// Reads a JSON file and checks its values.

@@ -25,7 +25,7 @@ pub enum LoadError {
     /// that cannot be read.
     #[error("weights of the {part}: {source}")]
     Weights {
-        /// The network they belong to: `transformer`, `vae` or `text_encoder`.
+        /// The network they belong to, as [`crate::Part::name`] calls it.
         part: &'static str,
         /// Which tensor or file.
         source: WeightsError,

@@ -12,7 +12,10 @@ pub mod card;
 pub mod clip;
 pub mod config;
 pub mod error;
+pub mod folder;
 pub mod memory;
+pub mod names;
+pub mod picture;
 pub mod prompt;
 pub mod request;
 pub mod residency;
@@ -24,12 +27,13 @@ pub mod wan;
 
 mod digest;
 mod guard;
-pub mod picture;
 
 pub use card::ModelCard;
 pub use error::{GenerateError, LoadError};
+pub use folder::{Layout, ModelFolder};
 pub use kinora_nn::WeightFormat;
 pub use memory::{DoesNotFit, MemoryPlan};
+pub use names::Part;
 pub use request::{
     Checkpoint, Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Picture, Precision,
     Progress, Signal, Stage,

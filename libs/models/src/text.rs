@@ -8,6 +8,7 @@ use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::config::TextEncoderConfig;
 use crate::error::{GenerateError, LoadError};
+use crate::names::Part;
 use crate::prompt;
 use crate::residency::{Placed, Placement};
 use crate::t5::T5Encoder;
@@ -28,21 +29,19 @@ pub struct TextEncoder {
 }
 
 impl TextEncoder {
-    /// Reads `tokenizer/tokenizer.json` and the weights in `text_encoder/`.
+    /// Reads the tokenizer's file and the network.
     ///
     /// # Errors
-    /// A file is missing or broken, or the weights do not fit the configuration.
+    /// The file is missing or broken, or the weights do not fit the configuration.
     pub fn load(
-        folder: &Path,
+        tokenizer: &Path,
+        weights: &Weights,
         config: &TextEncoderConfig,
         placement: &Placement,
     ) -> Result<Self, LoadError> {
-        let tokenizer = load_tokenizer(&folder.join("tokenizer/tokenizer.json"))?;
-        let part = LoadError::weights("text_encoder");
-        let (device, kind) = (placement.load_device(), placement.kind);
-        let weights =
-            Weights::open(&folder.join("text_encoder"), "model", device, kind).map_err(&part)?;
-        let network = T5Encoder::load_as(&weights, config, placement.weights).map_err(&part)?;
+        let tokenizer = load_tokenizer(tokenizer)?;
+        let part = LoadError::weights(Part::TextEncoder.name());
+        let network = T5Encoder::load_as(weights, config, placement.weights).map_err(&part)?;
         weights.finish().map_err(&part)?;
         Ok(Self {
             tokenizer,

@@ -23,7 +23,7 @@ use self::entry::{Entry, SourceFile};
 use self::names::Stored;
 
 pub use self::error::WeightsError;
-pub use self::files::{WeightFormat, weight_files};
+pub use self::files::{FileFormat, weight_files};
 pub use self::names::NameMap;
 
 /// A tensor that some files with 8-bit weights have to say that they do. Its value does not matter.
@@ -339,9 +339,9 @@ fn add_file(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), We
         return Err(WeightsError::MissingFile { path });
     }
     let file = Arc::new(SourceFile::open(path)?);
-    let found = match WeightFormat::of(path) {
-        Some(WeightFormat::Safetensors) => header::read_header(&file)?,
-        Some(WeightFormat::Torch) => pth::read_checkpoint(&file)?,
+    let found = match FileFormat::of(path) {
+        Some(FileFormat::Safetensors) => header::read_header(&file)?,
+        Some(FileFormat::Torch) => pth::read_checkpoint(&file)?,
         None => return Err(file.corrupt("its ending is not that of a weight file")),
     };
     for (name, entry) in found {

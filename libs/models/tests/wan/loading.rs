@@ -20,7 +20,7 @@ fn copy_of_model() -> TempDir {
     copy
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -39,12 +39,12 @@ fn load(folder: &Path) -> Result<WanPipeline, LoadError> {
 
 /// Loads and returns the error with the errors it came from.
 #[track_caller]
-fn error(folder: &Path) -> String {
+pub fn error(folder: &Path) -> String {
     load(folder).expect_err("the folder was loaded").to_string()
 }
 
 /// Rewrites a weight file, with the tensors that `change` leaves.
-fn edit_weights(path: &Path, change: impl FnOnce(&mut HashMap<String, TensorView<'_>>)) {
+pub fn edit_weights(path: &Path, change: impl FnOnce(&mut HashMap<String, TensorView<'_>>)) {
     let bytes = fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut tensors = file.tensors().into_iter().collect();
@@ -53,7 +53,7 @@ fn edit_weights(path: &Path, change: impl FnOnce(&mut HashMap<String, TensorView
     fs::write(path, rewritten).unwrap();
 }
 
-fn edit_json(path: &Path, pointer: &str, value: serde_json::Value) {
+pub fn edit_json(path: &Path, pointer: &str, value: serde_json::Value) {
     let mut json: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     *json.pointer_mut(pointer).unwrap() = value;
     fs::write(path, json.to_string()).unwrap();

@@ -12,6 +12,7 @@ mod families;
 mod fitting;
 mod goldens;
 mod loading;
+mod native;
 mod pipeline;
 mod resume;
 mod stages;

@@ -13,14 +13,14 @@ const SAFETENSORS_ENDING: &str = "safetensors";
 
 /// What a weight file is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WeightFormat {
+pub enum FileFormat {
     /// A safetensors file.
     Safetensors,
     /// A file written by `torch.save`.
     Torch,
 }
 
-impl WeightFormat {
+impl FileFormat {
     /// The format that a file's ending promises.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
