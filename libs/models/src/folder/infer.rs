@@ -144,13 +144,7 @@ fn vae_json(part: &PartFiles) -> Result<Value, LoadError> {
         .iter()
         .filter_map(|level| level.halves_frames)
         .collect();
-    let patch = if inputs == RGB {
-        None
-    } else {
-        Some(side(inputs / RGB))
-    };
-    let stride = patch.unwrap_or(1) << downsample.len().min(16);
-    let frames = 1_i64 << downsample.iter().filter(|&&halves| halves).count().min(16);
+    let patch = (inputs != RGB).then(|| side(inputs / RGB));
     let latents = latents(channels).map_err(|reason| part.error(reason))?;
     Ok(json!({
         "base_dim": base,
@@ -166,8 +160,8 @@ fn vae_json(part: &PartFiles) -> Result<Value, LoadError> {
         "in_channels": inputs,
         "out_channels": outputs,
         "patch_size": patch,
-        "scale_factor_spatial": stride,
-        "scale_factor_temporal": frames,
+        "scale_factor_spatial": patch.unwrap_or(1) * two_to_the(downsample.len()),
+        "scale_factor_temporal": two_to_the(downsample.iter().filter(|&&halves| halves).count()),
     }))
 }
 
@@ -245,6 +239,11 @@ fn latents(channels: i64) -> Result<Latents, String> {
         .into_iter()
         .find(|latents| latents.channels == channels);
     found.ok_or_else(|| format!("no autoencoder with {channels} latent channels is known"))
+}
+
+/// Steps by two, of which there are never many.
+fn two_to_the(steps: usize) -> i64 {
+    1 << steps.min(16)
 }
 
 /// The side of a square of this area, rounded down.

@@ -85,31 +85,34 @@ pub(super) fn open(folder: &Path) -> Result<ModelFolder, LoadError> {
         true => read_json(&config_path)?,
         false => NativeConfig::default(),
     };
-    let found = Found::in_folder(folder)?;
-    let transformer = transformer_files(folder, &found.other)?;
-    let mut parts = BTreeMap::new();
-    let text = only(
-        Part::TextEncoder,
-        found.text_encoder,
-        &folder.join(TEXT_ENCODER),
-    )?;
-    let vae = only(Part::Vae, found.vae, &folder.join(VAE))?;
-    for (part, files) in [
-        (Part::Transformer, transformer),
-        (Part::TextEncoder, text),
-        (Part::Vae, vae),
-    ] {
-        parts.insert(part, PartFiles::open(part, files)?);
-    }
-    if !found.image_encoder.is_empty() {
-        let files = only(Part::ImageEncoder, found.image_encoder, folder)?;
-        let opened = PartFiles::open(Part::ImageEncoder, files)?;
-        parts.insert(Part::ImageEncoder, opened);
-    }
+    let parts = Found::in_folder(folder)?.open(folder)?;
+    let config = config(&parts, &native, &config_path)?;
+    Ok(ModelFolder {
+        folder: folder.to_owned(),
+        layout: Layout::Native,
+        config,
+        parts,
+        tokenizer: tokenizer(folder),
+        config_files: has_config.then_some(config_path).into_iter().collect(),
+    })
+}
+
+/// What the model is; `path` is where `native` was read.
+fn config(
+    parts: &BTreeMap<Part, PartFiles>,
+    native: &NativeConfig,
+    path: &Path,
+) -> Result<WanConfig, LoadError> {
+    let part = |part: Part| {
+        let reason = || format!("there are no weights of the {}", part.name());
+        parts
+            .get(&part)
+            .ok_or_else(|| LoadError::config(path, reason()))
+    };
     let config = WanConfig {
-        transformer: infer::transformer(&parts[&Part::Transformer], &native, &config_path)?,
-        vae: infer::vae(&parts[&Part::Vae])?,
-        text_encoder: infer::text_encoder(&parts[&Part::TextEncoder])?,
+        transformer: infer::transformer(part(Part::Transformer)?, native, path)?,
+        vae: infer::vae(part(Part::Vae)?)?,
+        text_encoder: infer::text_encoder(part(Part::TextEncoder)?)?,
         image_encoder: parts
             .get(&Part::ImageEncoder)
             .map(infer::image_encoder)
@@ -120,17 +123,9 @@ pub(super) fn open(folder: &Path) -> Result<ModelFolder, LoadError> {
             prediction_type: None,
         },
     };
-    config
-        .check_fit()
-        .map_err(|reason| LoadError::config(&config_path, reason))?;
-    Ok(ModelFolder {
-        folder: folder.to_owned(),
-        layout: Layout::Native,
-        config,
-        parts,
-        tokenizer: tokenizer(folder),
-        config_files: has_config.then_some(config_path).into_iter().collect(),
-    })
+    let fit = config.check_fit();
+    fit.map_err(|reason| LoadError::config(path, reason))?;
+    Ok(config)
 }
 
 impl Found {
@@ -160,6 +155,25 @@ impl Found {
             list.push(path);
         }
         Ok(found)
+    }
+
+    /// Reads the headers of all parts; the image encoder may be absent.
+    fn open(self, folder: &Path) -> Result<BTreeMap<Part, PartFiles>, LoadError> {
+        let (text, vae) = (folder.join(TEXT_ENCODER), folder.join(VAE));
+        let mut files = vec![
+            (Part::Transformer, transformer_files(folder, &self.other)?),
+            (
+                Part::TextEncoder,
+                only(Part::TextEncoder, self.text_encoder, &text)?,
+            ),
+            (Part::Vae, only(Part::Vae, self.vae, &vae)?),
+        ];
+        if !self.image_encoder.is_empty() {
+            let image = only(Part::ImageEncoder, self.image_encoder, folder)?;
+            files.push((Part::ImageEncoder, image));
+        }
+        let open = |(part, files)| Ok((part, PartFiles::open(part, files)?));
+        files.into_iter().map(open).collect()
     }
 }
 

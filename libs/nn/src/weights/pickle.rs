@@ -97,7 +97,8 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Runs one instruction; the letters are those of Python's `pickletools`.
+    /// Runs one instruction; the letters are those of Python's `pickletools`. It is longer than others
+    /// because the list of what is known is best read in one place.
     fn run(&mut self, operation: u8) -> Result<(), String> {
         match operation {
             0x80 => self.take(1).map(drop),                             // PROTO
