@@ -28,6 +28,7 @@ pub use kinora_nn::WeightFormat;
 pub use memory::{DoesNotFit, MemoryPlan};
 pub use request::{
     Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Precision, Progress, Stage,
+    Uncontrolled,
 };
 pub use residency::{Network, OnDevice, Placed, Placement, Residency};
 pub use sampler::{Sampler, SigmaGrid};

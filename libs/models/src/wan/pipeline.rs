@@ -1,6 +1,7 @@
 //! A loaded Wan text-to-video model and the stages of a generation.
 
 mod denoise;
+mod fitting;
 mod load;
 mod validate;
 
@@ -13,8 +14,13 @@ use super::{WanTransformer, WanVae};
 use crate::card::ModelCard;
 use crate::config::WanConfig;
 use crate::error::GenerateError;
+use crate::memory::{MAX_PAIRED_TOKENS, MemoryPlan};
 use crate::request::{Clip, Control, GenerateRequest, Progress, Stage};
+use crate::residency::Placed;
 use crate::text::TextEncoder;
+
+use self::fitting::Budget;
+use super::vae::Tiling;
 
 pub use denoise::DenoisePlan;
 
@@ -29,8 +35,9 @@ pub struct WanPipeline {
     config: WanConfig,
     digests: Vec<(String, String)>,
     text: TextEncoder,
-    transformer: WanTransformer,
-    vae: WanVae,
+    transformer: Placed<WanTransformer>,
+    vae: Placed<WanVae>,
+    budget: Budget,
     device: Device,
 }
 
@@ -53,7 +60,7 @@ impl WanPipeline {
     /// Deterministic: the same request gives the same bytes on the same machine and thread count.
     ///
     /// # Errors
-    /// `Invalid` before any work is done; `Cancelled` soon after the control says so; `OutOfMemory`
+    /// `Invalid` and `DoesNotFit` before any work is done; `Cancelled` soon after the control says so; `OutOfMemory`
     /// and `Engine` from the device.
     pub fn generate(
         &mut self,
@@ -61,7 +68,8 @@ impl WanPipeline {
         control: &mut dyn Control,
     ) -> Result<Clip, GenerateError> {
         self.validate(request)?;
-        guarded(|| self.run(request, control))
+        let memory = self.plan_memory(request)?;
+        guarded(|| self.run(request, &memory, control))
     }
 
     /// The embeddings of a prompt, without padding.
@@ -114,7 +122,7 @@ impl WanPipeline {
         noise: &Tensor,
         control: &mut dyn Control,
     ) -> Result<Tensor, GenerateError> {
-        guarded(|| self.denoise_steps(plan, noise, control))
+        guarded(|| self.denoise_steps(plan, noise, MAX_PAIRED_TOKENS, control))
     }
 
     /// Decodes latents to pixels.
@@ -126,7 +134,7 @@ impl WanPipeline {
     /// `Cancelled`, polled between chunks, otherwise from the device.
     pub fn decode(&self, latents: &Tensor, control: &dyn Control) -> Result<Clip, GenerateError> {
         guarded(|| {
-            let frames = self.vae.decode(latents, &|| control.is_cancelled())?;
+            let frames = self.decode_frames(latents, self.tiling_for(latents), control)?;
             to_clip(&frames)
         })
     }
@@ -146,13 +154,15 @@ impl WanPipeline {
         self.validate_size(clip.width, clip.height, clip.frames)?;
         guarded(|| {
             let frames = from_clip(clip)?.to_device(self.device);
-            Ok(self.vae.encode(&frames, &|| control.is_cancelled())?)
+            let vae = self.vae.enter()?;
+            Ok(vae.encode(&frames, &|| control.is_cancelled())?)
         })
     }
 
     fn run(
         &mut self,
         request: &GenerateRequest,
+        memory: &MemoryPlan,
         control: &mut dyn Control,
     ) -> Result<Clip, GenerateError> {
         report(control, Stage::Encoding, 0, 1);
@@ -173,12 +183,32 @@ impl WanPipeline {
             sampler: request.sampler,
             grid: request.grid,
         };
-        let latents = self.denoise_steps(&plan, &noise, control)?;
+        let paired = if memory.batch_cfg {
+            MAX_PAIRED_TOKENS
+        } else {
+            0
+        };
+        let latents = self.denoise_steps(&plan, &noise, paired, control)?;
         report(control, Stage::Decoding, 0, 1);
-        let pixels = self.vae.decode(&latents, &|| control.is_cancelled())?;
+        let pixels = self.decode_frames(&latents, memory.tiling, control)?;
         let clip = to_clip(&pixels)?;
         report(control, Stage::Decoding, 1, 1);
         Ok(clip)
+    }
+
+    /// Latents `[1, c, f, h, w]` to frames `[f, 3, h, w]` from -1 to 1.
+    fn decode_frames(
+        &self,
+        latents: &Tensor,
+        tiling: Option<Tiling>,
+        control: &dyn Control,
+    ) -> Result<Tensor, GenerateError> {
+        let vae = self.vae.enter()?;
+        let is_cancelled = || control.is_cancelled();
+        Ok(match tiling {
+            Some(tiling) => vae.decode_tiled(latents, tiling, &is_cancelled)?,
+            None => vae.decode(latents, &is_cancelled)?,
+        })
     }
 
     /// Waits until the device has finished what it was given.

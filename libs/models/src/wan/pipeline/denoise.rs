@@ -6,12 +6,7 @@ use super::{WanPipeline, report};
 use crate::error::GenerateError;
 use crate::request::{Control, Stage};
 use crate::sampler::{Sampler, Schedule, SigmaGrid, Stepper};
-use crate::wan::{CancelCheck, Cancelled, Conditioning};
-
-/// Up to this many tokens both prompts go through the network as a batch of two. That takes 0.77 of
-/// the time of two passes on a clip of 80 tokens (CPU, one thread); large clips keep the device busy
-/// one by one, and a pair would only double their memory.
-const MAX_PAIRED_TOKENS: i64 = 4096;
+use crate::wan::{CancelCheck, Cancelled, Conditioning, WanTransformer};
 
 /// How to get from noise to latents.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +27,7 @@ pub struct DenoisePlan<'a> {
 
 /// Predicts guided velocities of one clip.
 struct Guide<'a> {
-    pipeline: &'a WanPipeline,
+    transformer: &'a WanTransformer,
     /// One pair, or one per prompt: with the prompt, then with the negative prompt.
     conditionings: Vec<Conditioning>,
     guidance: f64,
@@ -43,6 +38,7 @@ impl WanPipeline {
         &self,
         plan: &DenoisePlan<'_>,
         noise: &Tensor,
+        max_paired_tokens: i64,
         control: &mut dyn Control,
     ) -> Result<Tensor, GenerateError> {
         report(control, Stage::Denoising, 0, plan.steps);
@@ -50,7 +46,8 @@ impl WanPipeline {
         let (shift, train_timesteps) = (scheduler.flow_shift, scheduler.num_train_timesteps);
         let schedule = Schedule::new(plan.grid, plan.steps, shift, train_timesteps);
         let mut stepper = Stepper::new(plan.sampler, schedule);
-        let guide = Guide::new(self, plan, noise, MAX_PAIRED_TOKENS)?;
+        let transformer = self.transformer.enter()?;
+        let guide = Guide::new(&transformer, plan, noise, max_paired_tokens)?;
         let mut latents = noise.shallow_clone();
         for step in 1..=plan.steps {
             let Some(timestep) = stepper.timestep() else {
@@ -67,12 +64,11 @@ impl WanPipeline {
 
 impl<'a> Guide<'a> {
     fn new(
-        pipeline: &'a WanPipeline,
+        transformer: &'a WanTransformer,
         plan: &DenoisePlan<'_>,
         noise: &Tensor,
         max_paired_tokens: i64,
     ) -> Result<Self, GenerateError> {
-        let transformer = &pipeline.transformer;
         let size = noise.size();
         let latent_size = [size[2], size[3], size[4]];
         let negative = plan.negative.filter(|_| plan.guidance > 1.0);
@@ -85,7 +81,7 @@ impl<'a> Guide<'a> {
         }
         let guidance = plan.guidance;
         Ok(Self {
-            pipeline,
+            transformer,
             conditionings,
             guidance,
         })
@@ -98,10 +94,11 @@ impl<'a> Guide<'a> {
         timestep: f64,
         is_cancelled: CancelCheck<'_>,
     ) -> Result<Tensor, Cancelled> {
-        let transformer = &self.pipeline.transformer;
         let mut velocities = Vec::new();
         for conditioning in &self.conditionings {
-            let velocity = transformer.forward(latents, timestep, conditioning, is_cancelled)?;
+            let velocity =
+                self.transformer
+                    .forward(latents, timestep, conditioning, is_cancelled)?;
             velocities.extend(velocity.split(1, 0));
         }
         match velocities.as_slice() {
@@ -129,7 +126,8 @@ mod tests {
             sampler: Sampler::Euler,
             grid: SigmaGrid::Native,
         };
-        let guide = Guide::new(pipeline, &plan, &noise, max_paired_tokens).unwrap();
+        let transformer = pipeline.transformer.enter().unwrap();
+        let guide = Guide::new(&transformer, &plan, &noise, max_paired_tokens).unwrap();
         let velocity = guide.velocity(&noise, 700.0, &|| Uncontrolled.is_cancelled());
         (guide.conditionings.len(), velocity.unwrap())
     }

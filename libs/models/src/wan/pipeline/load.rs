@@ -8,12 +8,13 @@ use kinora_nn::weights::weight_files;
 use tch::{Cuda, Device, Kind};
 
 use super::WanPipeline;
+use super::fitting::Budget;
 use crate::card::ModelCard;
 use crate::config::WanConfig;
 use crate::digest::sha256_hex;
 use crate::error::{LoadError, panic_message};
 use crate::request::{DeviceChoice, LoadOptions, Precision};
-use crate::residency::Placement;
+use crate::residency::{Placed, Placement};
 use crate::text::TextEncoder;
 use crate::wan::{WanTransformer, WanVae};
 
@@ -56,10 +57,11 @@ fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> 
         Precision::F32 => Kind::Float,
         Precision::Bf16 => Kind::BFloat16,
     };
-    let placement = Placement::resident(device, kind);
+    let budget = Budget::new(&config, &card, options);
+    let placement = budget.placement(device, kind);
     let text = TextEncoder::load(folder, &config.text_encoder, &placement)?;
-    let transformer = load_transformer(folder, &config, device, kind)?;
-    let vae = load_vae(folder, &config, device)?;
+    let transformer = load_transformer(folder, &config, &placement)?;
+    let vae = load_vae(folder, &config, &placement)?;
     let digests = digests(folder)?;
     Ok(WanPipeline {
         card,
@@ -68,6 +70,7 @@ fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> 
         text,
         transformer,
         vae,
+        budget,
         device,
     })
 }
@@ -95,24 +98,30 @@ fn device(choice: DeviceChoice) -> Result<Device, LoadError> {
 fn load_transformer(
     folder: &Path,
     config: &WanConfig,
-    device: Device,
-    kind: Kind,
-) -> Result<WanTransformer, LoadError> {
+    placement: &Placement,
+) -> Result<Placed<WanTransformer>, LoadError> {
     let part = LoadError::weights("transformer");
     let folder = folder.join("transformer");
+    let (device, kind) = (placement.load_device(), placement.kind);
     let weights = Weights::open(&folder, DIFFUSERS_STEM, device, kind).map_err(&part)?;
-    let network = WanTransformer::load(&weights, &config.transformer).map_err(&part)?;
+    let network = WanTransformer::load_as(&weights, &config.transformer, placement.weights);
+    let network = network.map_err(&part)?;
     weights.finish().map_err(&part)?;
-    Ok(network)
+    Ok(placement.place(network)?)
 }
 
-fn load_vae(folder: &Path, config: &WanConfig, device: Device) -> Result<WanVae, LoadError> {
+fn load_vae(
+    folder: &Path,
+    config: &WanConfig,
+    placement: &Placement,
+) -> Result<Placed<WanVae>, LoadError> {
+    let device = placement.load_device();
     let part = LoadError::weights("vae");
     let folder = folder.join("vae");
     let weights = Weights::open(&folder, DIFFUSERS_STEM, device, Kind::Float).map_err(&part)?;
     let network = WanVae::load(&weights, &config.vae).map_err(&part)?;
     weights.finish().map_err(&part)?;
-    Ok(network)
+    Ok(placement.place(network)?)
 }
 
 /// Digests of everything that decides what the model generates.
