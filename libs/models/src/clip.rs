@@ -5,13 +5,16 @@
 
 mod preprocess;
 
-use kinora_nn::{LayerNorm, Linear, Weights, WeightsError, scaled_dot_product_attention};
-use tch::{Kind, Tensor};
+use kinora_nn::{
+    LayerNorm, Linear, Weights, WeightsError, parameters, scaled_dot_product_attention,
+};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::ImageEncoderConfig;
 use crate::config::image::ImageActivation;
 use crate::error::GenerateError;
 use crate::request::Picture;
+use crate::residency::Network;
 
 pub use preprocess::preprocess;
 
@@ -41,6 +44,15 @@ struct Block {
     feed_forward_norm: LayerNorm,
     feed_forward_in: Linear,
     feed_forward_out: Linear,
+}
+
+parameters!(ClipVisionEncoder { patches, class, positions, norm, blocks; config });
+parameters!(Block {
+    attention_norm, qkv, attention_out, feed_forward_norm, feed_forward_in, feed_forward_out;
+});
+
+impl Network for ClipVisionEncoder {
+    fn swap_blocks(&mut self, _: Device) {}
 }
 
 impl ClipVisionEncoder {

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::folder::ModelFolder;
 use crate::error::LoadError;
+use crate::folder::ModelFolder;
 use crate::wan::Family;
 
 pub use image::ImageEncoderConfig;

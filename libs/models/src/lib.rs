@@ -36,7 +36,7 @@ pub use memory::{DoesNotFit, MemoryPlan};
 pub use names::Part;
 pub use request::{
     Checkpoint, Clip, Control, DeviceChoice, GenerateRequest, LoadOptions, Picture, Precision,
-    Progress, Signal, Stage,
+    Progress, Signal, Stage, Uncontrolled,
 };
 pub use residency::{Network, OnDevice, Placed, Placement, Residency};
 pub use sampler::{Sampler, SigmaGrid};

@@ -138,7 +138,10 @@ impl<N: Network> Placed<N> {
         let mut network = match (residency, device) {
             (_, Device::Cpu) => network,
             (Residency::Resident, _) => moved(network, device)?,
-            _ => network.pinned(device)?,
+            _ => {
+                network.pin(device)?;
+                network
+            }
         };
         if residency == Residency::BlockSwap {
             network.swap_blocks(device);

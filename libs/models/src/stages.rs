@@ -84,7 +84,7 @@ pub fn denoise(
     let inputs = read_tensors(inputs)?;
     let case = DenoiseInputs::read(&inputs, &parts)?;
     let network = parts.transformer()?;
-    let finished = guarded(|| case.run(&network, &parts, settings, on_step))?;
+    let finished = guarded(|| case.run(&*network.enter()?, &parts, settings, on_step))?;
     drop(network);
     let mut tensors = Vec::new();
     if settings.decode {
@@ -167,6 +167,7 @@ pub fn encode(
         let images = frames.f_permute([0, 3, 1, 2])?.f_contiguous()? * 2.0 - 1.0;
         let images = images.f_to_device(parts.device())?;
         network
+            .enter()?
             .encode(&images, &|| false)
             .map_err(|_| GenerateError::Cancelled)
     })?;
@@ -260,6 +261,7 @@ impl DenoiseInputs {
             shift: settings.shift.unwrap_or(scheduler.flow_shift),
             train_timesteps: scheduler.num_train_timesteps,
             step_cache: parts.options().step_cache,
+            pairs: true,
         };
         let mut denoising = Denoising::begin(network, plan, &self.noise, None)?;
         let (mut after_each, mut seconds) = (Vec::new(), Vec::new());
@@ -333,7 +335,7 @@ fn decoded(parts: &Parts, latents: &Tensor) -> Result<Tensor, StageError> {
     let network = parts.vae()?;
     let frames = guarded(|| {
         let latents = latents.f_to_device(parts.device())?;
-        let frames = network.decode(&latents, &|| false); // [f, 3, h, w]
+        let frames = network.enter()?.decode(&latents, &|| false); // [f, 3, h, w]
         let frames = frames.map_err(|_| GenerateError::Cancelled)?;
         Ok((frames * 0.5 + 0.5)
             .f_clamp(0.0, 1.0)?

@@ -26,12 +26,26 @@ pub trait Parameters: Sized {
         self.map_tensors(&mut |tensor| tensor.f_to_device_(device, tensor.kind(), true, true))
     }
 
-    /// A copy in page-locked host memory, from which `device` reads without the processor's help.
+    /// Replaces the data of every tensor, one after the other, also as seen through other handles: the
+    /// memory of one tensor is needed besides the layer's, not that of all of them.
+    ///
+    /// # Errors
+    /// The first error of `make`; the tensors before it keep their new data.
+    fn replace_data(&self, make: &mut MakeTensor<'_>) -> Result<(), TchError> {
+        self.map_tensors(&mut |tensor| {
+            let mut handle = tensor.shallow_clone();
+            handle.f_set_data(&make(tensor)?)?;
+            Ok(handle)
+        })?;
+        Ok(())
+    }
+
+    /// Moves the layer to page-locked host memory, from which `device` reads without the processor.
     ///
     /// # Errors
     /// There is no CUDA device, or not enough memory to lock.
-    fn pinned(&self, device: Device) -> Result<Self, TchError> {
-        self.map_tensors(&mut |tensor| tensor.f_pin_memory(device))
+    fn pin(&self, device: Device) -> Result<(), TchError> {
+        self.replace_data(&mut |tensor| tensor.f_pin_memory(device))
     }
 
     /// A second handle on the same tensors.
@@ -131,6 +145,19 @@ mod tests {
         let shared = layers.shared().unwrap();
         let _ = layers[0].weight().zero_();
         assert_eq!(shared[0].forward(&input), layers[0].forward(&input));
+    }
+
+    #[test]
+    fn replaced_data_is_seen_through_every_handle() {
+        let (layer, input) = (layer(), Tensor::ones([2, 4], (Kind::Float, Device::Cpu)));
+        let (shared, before) = (layer.shared().unwrap(), layer.weight().data_ptr());
+        let expected = layer.forward(&input) * 2.0;
+        layer
+            .replace_data(&mut |tensor| tensor.f_mul_scalar(2.0))
+            .unwrap();
+        assert_ne!(layer.weight().data_ptr(), before);
+        assert_eq!(shared.weight().data_ptr(), layer.weight().data_ptr());
+        assert_eq!(shared.forward(&input), expected);
     }
 
     #[test]

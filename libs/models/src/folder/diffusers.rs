@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kinora_nn::WeightsError;
 use kinora_nn::weights::weight_files;
 
-use super::{ModelFolder, Layout, PartFiles};
+use super::{Layout, ModelFolder, PartFiles};
 use crate::config::{ImageEncoderConfig, WanConfig, read_checked};
 use crate::error::LoadError;
 use crate::names::Part;

@@ -7,7 +7,7 @@ use kinora_nn::WeightsError;
 use kinora_nn::weights::{FileFormat, weight_files};
 use serde::Deserialize;
 
-use super::{ModelFolder, Layout, PartFiles, infer};
+use super::{Layout, ModelFolder, PartFiles, infer};
 use crate::config::{SchedulerConfig, WanConfig, read_json};
 use crate::error::LoadError;
 use crate::names::Part;

@@ -101,59 +101,65 @@ impl Estimate {
         choice: Choice,
     ) -> Self {
         let compute = compute_bytes(options.precision);
-        let text = WeightCount::of_text_encoder(&config.text_encoder);
-        let transformer = WeightCount::of_transformer(&config.transformer);
-        let vae = WeightCount::of_vae(&config.vae);
-        let format = options.weights;
-        let [text_bytes, transformer_bytes] =
-            [text, transformer].map(|count| count.bytes(compute, format));
-        let vae_bytes = vae.bytes(compute, format);
-        let all = text_bytes + transformer_bytes + vae_bytes;
-        let on_device = |count: &WeightCount| match choice.residency {
-            Residency::Resident => all,
-            Residency::StageOffload => count.bytes(compute, format),
-            Residency::BlockSwap => count.swapped_bytes(compute, format),
-        };
-        let latents = latent_size(config, clip);
-        let encoding = activations::text_encoder(&config.text_encoder, compute)
-            + text.temporary_bytes(compute, format);
-        let denoising = activations::denoise(&config.transformer, latents, choice.batch, compute)
-            + transformer.temporary_bytes(compute, format);
-        let decoding = match choice.tile {
-            None => activations::decode(&config.vae, latents),
-            Some(tile) => activations::decode_tiled(&config.vae, latents, tile),
-        };
-        let stage = |stage, count, activations| StageEstimate {
-            stage,
-            weights: on_device(count),
-            activations: with_margin(activations, options.is_cpu),
-        };
-        let stages = [
-            stage(Stage::Encoding, &text, encoding),
-            stage(Stage::Denoising, &transformer, denoising),
-            stage(Stage::Decoding, &vae, decoding),
+        let counts = [
+            WeightCount::of_text_encoder(&config.text_encoder),
+            WeightCount::of_transformer(&config.transformer),
+            WeightCount::of_vae(&config.vae),
         ];
-        let host = if choice.residency == Residency::Resident {
-            0
-        } else {
-            all
-        };
+        let stored = counts.map(|count| count.bytes(compute, options.weights));
+        let all: u64 = stored.iter().sum();
+        let live = live_bytes(config, clip, options, choice);
+        let names = [Stage::Encoding, Stage::Denoising, Stage::Decoding];
+        let stages = [0, 1, 2].map(|index| StageEstimate {
+            stage: names[index],
+            weights: match choice.residency {
+                Residency::Resident => all,
+                Residency::StageOffload => stored[index],
+                Residency::BlockSwap => counts[index].swapped_bytes(compute, options.weights),
+            },
+            activations: with_margin(
+                live[index] + counts[index].temporary_bytes(compute, options.weights),
+                options.is_cpu,
+            ),
+        });
+        let is_resident = choice.residency == Residency::Resident;
+        let host = if is_resident { 0 } else { all };
         let overhead = if options.is_cpu {
             CPU_OVERHEAD_BYTES + host
         } else {
             CUDA_OVERHEAD_BYTES
         };
         let largest = stages.iter().map(StageEstimate::total).max();
+        let [text_encoder, transformer, vae] = stored;
         Self {
-            text_encoder: text_bytes,
-            transformer: transformer_bytes,
-            vae: vae_bytes,
+            text_encoder,
+            transformer,
+            vae,
             stages,
             overhead,
             total: overhead + largest.unwrap_or_default(),
             host,
         }
     }
+}
+
+/// What lives besides the weights in every stage.
+fn live_bytes(
+    config: &WanConfig,
+    clip: ClipSize,
+    options: &MemoryOptions,
+    choice: Choice,
+) -> [u64; 3] {
+    let compute = compute_bytes(options.precision);
+    let latents = latent_size(config, clip);
+    [
+        activations::text_encoder(&config.text_encoder, compute),
+        activations::denoise(&config.transformer, latents, choice.batch, compute),
+        match choice.tile {
+            None => activations::decode(&config.vae, latents),
+            Some(tile) => activations::decode_tiled(&config.vae, latents, tile),
+        },
+    ]
 }
 
 /// Latents of a clip, its sides and frames rounded up.

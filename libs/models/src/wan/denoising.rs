@@ -4,12 +4,8 @@ use tch::Tensor;
 
 use super::{CancelCheck, Cancelled, Conditioning, StepCache, Timestep, WanTransformer};
 use crate::error::GenerateError;
+use crate::memory::MAX_PAIRED_TOKENS;
 use crate::sampler::{Sampler, SamplerState, Schedule, SigmaGrid, Stepper};
-
-/// Up to this many tokens both prompts go through the network as a batch of two. That takes 0.77 of
-/// the time of two passes on a clip of 80 tokens (CPU, one thread); large clips keep the device busy
-/// one by one, and a pair would only double their memory.
-const MAX_PAIRED_TOKENS: i64 = 4096;
 
 /// What a network is given of the pictures that a clip begins or ends with.
 #[derive(Debug)]
@@ -49,6 +45,9 @@ pub struct DenoisePlan<'a> {
     pub train_timesteps: u32,
     /// Threshold of the step cache; 0 is off.
     pub step_cache: f64,
+    /// Whether both prompts may go through the network at once, which up to [`MAX_PAIRED_TOKENS`]
+    /// tokens is faster and takes more memory.
+    pub pairs: bool,
 }
 
 /// The state between two steps.
@@ -91,19 +90,9 @@ impl<'a> Denoising<'a> {
         noise: &Tensor,
         state: Option<DenoiseState>,
     ) -> Result<Self, GenerateError> {
-        Self::with_pairs(transformer, plan, noise, state, MAX_PAIRED_TOKENS)
-    }
-
-    fn with_pairs(
-        transformer: &'a WanTransformer,
-        plan: DenoisePlan<'a>,
-        noise: &Tensor,
-        state: Option<DenoiseState>,
-        max_paired_tokens: i64,
-    ) -> Result<Self, GenerateError> {
         let schedule = Schedule::new(plan.grid, plan.steps, plan.shift, plan.train_timesteps);
         let caches = state.as_ref().map_or(&[][..], |state| &state.caches);
-        let branches = branches(transformer, &plan, noise, caches, max_paired_tokens)?;
+        let branches = branches(transformer, &plan, noise, caches)?;
         let (stepper, latents) = match state {
             Some(state) => (
                 Stepper::resume(plan.sampler, schedule, state.solver),
@@ -207,14 +196,17 @@ fn branches(
     plan: &DenoisePlan<'_>,
     noise: &Tensor,
     caches: &[(String, Tensor)],
-    max_paired_tokens: i64,
 ) -> Result<Vec<Branch>, GenerateError> {
     let size = noise.size();
     let latent_size = [size[2], size[3], size[4]];
     let negative = plan.negative.filter(|_| plan.guidance > 1.0);
     let prompts: Vec<&Tensor> = std::iter::once(plan.prompt).chain(negative).collect();
-    let is_small = transformer.tokens(latent_size) <= max_paired_tokens;
-    let batch = if is_small { prompts.len() } else { 1 };
+    let is_small = transformer.tokens(latent_size) <= MAX_PAIRED_TOKENS;
+    let batch = if plan.pairs && is_small {
+        prompts.len()
+    } else {
+        1
+    };
     let image = match plan.given {
         Some(GivenFrames::Channels { tokens, .. }) => tokens.as_ref(),
         Some(GivenFrames::First(_)) | None => None,
@@ -263,8 +255,8 @@ mod tests {
     use crate::request::LoadOptions;
     use crate::wan::WanPipeline;
 
-    /// One guided step of a small clip, in batches as the token limit allows.
-    fn one_step(pipeline: &mut WanPipeline, max_paired_tokens: i64) -> (usize, Tensor) {
+    /// One guided step of a small clip, in how many passes it took.
+    fn one_step(pipeline: &mut WanPipeline, pairs: bool) -> (usize, Tensor) {
         let prompt = pipeline.encode_prompt("a red circle").unwrap();
         let negative = pipeline.encode_prompt("blurry dark white square").unwrap();
         let noise = pipeline.initial_noise(32, 32, 9, 3).unwrap();
@@ -279,10 +271,10 @@ mod tests {
             shift: 3.0,
             train_timesteps: 1000,
             step_cache: 0.0,
+            pairs,
         };
-        let transformer = pipeline.transformer();
-        let denoising = Denoising::with_pairs(transformer, plan, &noise, None, max_paired_tokens);
-        let mut denoising = denoising.unwrap();
+        let transformer = pipeline.transformer().enter().unwrap();
+        let mut denoising = Denoising::begin(&transformer, plan, &noise, None).unwrap();
         assert_eq!(denoising.step(&|| false), Ok(true));
         assert_eq!(denoising.step(&|| false), Ok(false));
         (denoising.branches.len(), denoising.latents())
@@ -293,8 +285,8 @@ mod tests {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = root.join("tests/goldens/pipeline");
         let mut pipeline = WanPipeline::load(&folder, &LoadOptions::default()).unwrap();
-        let (pairs, paired) = one_step(&mut pipeline, i64::MAX);
-        let (singles, single) = one_step(&mut pipeline, 0);
+        let (pairs, paired) = one_step(&mut pipeline, true);
+        let (singles, single) = one_step(&mut pipeline, false);
         assert_eq!((pairs, singles), (1, 2));
         assert!(paired.allclose(&single, 1e-4, 1e-5, false));
     }

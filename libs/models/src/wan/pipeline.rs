@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod denoise;
+mod fitting;
 mod given;
 mod load;
 mod pixels;
@@ -21,11 +22,15 @@ use crate::clip::ClipVisionEncoder;
 use crate::config::WanConfig;
 use crate::error::GenerateError;
 use crate::guard::guarded;
+use crate::memory::MemoryPlan;
 use crate::request::{Clip, Control, GenerateRequest, Progress, Signal, Stage};
+use crate::residency::Placed;
 use crate::text::TextEncoder;
+use crate::wan::vae::Tiling;
 
 pub use checkpoint::Surroundings;
 
+use self::fitting::Budget;
 use self::pixels::{from_clip, to_clip};
 use self::preview::PreviewMap;
 
@@ -41,9 +46,10 @@ pub struct WanPipeline {
     digests: Vec<(String, String)>,
     text: TextEncoder,
     /// Only in families that look at pictures.
-    image_encoder: Option<ClipVisionEncoder>,
-    transformer: WanTransformer,
-    vae: WanVae,
+    image_encoder: Option<Placed<ClipVisionEncoder>>,
+    transformer: Placed<WanTransformer>,
+    vae: Placed<WanVae>,
+    budget: Budget,
     device: Device,
     /// What besides the request decides the bytes of a clip.
     surroundings: Surroundings,
@@ -95,7 +101,7 @@ impl WanPipeline {
     /// reported to the control and ignored.
     ///
     /// # Errors
-    /// `Invalid` before any work is done; `Cancelled` or `Paused` soon after the control says so;
+    /// `Invalid` and `DoesNotFit` before any work is done; `Cancelled` or `Paused` soon after the control says so;
     /// `NotFinite`, `OutOfMemory` and `Engine` from the device.
     pub fn render(
         &mut self,
@@ -104,11 +110,12 @@ impl WanPipeline {
         control: &mut dyn Control,
     ) -> Result<Rendering, GenerateError> {
         self.validate(request)?;
-        guarded(|| self.run(request, checkpoint, control))
+        let memory = self.plan_memory(request)?;
+        guarded(|| self.run(request, &memory, checkpoint, control))
     }
 
     #[cfg(test)]
-    pub(super) fn transformer(&self) -> &WanTransformer {
+    pub(super) fn transformer(&self) -> &Placed<WanTransformer> {
         &self.transformer
     }
 
@@ -119,11 +126,17 @@ impl WanPipeline {
     }
 
     /// SHA-256 in hexadecimal of everything that decides the bytes of the clip: the request, the
-    /// model's files, the precision and the kind of machine. A checkpoint is good for its own
-    /// fingerprint only.
-    #[must_use]
-    pub fn fingerprint(&self, request: &GenerateRequest) -> String {
-        checkpoint::fingerprint(request, &self.digests, &self.surroundings)
+    /// model's files, the precision, the kind of machine and what its memory makes necessary. A
+    /// checkpoint is good for its own fingerprint only.
+    ///
+    /// # Errors
+    /// `DoesNotFit`.
+    pub fn fingerprint(&self, request: &GenerateRequest) -> Result<String, GenerateError> {
+        Ok(self.fingerprint_of(request, &self.plan_memory(request)?))
+    }
+
+    fn fingerprint_of(&self, request: &GenerateRequest, memory: &MemoryPlan) -> String {
+        checkpoint::fingerprint(request, &self.digests, &self.surroundings, memory)
     }
 
     /// What besides the request and the model's files decides the bytes of a clip.
@@ -184,6 +197,7 @@ impl WanPipeline {
             shift: shift.unwrap_or(self.config.scheduler.flow_shift),
             train_timesteps: self.config.scheduler.num_train_timesteps,
             step_cache: self.surroundings.step_cache,
+            pairs: true,
         }
     }
 
@@ -211,10 +225,7 @@ impl WanPipeline {
     /// # Errors
     /// `Cancelled`, polled between chunks, otherwise from the device.
     pub fn decode(&self, latents: &Tensor, control: &dyn Control) -> Result<Clip, GenerateError> {
-        guarded(|| {
-            let frames = stoppable(control, |stop| self.vae.decode(latents, stop))?;
-            to_clip(&frames)
-        })
+        guarded(|| to_clip(&self.decode_frames(latents, self.tiling_for(latents), control)?))
     }
 
     /// Encodes a clip to normalised latents.
@@ -232,17 +243,19 @@ impl WanPipeline {
         self.validate_size(clip.width, clip.height, clip.frames)?;
         guarded(|| {
             let frames = from_clip(clip)?.to_device(self.device);
-            stoppable(control, |stop| self.vae.encode(&frames, stop))
+            let vae = self.vae.enter()?;
+            stoppable(control, |stop| vae.encode(&frames, stop))
         })
     }
 
     fn run(
         &mut self,
         request: &GenerateRequest,
+        memory: &MemoryPlan,
         checkpoint: Option<&[u8]>,
         control: &mut dyn Control,
     ) -> Result<Rendering, GenerateError> {
-        let fingerprint = self.fingerprint(request);
+        let fingerprint = self.fingerprint_of(request, memory);
         report(control, Stage::Encoding, 0, 1);
         let prompt = self.text.encode(&request.prompt)?;
         let guided = request.guidance > 1.0;
@@ -254,18 +267,35 @@ impl WanPipeline {
         report(control, Stage::Encoding, 1, 1);
         let (width, height, frames) = (request.width, request.height, request.frames);
         let noise = self.initial_noise(width, height, frames, request.seed)?;
-        let plan = self.plan(request, &prompt, negative.as_ref(), given.as_ref());
+        let plan = DenoisePlan {
+            pairs: memory.batch_cfg,
+            ..self.plan(request, &prompt, negative.as_ref(), given.as_ref())
+        };
         let start = self.usable(checkpoint, &fingerprint, &noise, control);
         let resumed_step = start.as_ref().map_or(0, |state| state.solver.step);
         let latents = self.denoise_steps(&plan, &noise, start, &fingerprint, control)?;
         report(control, Stage::Decoding, 0, 1);
-        let pixels = stoppable(control, |stop| self.vae.decode(&latents, stop))?;
+        let pixels = self.decode_frames(&latents, memory.tiling, control)?;
         let clip = to_clip(&pixels)?;
         report(control, Stage::Decoding, 1, 1);
         Ok(Rendering {
             clip,
             latents_sha256: checkpoint::tensor_sha256(&latents)?,
             resumed_step: u32::try_from(resumed_step).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// Latents `[1, c, f, h, w]` to frames `[f, 3, h, w]` from -1 to 1.
+    fn decode_frames(
+        &self,
+        latents: &Tensor,
+        tiling: Option<Tiling>,
+        control: &dyn Control,
+    ) -> Result<Tensor, GenerateError> {
+        let vae = self.vae.enter()?;
+        stoppable(control, |stop| match tiling {
+            Some(tiling) => vae.decode_tiled(latents, tiling, stop),
+            None => vae.decode(latents, stop),
         })
     }
 

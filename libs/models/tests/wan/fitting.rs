@@ -9,7 +9,10 @@ use kinora_models::sampler::{Schedule, Stepper};
 use kinora_models::t5::T5Encoder;
 use kinora_models::wan::vae::Tiling;
 use kinora_models::wan::{Timestep, WanTransformer, WanVae};
-use kinora_models::{Network, Placed, Residency, Sampler, SigmaGrid, WanPipeline};
+use kinora_models::{
+    Clip, GenerateError, GenerateRequest, LoadOptions, Network, Placed, Residency, Sampler,
+    SigmaGrid, Uncontrolled, WanPipeline,
+};
 use kinora_nn::WeightFormat;
 use tch::{Device, Kind, Tensor};
 
@@ -299,4 +302,65 @@ fn a_cancelled_tiled_decode_stops_at_the_next_chunk() {
     let tiling = Tiling::new(8, 2).unwrap();
     assert!(network.decode_tiled(&latents, tiling, &cancel).is_err());
     assert_eq!(polls.get(), 4);
+}
+
+fn short_request() -> GenerateRequest {
+    GenerateRequest {
+        prompt: "a red circle moves right".to_owned(),
+        negative_prompt: String::new(),
+        width: 64,
+        height: 64,
+        frames: 9,
+        steps: 3,
+        guidance: 2.0,
+        seed: 11,
+        sampler: Sampler::UniPc,
+        grid: SigmaGrid::Diffusers,
+        image: None,
+        last_image: None,
+    }
+}
+
+fn generate(options: &LoadOptions) -> Result<Clip, GenerateError> {
+    let mut pipeline = WanPipeline::load(&trained(), options).unwrap();
+    pipeline.generate(&short_request(), &mut Uncontrolled)
+}
+
+#[test]
+fn a_pipeline_gives_the_same_clip_under_every_policy() {
+    let expected = generate(&one_thread()).unwrap();
+    for residency in Residency::ALL {
+        let options = LoadOptions {
+            residency: Some(residency),
+            ..one_thread()
+        };
+        assert_eq!(generate(&options).unwrap(), expected, "{residency}");
+    }
+}
+
+#[test]
+fn a_pipeline_with_eight_bit_weights_gives_another_clip() {
+    let expected = generate(&one_thread()).unwrap();
+    for weights in [WeightFormat::Int8, WeightFormat::Fp8] {
+        let options = LoadOptions {
+            weights,
+            ..one_thread()
+        };
+        assert_ne!(generate(&options).unwrap(), expected, "{weights}");
+    }
+}
+
+#[test]
+fn a_request_that_does_not_fit_is_refused_before_any_work() {
+    let options = LoadOptions {
+        memory_limit_bytes: Some(1 << 20),
+        ..one_thread()
+    };
+    match generate(&options) {
+        Err(GenerateError::DoesNotFit(refusal)) => {
+            assert_eq!(refusal.available_bytes, 1 << 20);
+            assert!(refusal.needed_bytes > 1 << 20);
+        }
+        other => panic!("{other:?}"),
+    }
 }

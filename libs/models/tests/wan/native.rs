@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::loading::{copy_folder, edit_json, edit_weights, error};
 use crate::support::{Recorder, check_close, goldens, never, one_thread, values};
 use kinora_models::config::{TransformerConfig, read_checked, read_json};
-use kinora_models::wan::WanTransformer;
+use kinora_models::wan::{Timestep, WanTransformer};
 use kinora_models::{
-    ModelFolder, GenerateRequest, Layout, LoadError, Part, Sampler, SigmaGrid, WanPipeline,
+    GenerateRequest, Layout, LoadError, ModelFolder, Part, Sampler, SigmaGrid, WanPipeline,
 };
 use kinora_nn::{NameMap, Weights};
 use tch::{Device, Kind};
@@ -48,6 +48,8 @@ fn generate(folder: &Path) -> Vec<u8> {
         seed: 7,
         sampler: Sampler::UniPc,
         grid: SigmaGrid::Diffusers,
+        image: None,
+        last_image: None,
     };
     let mut pipeline = WanPipeline::load(folder, &one_thread()).unwrap();
     let clip = pipeline.generate(&request, &mut Recorder::default());
@@ -267,9 +269,15 @@ fn eight_bit_weights_equal_the_reference_on_what_they_stand_for() {
     let size = values["latents"].size();
     let prompt = [&values["prompt"]];
     let conditioning = network
-        .condition(&prompt, [size[2], size[3], size[4]])
+        .condition(&prompt, None, [size[2], size[3], size[4]])
         .unwrap();
-    let velocity = network.forward(&values["latents"], 999.0, &conditioning, &never);
+    let velocity = network.forward(
+        &values["latents"],
+        Timestep::Uniform(999.0),
+        &conditioning,
+        None,
+        &never,
+    );
     check_close("velocity", &velocity.unwrap(), &values["velocity"]);
 }
 

@@ -23,6 +23,7 @@ fn large() -> (WanConfig, ClipSize) {
     let config = WanConfig {
         transformer: serde_json::from_value(transformer).unwrap(),
         vae: serde_json::from_value(vae).unwrap(),
+        image_encoder: None,
         text_encoder: serde_json::from_value(text).unwrap(),
         scheduler: serde_json::from_value(scheduler).unwrap(),
     };

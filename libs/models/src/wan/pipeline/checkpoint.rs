@@ -13,6 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::digest::hex;
 use crate::error::GenerateError;
+use crate::memory::MemoryPlan;
 use crate::request::{Checkpoint, DeviceChoice, GenerateRequest, LoadOptions, Picture, Precision};
 use crate::sampler::{SOLVER_TENSORS, SamplerState};
 use crate::wan::DenoiseState;
@@ -38,6 +39,8 @@ pub struct Surroundings {
     pub device_class: String,
     /// What large products are computed in.
     pub precision: &'static str,
+    /// How large matrices are stored.
+    pub weights: String,
     /// Threads of CPU operators; 0 when libtorch decides.
     pub threads: usize,
     /// Threshold of the step cache; 0 is off.
@@ -56,6 +59,7 @@ impl Surroundings {
                 Precision::F32 => "f32",
                 Precision::Bf16 => "bf16",
             },
+            weights: options.weights.to_string(),
             threads: options.threads.unwrap_or_default(),
             step_cache: options.step_cache,
         }
@@ -95,6 +99,7 @@ pub(super) fn fingerprint(
     request: &GenerateRequest,
     digests: &[(String, String)],
     surroundings: &Surroundings,
+    memory: &MemoryPlan,
 ) -> String {
     let text = serde_json::json!({
         "format": FORMAT,
@@ -108,6 +113,8 @@ pub(super) fn fingerprint(
         "image": request.image.as_ref().map(picture_sha256),
         "last_image": request.last_image.as_ref().map(picture_sha256),
         "files": digests,
+        "pairs": memory.batch_cfg,
+        "tiles": memory.tiling.map(|tiling| [tiling.tile(), tiling.overlap()]),
         "surroundings": surroundings,
     });
     hex(&Sha256::digest(text.to_string()))

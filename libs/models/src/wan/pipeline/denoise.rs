@@ -17,7 +17,8 @@ impl WanPipeline {
         fingerprint: &str,
         control: &mut dyn Control,
     ) -> Result<Tensor, GenerateError> {
-        let mut denoising = Denoising::begin(&self.transformer, *plan, noise, start)?;
+        let transformer = self.transformer.enter()?;
+        let mut denoising = Denoising::begin(&transformer, *plan, noise, start)?;
         let steps = plan.steps;
         report(control, Stage::Denoising, denoising.finished_steps(), steps);
         loop {

@@ -85,6 +85,7 @@ impl WanPipeline {
         let Some(encoder) = &self.image_encoder else {
             return Ok(None);
         };
+        let encoder = encoder.enter()?;
         let mut tokens = Vec::new();
         for picture in std::iter::once(first).chain(last) {
             tokens.push(encoder.encode(picture)?);
@@ -99,7 +100,8 @@ impl WanPipeline {
         control: &dyn Control,
     ) -> Result<Tensor, GenerateError> {
         let frames = frames.f_to_device(self.device)?;
-        stoppable(control, |stop| self.vae.encode(&frames, stop))
+        let vae = self.vae.enter()?;
+        stoppable(control, |stop| vae.encode(&frames, stop))
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use super::fitting::Budget;
 use super::{Surroundings, WanPipeline};
 use crate::card::ModelCard;
 use crate::error::{LoadError, panic_message};
@@ -25,9 +26,9 @@ impl WanPipeline {
 }
 
 fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> {
-    let parts = Parts::open(folder, options)?;
-    let config = parts.config();
-    let card = ModelCard::read_with(folder, config)?;
+    let mut parts = Parts::open(folder, options)?;
+    let config = parts.config().clone();
+    let card = ModelCard::read_with(folder, &config)?;
     let family = config.family();
     if card.family != family.name() {
         let reason = format!(
@@ -36,6 +37,8 @@ fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> 
         );
         return Err(LoadError::config(&folder.join("kinora.json"), reason));
     }
+    let budget = Budget::new(&config, &card, options);
+    parts.set_residency(budget.residency());
     Ok(WanPipeline {
         text: parts.text_encoder()?,
         image_encoder: parts.image_encoder()?,
@@ -43,8 +46,9 @@ fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> 
         vae: parts.vae()?,
         digests: parts.digests()?,
         device: parts.device(),
-        config: config.clone(),
+        config,
         card,
+        budget,
         surroundings: Surroundings::of(options),
         preview: OnceCell::new(),
     })

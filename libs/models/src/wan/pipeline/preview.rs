@@ -53,7 +53,7 @@ impl WanPipeline {
         let channels = self.config.vae.z_dim;
         let shape = [1, channels, 1, FIT_SIDE, FIT_SIDE];
         let latents = super::seeded_noise(&shape, FIT_SEED)?.f_to_device(self.device)?;
-        let decoded = self.vae.decode(&latents, &|| false); // [1, 3, h, w]
+        let decoded = self.vae.enter()?.decode(&latents, &|| false); // [1, 3, h, w]
         let decoded = decoded.map_err(|_| GenerateError::Cancelled)?;
         let colours = decoded.adaptive_avg_pool2d([FIT_SIDE, FIT_SIDE]);
         let colours = colours.reshape([3, FIT_SIDE * FIT_SIDE]).transpose(0, 1);

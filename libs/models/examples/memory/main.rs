@@ -6,6 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
+mod random;
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,14 +17,15 @@ use kinora_models::config::{TransformerConfig, VaeConfig, read_json};
 use kinora_models::memory::activations::{self, LatentSize};
 use kinora_models::memory::{CPU_OVERHEAD_BYTES, WeightCount, with_margin};
 use kinora_models::wan::vae::Tiling;
-use kinora_models::wan::{WanTransformer, WanVae};
+use kinora_models::wan::{Timestep, WanTransformer, WanVae};
 use kinora_nn::{WeightFormat, Weights};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
+use random::{transformer_shapes, vae_shapes, write_random};
+
 type Failure = Box<dyn Error>;
 
-/// Name, network, kind, format, batch, latent frames, rows, columns, tile (0: whole).
 const CASES: [Case; 12] = [
     Case::denoise("tiny", Kind::Float, WeightFormat::Native, 1, [9, 64, 64]),
     Case::denoise("tiny", Kind::BFloat16, WeightFormat::Native, 1, [9, 64, 64]),
@@ -131,19 +134,32 @@ impl Case {
         })
     }
 
+    /// The folder and shape of the transformer; a wide one is written to `scratch`.
+    fn transformer(&self, scratch: &Path) -> Result<(PathBuf, TransformerConfig), Failure> {
+        if self.network == "tiny" {
+            let folder = trained().join("transformer");
+            let config = read_json(&folder.join("config.json"))?;
+            return Ok((folder, config));
+        }
+        let config = wide_transformer()?;
+        write_random(scratch, &transformer_shapes(&config))?;
+        Ok((scratch.to_owned(), config))
+    }
+
+    /// The folder and shape of the autoencoder; a wide one is written to `scratch`.
+    fn vae(&self, scratch: &Path) -> Result<(PathBuf, VaeConfig), Failure> {
+        if self.network == "tiny" {
+            let folder = trained().join("vae");
+            let config = read_json(&folder.join("config.json"))?;
+            return Ok((folder, config));
+        }
+        let config = wide_vae()?;
+        write_random(scratch, &vae_shapes(&config))?;
+        Ok((scratch.to_owned(), config))
+    }
+
     fn run_denoise(&self, scratch: &Path) -> Result<Outcome, Failure> {
-        let (folder, config) = match self.network {
-            "tiny" => {
-                let folder = trained().join("transformer");
-                let config: TransformerConfig = read_json(&folder.join("config.json"))?;
-                (folder, config)
-            }
-            _ => {
-                let config = wide_transformer()?;
-                write_random(scratch, &transformer_shapes(&config))?;
-                (scratch.to_owned(), config)
-            }
-        };
+        let (folder, config) = self.transformer(scratch)?;
         let before = resident("VmRSS:")?;
         let weights = Weights::open(&folder, "diffusion_pytorch_model", Device::Cpu, self.kind)?;
         let network = WanTransformer::load_as(&weights, &config, self.format)?;
@@ -158,8 +174,14 @@ impl Case {
             (Kind::Float, Device::Cpu),
         );
         reset_peak()?;
-        let conditioning = network.condition(&texts, self.latents)?;
-        let velocity = network.forward(&latents, 500.0, &conditioning, &|| false);
+        let conditioning = network.condition(&texts, None, self.latents)?;
+        let velocity = network.forward(
+            &latents,
+            Timestep::Uniform(500.0),
+            &conditioning,
+            None,
+            &|| false,
+        );
         let measured = resident("VmHWM:")?.saturating_sub(before);
         drop((velocity.map_err(|_| "cancelled")?, solver));
         let compute = u64::try_from(self.kind.elt_size_in_bytes())?;
@@ -176,18 +198,7 @@ impl Case {
     }
 
     fn run_decode(&self, scratch: &Path) -> Result<Outcome, Failure> {
-        let (folder, config) = match self.network {
-            "tiny" => {
-                let folder = trained().join("vae");
-                let config: VaeConfig = read_json(&folder.join("config.json"))?;
-                (folder, config)
-            }
-            _ => {
-                let config = wide_vae()?;
-                write_random(scratch, &vae_shapes(&config))?;
-                (scratch.to_owned(), config)
-            }
-        };
+        let (folder, config) = self.vae(scratch)?;
         let before = resident("VmRSS:")?;
         let weights = Weights::open(&folder, "diffusion_pytorch_model", Device::Cpu, Kind::Float)?;
         let network = WanVae::load(&weights, &config)?;
@@ -288,185 +299,4 @@ fn wide_vae() -> Result<VaeConfig, Failure> {
         "temperal_downsample": [false, true, true],
         "latents_mean": vec![0.0; 16], "latents_std": vec![1.0; 16]
     }))?)
-}
-
-type Shapes = Vec<(String, Vec<i64>)>;
-
-/// Writes small random numbers under the names of a network.
-fn write_random(folder: &Path, shapes: &Shapes) -> Result<(), Failure> {
-    let tensors: Vec<(&str, Tensor)> = shapes
-        .iter()
-        .map(|(name, shape)| {
-            let tensor = Tensor::randn(shape.as_slice(), (Kind::Float, Device::Cpu)) * 0.02;
-            (name.as_str(), tensor)
-        })
-        .collect();
-    let path = folder.join("diffusion_pytorch_model.safetensors");
-    Ok(Tensor::write_safetensors(&tensors, path)?)
-}
-
-fn affine(shapes: &mut Shapes, name: &str, weight: &[i64]) {
-    shapes.push((format!("{name}.weight"), weight.to_vec()));
-    shapes.push((format!("{name}.bias"), vec![weight[0]]));
-}
-
-fn transformer_shapes(config: &TransformerConfig) -> Shapes {
-    let (width, inner) = (config.width(), config.ffn_dim);
-    let mut shapes = Shapes::new();
-    affine(
-        &mut shapes,
-        "patch_embedding",
-        &[width, config.in_channels, 1, 2, 2],
-    );
-    let conditions = "condition_embedder";
-    for (name, inputs, outputs) in [
-        ("time_embedder.linear_1", config.freq_dim, width),
-        ("time_embedder.linear_2", width, width),
-        ("time_proj", width, 6 * width),
-        ("text_embedder.linear_1", config.text_dim, width),
-        ("text_embedder.linear_2", width, width),
-    ] {
-        affine(
-            &mut shapes,
-            &format!("{conditions}.{name}"),
-            &[outputs, inputs],
-        );
-    }
-    for block in (0..config.num_layers).map(|index| format!("blocks.{index}")) {
-        for attention in ["attn1", "attn2"] {
-            for name in ["to_q", "to_k", "to_v", "to_out.0"] {
-                affine(
-                    &mut shapes,
-                    &format!("{block}.{attention}.{name}"),
-                    &[width, width],
-                );
-            }
-            for name in ["norm_q", "norm_k"] {
-                shapes.push((format!("{block}.{attention}.{name}.weight"), vec![width]));
-            }
-        }
-        affine(&mut shapes, &format!("{block}.norm2"), &[width]);
-        affine(
-            &mut shapes,
-            &format!("{block}.ffn.net.0.proj"),
-            &[inner, width],
-        );
-        affine(&mut shapes, &format!("{block}.ffn.net.2"), &[width, inner]);
-        shapes.push((format!("{block}.scale_shift_table"), vec![1, 6, width]));
-    }
-    shapes.push(("scale_shift_table".to_owned(), vec![1, 2, width]));
-    affine(&mut shapes, "proj_out", &[4 * config.out_channels, width]);
-    shapes
-}
-
-fn vae_shapes(config: &VaeConfig) -> Shapes {
-    let mut shapes = Shapes::new();
-    let latent = config.z_dim;
-    affine(
-        &mut shapes,
-        "quant_conv",
-        &[2 * latent, 2 * latent, 1, 1, 1],
-    );
-    affine(&mut shapes, "post_quant_conv", &[latent, latent, 1, 1, 1]);
-    let (encoder, decoder) = (config.encoder_widths(), config.decoder_widths());
-    affine(
-        &mut shapes,
-        "encoder.conv_in",
-        &[config.base_dim, 3, 3, 3, 3],
-    );
-    let (mut inputs, mut index) = (config.base_dim, 0);
-    for (level, &width) in encoder.iter().enumerate() {
-        for _ in 0..config.num_res_blocks {
-            residual_shapes(
-                &mut shapes,
-                &format!("encoder.down_blocks.{index}"),
-                inputs,
-                width,
-            );
-            (inputs, index) = (width, index + 1);
-        }
-        if let Some(&halves) = config.temporal_downsample.get(level) {
-            let at = format!("encoder.down_blocks.{index}");
-            resample_shapes(&mut shapes, &at, [width, width], halves.then_some(width));
-            index += 1;
-        }
-    }
-    end_shapes(&mut shapes, "encoder", inputs, inputs, 2 * latent);
-    affine(
-        &mut shapes,
-        "decoder.conv_in",
-        &[decoder[0], latent, 3, 3, 3],
-    );
-    inputs = decoder[0];
-    for (level, &width) in decoder.iter().enumerate() {
-        let at = format!("decoder.up_blocks.{level}");
-        for block in 0..=config.num_res_blocks {
-            residual_shapes(&mut shapes, &format!("{at}.resnets.{block}"), inputs, width);
-            inputs = width;
-        }
-        if let Some(&doubles) = config.temporal_downsample.iter().rev().nth(level) {
-            inputs = width / 2;
-            let at = format!("{at}.upsamplers.0");
-            resample_shapes(
-                &mut shapes,
-                &at,
-                [width, inputs],
-                doubles.then_some(2 * width),
-            );
-        }
-    }
-    end_shapes(&mut shapes, "decoder", decoder[0], inputs, 3);
-    shapes
-}
-
-fn residual_shapes(shapes: &mut Shapes, at: &str, inputs: i64, outputs: i64) {
-    shapes.push((format!("{at}.norm1.gamma"), vec![inputs, 1, 1, 1]));
-    affine(shapes, &format!("{at}.conv1"), &[outputs, inputs, 3, 3, 3]);
-    shapes.push((format!("{at}.norm2.gamma"), vec![outputs, 1, 1, 1]));
-    affine(shapes, &format!("{at}.conv2"), &[outputs, outputs, 3, 3, 3]);
-    if inputs != outputs {
-        affine(
-            shapes,
-            &format!("{at}.conv_shortcut"),
-            &[outputs, inputs, 1, 1, 1],
-        );
-    }
-}
-
-/// A change of size from and to so many channels, with a convolution over time if it has outputs.
-fn resample_shapes(shapes: &mut Shapes, at: &str, [from, to]: [i64; 2], frames: Option<i64>) {
-    affine(shapes, &format!("{at}.resample.1"), &[to, from, 3, 3]);
-    if let Some(outputs) = frames {
-        affine(
-            shapes,
-            &format!("{at}.time_conv"),
-            &[outputs, from, 3, 1, 1],
-        );
-    }
-}
-
-/// The middle and the last layer of an encoder or decoder.
-fn end_shapes(shapes: &mut Shapes, at: &str, middle: i64, last: i64, outputs: i64) {
-    for index in 0..2 {
-        residual_shapes(
-            shapes,
-            &format!("{at}.mid_block.resnets.{index}"),
-            middle,
-            middle,
-        );
-    }
-    let attention = format!("{at}.mid_block.attentions.0");
-    shapes.push((format!("{attention}.norm.gamma"), vec![middle, 1, 1]));
-    affine(
-        shapes,
-        &format!("{attention}.to_qkv"),
-        &[3 * middle, middle, 1, 1],
-    );
-    affine(
-        shapes,
-        &format!("{attention}.proj"),
-        &[middle, middle, 1, 1],
-    );
-    shapes.push((format!("{at}.norm_out.gamma"), vec![last, 1, 1, 1]));
-    affine(shapes, &format!("{at}.conv_out"), &[outputs, last, 3, 3, 3]);
 }
