@@ -3,4 +3,5 @@
 pub mod connect;
 pub mod generate;
 pub mod jobs;
+pub mod models;
 pub mod up;

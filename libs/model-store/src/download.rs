@@ -1,5 +1,8 @@
 //! One file: what is there of it, what is missing, and whether it is the right one.
 
+mod adopt;
+mod refusals;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +15,7 @@ use crate::fetch::{Answer, Delivery, FetchError, Fetcher};
 use crate::lock::ModelLock;
 use crate::observer::{Observer, PullEvent};
 use crate::origin::{Location, locations};
-use crate::part::{PartFile, hash_file};
+use crate::part::PartFile;
 use crate::progress::{Journal, Promise};
 use crate::pull::PullOptions;
 use crate::record::{FileRecord, Trust};
@@ -136,7 +139,7 @@ impl Download {
                     return Ok(Some(record));
                 }
             }
-            adopt(&job, &file, &path, metadata.is_file())
+            adopt::adopt(&job, &file, &path, metadata.is_file())
         })
         .await
     }
@@ -422,40 +425,6 @@ impl Download {
         location.ok_or_else(|| self.refused("no place is known for it".to_owned()))
     }
 
-    fn place_name(&self) -> String {
-        self.places
-            .get(self.place)
-            .map(ToString::to_string)
-            .unwrap_or_default()
-    }
-
-    fn refused(&self, reason: String) -> StoreError {
-        StoreError::Refused {
-            path: self.file.path.clone(),
-            location: self.place_name(),
-            reason,
-        }
-    }
-
-    fn mismatch(&self, expected: String, found: String) -> StoreError {
-        StoreError::DigestMismatch {
-            id: self.job.entry.id.clone(),
-            path: self.file.path.clone(),
-            expected,
-            found,
-            location: self.place_name(),
-        }
-    }
-
-    fn wrong_size(&self, expected: u64, found: String, location: &Location) -> StoreError {
-        StoreError::SizeMismatch {
-            path: self.file.path.clone(),
-            expected,
-            found,
-            location: location.to_string(),
-        }
-    }
-
     /// Runs what waits for the disk off the runtime, under the lock.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -469,39 +438,6 @@ impl Download {
         task.await
             .map_err(|error| StoreError::Internal(error.to_string()))?
     }
-}
-
-/// Judges a file that no note speaks of: kept when the catalogue's digest is its own, else it becomes an unfinished
-/// file, to be compared with the source. A link is never written through: what it points to is somebody else's.
-fn adopt(
-    job: &Job,
-    file: &FileEntry,
-    path: &std::path::Path,
-    is_file: bool,
-) -> Result<Option<FileRecord>, StoreError> {
-    let unusable = |source| StoreError::io(path, source);
-    if !is_file {
-        let Some(expected) = &file.sha256 else {
-            return std::fs::remove_file(path).map(|()| None).map_err(unusable);
-        };
-        return match hash_file(path, |_| true) {
-            Ok((digest, size)) if digest == *expected => {
-                let record = FileRecord {
-                    path: file.path.clone(),
-                    size,
-                    sha256: digest,
-                    trust: Trust::Catalogue,
-                };
-                job.journal.note_finished(&record)?;
-                Ok(Some(record))
-            }
-            _ => std::fs::remove_file(path).map(|()| None).map_err(unusable),
-        };
-    }
-    let partial = file.path.partial_under(&job.folder);
-    std::fs::rename(path, partial)
-        .map(|()| None)
-        .map_err(unusable)
 }
 
 fn transient(reason: String) -> Step {

@@ -43,6 +43,6 @@ pub use origin::{Mirror, MirrorError};
 pub use pull::{Acceptance, PullOptions, Pulled, RetryPolicy};
 pub use record::{AcceptedLicence, FileRecord, LicenceRecord, StoreRecord, Trust};
 pub use relative_path::{PathError, RelativePath};
-pub use store::{InstalledModel, LicenceState, ModelState, ModelStatus, Store};
+pub use store::{InstalledModel, LicenceState, ModelState, ModelStatus, Store, check_licence};
 pub use token::HubToken;
 pub use verify::{FileVerdict, Verdict, VerifyProgress};

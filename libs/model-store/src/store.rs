@@ -262,6 +262,22 @@ impl Store {
     }
 }
 
+/// Whether a folder that is named by hand may be loaded: one that the store made carries its licence with it.
+///
+/// # Errors
+///
+/// [`StoreError::LicenceNotAccepted`], or [`StoreError::Io`] for a record that cannot be read.
+pub fn check_licence(folder: &Path) -> Result<(), StoreError> {
+    match StoreRecord::read(folder)? {
+        Some(record) if !record.licence.allows(None) => Err(StoreError::LicenceNotAccepted {
+            id: record.id,
+            licence: record.licence.spdx,
+            url: record.licence.url,
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn licence_state(licence: &Licence, record: Option<&StoreRecord>) -> LicenceState {
     match record {
         _ if !licence.accept => LicenceState::Free,
