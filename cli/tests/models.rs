@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use kinora_cli::arguments::{Arguments, Command as Line, Folders};
+use kinora_cli::arguments::{Arguments, Command as Line};
 use kinora_model_store::Catalogue;
 use kinora_models::ModelCard;
 use sha2::{Digest, Sha256};
@@ -59,6 +59,10 @@ impl Bench {
     }
 
     fn models(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kinora"));
         command.arg("models").args(arguments);
         for variable in [
@@ -73,9 +77,8 @@ impl Bench {
             .env("KINORA_DATA_DIR", self.path("data"))
             .env("KINORA_MODEL_STORE", self.path("store"))
             .env("KINORA_MODEL_CATALOGUE", self.path("catalogue.toml"))
-            .env("USER", "ada")
-            .output()
-            .unwrap()
+            .env("USER", "ada");
+        command
     }
 
     fn pull(&self, more: &[&str]) -> Output {
@@ -120,6 +123,27 @@ fn ended_with(ended: &Output, status: i32) {
     );
 }
 
+/// What `kinora up` offers on the data folder and the store of the bench.
+fn offered(bench: &Bench) -> Vec<String> {
+    let (tiny, store, data) = (tiny(), bench.path("store"), bench.path("data"));
+    let line = [
+        "kinora",
+        "up",
+        "--data-dir",
+        &data,
+        "--models",
+        tiny.to_str().unwrap(),
+        "--model-store",
+        &store,
+    ];
+    let arguments = <Arguments as clap::Parser>::try_parse_from(line).unwrap();
+    let Line::Up(up) = arguments.command else {
+        panic!("not up");
+    };
+    let models = up.engine.find_models(&arguments.folders).unwrap();
+    models.into_iter().map(|model| model.id).collect()
+}
+
 #[test]
 fn a_pulled_model_is_listed_verified_offered_and_removed() {
     let bench = Bench::new(false);
@@ -139,33 +163,10 @@ fn a_pulled_model_is_listed_verified_offered_and_removed() {
     assert!(line.contains("installed"), "{line}");
     assert!(list.contains("wan2.2-ti2v-5b"), "{list}");
     ended_with(&bench.models(&["verify"]), 0);
-    let store = bench.path("store");
-    let line = [
-        "kinora",
-        "up",
-        "--models",
-        tiny().to_str().unwrap(),
-        "--model-store",
-        &store,
-    ]
-    .map(str::to_owned);
-    let Line::Up(up) = <Arguments as clap::Parser>::try_parse_from(line)
-        .unwrap()
-        .command
-    else {
-        panic!("not up");
-    };
-    let folders = Folders {
-        data_dir: Some(bench.path("data").into()),
-        home: None,
-        xdg_data_home: None,
-        xdg_cache_home: None,
-    };
-    let models = up.engine.find_models(&folders).unwrap();
-    let ids: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
-    assert_eq!(ids, ["kinora-tiny-t2v", "small"]);
+    let offered = || offered(&bench);
+    assert_eq!(offered(), ["kinora-tiny-t2v", "small"]);
     ended_with(&bench.models(&["remove", "small"]), 0);
-    assert!(up.engine.find_models(&folders).unwrap().len() == 1);
+    assert_eq!(offered(), ["kinora-tiny-t2v"]);
     ended_with(&bench.models(&["remove", "small"]), 2);
 }
 
@@ -235,6 +236,59 @@ fn a_mirror_without_the_files_is_status_one() {
     let ended = bench.pull(&[]);
     ended_with(&ended, 1);
     assert!(log(&ended).contains("it is not there"), "{}", log(&ended));
+}
+
+/// A hub that sends the first byte of a file and then nothing. Tells when it has done so.
+fn silent_hub(stalled: std::sync::mpsc::Sender<()>) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        // Connections stay open until the test ends.
+        let mut connections = Vec::new();
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let _ = connection.read(&mut [0; 4096]).unwrap();
+            let head = b"HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 3\r\n\r\na";
+            connection.write_all(head).unwrap();
+            connections.push(connection);
+            let _ = stalled.send(());
+        }
+    });
+    address
+}
+
+#[test]
+fn an_interrupted_pull_ends_at_once_and_keeps_its_bytes() {
+    let bench = Bench::new(false);
+    let (sender, stalled) = std::sync::mpsc::channel();
+    let catalogue = std::fs::read_to_string(bench.path("catalogue.toml")).unwrap();
+    let (head, _) = catalogue.split_once("files = ").unwrap();
+    let head = head.replace("https://hub.invalid", &silent_hub(sender));
+    let files = "files = [{ path = \"abc\" }]\n";
+    std::fs::write(bench.path("catalogue.toml"), format!("{head}{files}")).unwrap();
+    let pull = bench
+        .command(&["pull", "small"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    stalled.recv().unwrap();
+    let partial = PathBuf::from(bench.path("store/small.part/abc.partial"));
+    while !partial.exists() {
+        std::thread::yield_now();
+    }
+    let id = rustix::process::Pid::from_child(&pull);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let ended = pull.wait_with_output().unwrap();
+    ended_with(&ended, 130);
+    assert!(log(&ended).contains("the same command"), "{}", log(&ended));
+    let list = output(&bench.models(&["list"]));
+    assert!(
+        list.lines()
+            .any(|line| line.starts_with("small ") && line.contains("partial")),
+        "{list}"
+    );
+    ended_with(&bench.models(&["verify", "small"]), 2);
 }
 
 #[test]

@@ -102,33 +102,54 @@ async fn pull(
     let display = TransferDisplay::new(arguments.quiet);
     let mut reports = Vec::new();
     for id in &arguments.ids {
-        let pulling = Box::pin(store.pull(id, options.clone(), display.observer(id)));
-        let result = tokio::select! {
-            result = pulling => result,
-            () = shutdown.cancelled() => {
-                display.clear();
-                return Err(Failure::interrupted("interrupted; the same command goes on from here"));
-            }
-        };
-        display.clear();
-        let pulled = result.inspect_err(|error| explain_licence(&store, error))?;
-        if !arguments.quiet {
-            say_trust(&pulled);
-        }
-        if !arguments.json {
-            output::result(outcome(&pulled))?;
-        }
-        reports.push(json!({
-            "id": pulled.model.id,
-            "folder": pulled.model.folder,
-            "was_installed": pulled.was_installed,
-            "record": pulled.model.record,
-        }));
+        let pulled = pull_one(&store, id, &options, &display, &shutdown).await?;
+        tell_pulled(&pulled, arguments)?;
+        reports.push(pull_report(&pulled));
     }
     if arguments.json {
         output::json(&reports)?;
     }
     Ok(())
+}
+
+async fn pull_one(
+    store: &Store,
+    id: &str,
+    options: &PullOptions,
+    display: &TransferDisplay,
+    shutdown: &CancellationToken,
+) -> Result<Pulled, Failure> {
+    let pulling = Box::pin(store.pull(id, options.clone(), display.observer(id)));
+    let result = tokio::select! {
+        result = pulling => Some(result),
+        () = shutdown.cancelled() => None,
+    };
+    display.clear();
+    let Some(result) = result else {
+        return Err(Failure::interrupted(
+            "interrupted; the same command goes on from here",
+        ));
+    };
+    Ok(result.inspect_err(|error| explain_licence(store, error))?)
+}
+
+fn tell_pulled(pulled: &Pulled, arguments: &PullArguments) -> anyhow::Result<()> {
+    if !arguments.quiet {
+        say_trust(pulled);
+    }
+    if arguments.json {
+        return Ok(());
+    }
+    output::result(outcome(pulled))
+}
+
+fn pull_report(pulled: &Pulled) -> serde_json::Value {
+    json!({
+        "id": pulled.model.id,
+        "folder": pulled.model.folder,
+        "was_installed": pulled.was_installed,
+        "record": pulled.model.record,
+    })
 }
 
 fn pull_options(arguments: &PullArguments) -> Result<PullOptions, Failure> {
@@ -201,16 +222,7 @@ async fn verify(
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     let store = arguments.store.open(folders)?;
-    let ids = match arguments.ids.as_slice() {
-        [] => store.models()?.into_iter().map(|model| model.id).collect(),
-        ids => ids.to_vec(),
-    };
-    if ids.is_empty() {
-        output::remark(format!(
-            "no model is installed in {}",
-            store.root().display()
-        ));
-    }
+    let ids = ids_to_verify(&store, &arguments.ids)?;
     let display = TransferDisplay::new(arguments.quiet);
     let mut reports = Vec::new();
     let mut bad_files = 0;
@@ -238,6 +250,21 @@ async fn verify(
             ),
         )),
     }
+}
+
+/// The named models, else all that are installed.
+fn ids_to_verify(store: &Store, named: &[String]) -> Result<Vec<String>, Failure> {
+    if !named.is_empty() {
+        return Ok(named.to_vec());
+    }
+    let models = store.models()?;
+    if models.is_empty() {
+        output::remark(format!(
+            "no model is installed in {}",
+            store.root().display()
+        ));
+    }
+    Ok(models.into_iter().map(|model| model.id).collect())
 }
 
 async fn verify_one(

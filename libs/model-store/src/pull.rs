@@ -200,9 +200,11 @@ impl Store {
             total_bytes: entry.needs.download_bytes,
             files: entry.files.len(),
         });
+        // The token is the hub's: a mirror is somebody else.
+        let token = options.token.clone().filter(|_| options.mirror.is_none());
         let job = Arc::new(Job {
             journal: Journal::open(&folder, &entry.source.revision),
-            fetcher: Fetcher::new(options.token.clone(), options.retry.stall)?,
+            fetcher: Fetcher::new(token, options.retry.stall)?,
             folder,
             entry,
             options,

@@ -133,11 +133,16 @@ async fn a_server_stands_in_for_the_hub() {
     let setup = Setup::new(Hub::start().await);
     let through = PullOptions {
         mirror: Some(mirror.address.parse().unwrap()),
+        token: kinora_model_store::HubToken::new("hf_secret"),
         ..options()
     };
     setup.pull_with(through).await.unwrap();
     assert_eq!(setup.hub.requests(), 0);
     assert_eq!(mirror.ranges("deep/large.bin"), [None]);
+    assert!(
+        mirror.tokens().iter().all(Option::is_none),
+        "a mirror is not the hub"
+    );
 }
 
 #[tokio::test]
