@@ -9,8 +9,7 @@ use kinora_model_store::{Observer, PullEvent, RelativePath, VerifyProgress};
 
 use crate::output;
 
-const BAR_TEMPLATE: &str =
-    "{msg:32!} {bar:24} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12} {eta:>4} left";
+const BAR_TEMPLATE: &str = "{msg:32!} {bar:24} {decimal_bytes:>9} of {decimal_total_bytes:<9} {decimal_bytes_per_sec:>11} {eta:>4} left";
 /// Lines tell tenths of the whole.
 const PARTS: u64 = 10;
 
@@ -216,6 +215,11 @@ mod tests {
         assert_eq!(lines("a", 0), None);
         assert_eq!(lines("a", 9), None);
         assert_eq!(lines("b", 91).as_deref(), Some("100% of 100 B"));
+    }
+
+    #[test]
+    fn the_bar_has_a_form_that_the_library_knows() {
+        assert!(ProgressStyle::with_template(BAR_TEMPLATE).is_ok());
     }
 
     #[test]
