@@ -1,6 +1,7 @@
 //! The command line. Nothing else reads the environment.
 
 pub mod model;
+mod models;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,11 @@ use clap::{Args, Parser, Subcommand};
 use kinora_mesh::telemetry::TelemetryOptions;
 use reqwest::header::HeaderValue;
 
+pub use models::{
+    ListArguments, ModelsArguments, ModelsCommand, PullArguments, RemoveArguments, StoreArguments,
+    VerifyArguments,
+};
+
 const EXAMPLES: &str = "\
 Examples:
   kinora generate \"a red circle moves right on a black background\" -o clip.mp4
@@ -18,6 +24,8 @@ Examples:
       keeps a mesh serving on http://127.0.0.1:8080
   kinora jobs
       lists what was asked for, newest first
+  kinora models pull wan2.1-t2v-1.3b
+      fetches a model, which the next `kinora up` offers
   kinora generate \"a blue star\" --server https://video.example.org --api-key-file key
       draws on a mesh elsewhere
 
@@ -49,8 +57,8 @@ pub enum Command {
     Jobs(JobsArguments),
     /// Cancel a job that waits or runs.
     Cancel(CancelArguments),
-    /// List the models of a mesh, with their limits.
-    Models(ModelsArguments),
+    /// List the models of a mesh; list, fetch, check and remove those of this machine.
+    Models(Box<ModelsArguments>),
     /// Run single stages of a model, to compare with other implementations.
     Model(model::ModelArguments),
 }
@@ -78,6 +86,9 @@ pub struct EngineArguments {
     /// Folder of models, or of one model (with a kinora.json). Repeat it for several [default: ./models].
     #[arg(long, env = "KINORA_MODELS", value_delimiter = ':')]
     pub models: Vec<PathBuf>,
+    /// Pulled models, which are offered too.
+    #[command(flatten)]
+    pub store: StoreArguments,
     /// The ffmpeg program [default: the one on the PATH, else the one that `make setup` fetched].
     #[arg(long, env = "KINORA_FFMPEG", hide_env_values = true)]
     pub ffmpeg: Option<PathBuf>,
@@ -199,17 +210,6 @@ pub struct CancelArguments {
     pub server: ServerArguments,
 }
 
-/// Options of `kinora models`.
-#[derive(Args, Clone, Debug)]
-pub struct ModelsArguments {
-    /// Print them as JSON, with their vocabulary.
-    #[arg(long)]
-    pub json: bool,
-    /// Which mesh.
-    #[command(flatten)]
-    pub server: ServerArguments,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -227,6 +227,26 @@ mod tests {
             let result = Arguments::try_parse_from(["kinora", "generate", "p", option, value]);
             assert!(result.unwrap_err().to_string().contains(option));
         }
+    }
+
+    #[test]
+    fn models_without_a_subcommand_is_about_the_mesh() {
+        let parse = |line: &[&str]| match Arguments::try_parse_from(line).unwrap().command {
+            Command::Models(models) => *models,
+            _ => panic!("not models"),
+        };
+        let models = parse(&["kinora", "models", "--json", "--server", "http://x"]);
+        assert!(models.command.is_none() && models.json);
+        assert_eq!(models.server.server.as_deref(), Some("http://x"));
+        let list = parse(&["kinora", "models", "list", "--model-store", "/m"]);
+        assert!(matches!(list.command, Some(ModelsCommand::List(_))));
+    }
+
+    #[test]
+    fn the_token_of_the_hub_is_not_shown() {
+        let line = ["kinora", "models", "pull", "m", "--hub-token", "hf_secret"];
+        let arguments = Arguments::try_parse_from(line).unwrap();
+        assert!(!format!("{arguments:?}").contains("secret"));
     }
 
     #[test]

@@ -4,4 +4,5 @@ pub mod connect;
 pub mod generate;
 pub mod jobs;
 pub mod model;
+pub mod models;
 pub mod up;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use kinora_model_store::check_licence;
+use kinora_models::ModelCard;
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -55,12 +57,46 @@ impl Folders {
 }
 
 impl EngineArguments {
-    /// The models to offer, in order of their names within a folder.
+    /// The models to offer: those of the named folders, in order of their names within a folder, then those of the
+    /// store. A model of the store that cannot be offered is left out with a warning: it was not asked for by name.
     ///
     /// # Errors
     ///
     /// When there is none, saying where it was looked for, or a card cannot be read.
-    pub fn find_models(&self) -> anyhow::Result<Vec<LocalModel>> {
+    pub fn find_models(&self, folders: &Folders) -> anyhow::Result<Vec<LocalModel>> {
+        let pulled = self.pulled_models(folders)?;
+        let mut models = self.models_in_folders(pulled.is_empty())?;
+        for model in pulled {
+            if models.iter().all(|other| other.id != model.id) {
+                models.push(model);
+            }
+        }
+        Ok(models)
+    }
+
+    fn pulled_models(&self, folders: &Folders) -> anyhow::Result<Vec<LocalModel>> {
+        let store = self.store.open(folders)?;
+        let mut models = Vec::new();
+        for model in store.models()? {
+            let usable = store.open_model(&model.id).map_err(anyhow::Error::from);
+            match usable.and_then(|folder| Ok((ModelCard::read(&folder)?, folder))) {
+                Ok((card, folder)) => models.push(LocalModel {
+                    id: card.id,
+                    folder,
+                }),
+                Err(error) => {
+                    tracing::warn!(
+                        model = model.id,
+                        error = format!("{error:#}"),
+                        "a pulled model is not offered"
+                    );
+                }
+            }
+        }
+        Ok(models)
+    }
+
+    fn models_in_folders(&self, is_needed: bool) -> anyhow::Result<Vec<LocalModel>> {
         let places = if self.models.is_empty() {
             default_model_places()
         } else {
@@ -81,13 +117,13 @@ impl EngineArguments {
                 break;
             }
         }
-        if models.is_empty() {
+        if models.is_empty() && is_needed {
             let places: Vec<String> = places
                 .iter()
                 .map(|place| place.display().to_string())
                 .collect();
             bail!(
-                "no model found in {}; name its folder with --models",
+                "no model found in {}; name its folder with --models, or fetch one with `kinora models pull`",
                 places.join(", ")
             );
         }
@@ -142,7 +178,10 @@ fn models_in(place: &Path) -> anyhow::Result<Vec<LocalModel>> {
     let Ok(entries) = std::fs::read_dir(place) else {
         return Ok(Vec::new());
     };
-    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    // A download that has not ended is no model, whatever is in it.
+    let is_download = |path: &PathBuf| path.extension().is_some_and(|end| end == "part");
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut folders: Vec<PathBuf> = paths.filter(|path| !is_download(path)).collect();
     folders.sort();
     let mut models = Vec::new();
     for folder in folders {
@@ -160,6 +199,7 @@ fn model_at(folder: &Path) -> anyhow::Result<Option<LocalModel>> {
         .with_context(|| format!("{} cannot be read", path.display()))?;
     let Card { id } = serde_json::from_str(&text)
         .with_context(|| format!("{} is no model card", path.display()))?;
+    check_licence(folder)?;
     Ok(Some(LocalModel {
         id,
         folder: folder.to_owned(),
@@ -198,6 +238,7 @@ async fn check_ffmpeg(program: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::StoreArguments;
 
     fn folders(home: Option<&str>, xdg: Option<&str>) -> Folders {
         Folders {
@@ -211,6 +252,7 @@ mod tests {
     fn engine(models: Vec<PathBuf>) -> EngineArguments {
         EngineArguments {
             models,
+            store: StoreArguments::default(),
             ffmpeg: None,
             threads: 1,
             cuda_device: None,
@@ -246,15 +288,19 @@ mod tests {
             let card = root.path().join(name).join(MODEL_CARD);
             std::fs::write(card, format!(r#"{{"id":"{name}","family":"x"}}"#)).unwrap();
         }
+        let store = Folders {
+            data_dir: Some(root.path().join("data")),
+            ..folders(None, None)
+        };
         let ids = |place: PathBuf| {
-            let models = engine(vec![place]).find_models().unwrap();
+            let models = engine(vec![place]).find_models(&store).unwrap();
             models.into_iter().map(|model| model.id).collect::<Vec<_>>()
         };
         assert_eq!(ids(root.path().to_owned()), ["a", "b"]);
         assert_eq!(ids(root.path().join("b")), ["b"]);
         let missing = root.path().join("empty");
         let error = engine(vec![missing.clone()])
-            .find_models()
+            .find_models(&store)
             .unwrap_err()
             .to_string();
         assert!(error.contains(missing.to_str().unwrap()), "{error}");

@@ -13,5 +13,7 @@ pub mod data;
 pub mod discovery;
 pub mod exit;
 pub mod mesh;
+pub mod model_store;
 pub mod output;
 pub mod progress;
+pub mod transfer_display;

@@ -140,7 +140,7 @@ async fn start(
         s3_listen: any_port,
         s3_public_endpoint: None,
         cors_origins: Vec::new(),
-        models: engine.find_models().map_err(unreachable)?,
+        models: engine.find_models(folders).map_err(unreachable)?,
         ffmpeg: engine.find_ffmpeg(folders).await.map_err(unreachable)?,
         threads: engine.threads,
         cuda_device: engine.cuda_device,

@@ -1,9 +1,9 @@
-//! `kinora jobs`, `kinora cancel` and `kinora models`.
+//! `kinora jobs`, `kinora cancel`, and the models of a mesh.
 
 use kinora_edge::view::{Model, State, Video};
 
 use super::connect::any_mesh;
-use crate::arguments::{CancelArguments, Folders, JobsArguments, ModelsArguments};
+use crate::arguments::{CancelArguments, Folders, JobsArguments, ServerArguments};
 use crate::exit::Failure;
 use crate::output;
 
@@ -52,15 +52,19 @@ pub async fn cancel(arguments: &CancelArguments, folders: &Folders) -> Result<()
     Ok(())
 }
 
-/// Lists models.
+/// Lists the models of a mesh.
 ///
 /// # Errors
 ///
 /// [`Failure`].
-pub async fn models(arguments: &ModelsArguments, folders: &Folders) -> Result<(), Failure> {
-    let api = any_mesh(&arguments.server, folders).await?;
+pub async fn models(
+    server: &ServerArguments,
+    as_json: bool,
+    folders: &Folders,
+) -> Result<(), Failure> {
+    let api = any_mesh(server, folders).await?;
     let models = api.models().await?;
-    if arguments.json {
+    if as_json {
         return Ok(output::json(&models)?);
     }
     for model in &models {

@@ -25,7 +25,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     // First of all, so that a second mesh on the folder hears of the first whatever else is wrong.
     let data = DataFolder::open(&folders.data_dir()?).map_err(anyhow::Error::from)?;
-    let models = arguments.engine.find_models()?;
+    let models = arguments.engine.find_models(folders)?;
     let ffmpeg = arguments.engine.find_ffmpeg(folders).await?;
     let options = LocalMeshOptions {
         data,

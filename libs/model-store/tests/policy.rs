@@ -1,0 +1,282 @@
+//! Licences, mirrors, offline work, room and removal.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod hub;
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+
+use hub::{Fault, Hub, LARGE, Setup, catalogue, options};
+use kinora_model_store::{
+    Acceptance, LicenceState, Mirror, ModelState, PullOptions, Store, StoreError, Trust,
+    check_licence,
+};
+
+fn accepted_by(name: &str) -> PullOptions {
+    PullOptions {
+        acceptance: Some(Acceptance {
+            by: name.to_owned(),
+            at: chrono::Utc::now(),
+        }),
+        ..options()
+    }
+}
+
+fn gated(hub: Hub) -> Setup {
+    let mut setup = Setup::new(hub);
+    setup.store = Store::new(setup.root(), catalogue(&setup.hub.address, true));
+    setup
+}
+
+#[tokio::test]
+async fn a_gated_model_is_refused_until_somebody_accepts() {
+    let setup = gated(Hub::start().await);
+    let error = setup.pull().await.unwrap_err();
+    assert!(
+        matches!(error, StoreError::LicenceNotAccepted { .. }),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("https://example.org/terms"),
+        "{error}"
+    );
+    assert_eq!(setup.hub.requests(), 0);
+    let pulled = setup.pull_with(accepted_by("Ada")).await.unwrap();
+    let licence = pulled.model.record.licence;
+    assert_eq!(licence.accepted.unwrap().by, "Ada");
+    assert_eq!(
+        setup.store.list().unwrap()[0].licence_state,
+        LicenceState::Accepted
+    );
+    setup.store.open_model("m").unwrap();
+}
+
+#[tokio::test]
+async fn a_model_whose_terms_became_gated_is_not_loaded_until_they_are_accepted() {
+    let setup = Setup::new(Hub::start().await);
+    setup.pull().await.unwrap();
+    let gated = Store::new(setup.root(), catalogue(&setup.hub.address, true));
+    let refused = gated.open_model("m").unwrap_err();
+    assert!(
+        matches!(refused, StoreError::LicenceNotAccepted { .. }),
+        "{refused}"
+    );
+    assert_eq!(
+        gated.list().unwrap()[0].licence_state,
+        LicenceState::MustBeAccepted
+    );
+    let observer = std::sync::Arc::new(|_| {});
+    let pulled = Box::pin(gated.pull("m", accepted_by("Ada"), observer))
+        .await
+        .unwrap();
+    assert!(pulled.was_installed, "nothing is fetched again");
+    gated.open_model("m").unwrap();
+}
+
+#[tokio::test]
+async fn an_acceptance_holds_for_the_terms_that_were_shown() {
+    let setup = gated(Hub::start().await);
+    let folder = setup
+        .pull_with(accepted_by("Ada"))
+        .await
+        .unwrap()
+        .model
+        .folder;
+    let text = hub::catalogue_text(&setup.hub.address, true).replace("not for money", "not at all");
+    let changed = kinora_model_store::Catalogue::parse("test", &text).unwrap();
+    let error = Store::new(setup.root(), changed)
+        .open_model("m")
+        .unwrap_err();
+    assert!(
+        matches!(error, StoreError::LicenceNotAccepted { .. }),
+        "{error}"
+    );
+    check_licence(&folder).unwrap();
+    let record = folder.join("store.json");
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&record).unwrap()).unwrap();
+    json["licence"]["accepted"] = serde_json::Value::Null;
+    std::fs::write(&record, json.to_string()).unwrap();
+    assert!(
+        check_licence(&folder).is_err(),
+        "a folder that is named by hand is gated too"
+    );
+}
+
+#[tokio::test]
+async fn one_store_is_the_mirror_of_the_next_without_a_network() {
+    let first = Setup::new(Hub::start().await);
+    first.pull().await.unwrap();
+    let second = Setup::new(first.hub.clone());
+    let requests = first.hub.requests();
+    let offline = PullOptions {
+        mirror: Some(Mirror::Folder(first.root().to_owned())),
+        offline: true,
+        ..options()
+    };
+    let pulled = second.pull_with(offline).await.unwrap();
+    assert_eq!(first.hub.requests(), requests);
+    let trusts = pulled.model.record.files.iter().map(|file| file.trust);
+    let expected = [Trust::FirstUse, Trust::Catalogue, Trust::FirstUse];
+    assert_eq!(
+        trusts.collect::<Vec<_>>(),
+        expected,
+        "a mirror's word is not the hub's"
+    );
+}
+
+#[tokio::test]
+async fn a_server_stands_in_for_the_hub() {
+    let mirror = Hub::start().await;
+    let setup = Setup::new(Hub::start().await);
+    let through = PullOptions {
+        mirror: Some(mirror.address.parse().unwrap()),
+        token: kinora_model_store::HubToken::new("hf_secret"),
+        ..options()
+    };
+    setup.pull_with(through).await.unwrap();
+    assert_eq!(setup.hub.requests(), 0);
+    assert_eq!(mirror.ranges("deep/large.bin"), [None]);
+    assert!(
+        mirror.tokens().iter().all(Option::is_none),
+        "a mirror is not the hub"
+    );
+}
+
+#[tokio::test]
+async fn offline_asks_nobody_and_says_what_to_do() {
+    let setup = Setup::new(Hub::start().await);
+    let offline = PullOptions {
+        offline: true,
+        ..options()
+    };
+    let error = setup.pull_with(offline).await.unwrap_err().to_string();
+    assert!(error.contains("--mirror"), "{error}");
+    assert_eq!(setup.hub.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_model_that_somebody_fetches_is_not_removed() {
+    let setup = Setup::new(Hub::start().await);
+    setup.pull().await.unwrap();
+    let lock = File::open(setup.root().join("m.lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(matches!(
+        setup.store.remove("m"),
+        Err(StoreError::Locked(_))
+    ));
+    drop(lock);
+    setup.store.remove("m").unwrap();
+    assert_eq!(setup.store.list().unwrap()[0].state, ModelState::Absent);
+    assert!(matches!(
+        setup.store.remove("m"),
+        Err(StoreError::NotInstalled { .. })
+    ));
+    assert!(matches!(
+        setup.store.remove("../m"),
+        Err(StoreError::NotInstalled { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_damaged_record_hides_its_model_and_no_other() {
+    let setup = Setup::new(Hub::start().await);
+    let folder = setup.pull().await.unwrap().model.folder;
+    std::fs::write(folder.join("store.json"), b"{\"format\":").unwrap();
+    assert!(setup.store.models().unwrap().is_empty());
+    assert!(matches!(
+        setup.store.open_model("m"),
+        Err(StoreError::Io { .. })
+    ));
+    let repair = PullOptions {
+        repair: true,
+        ..options()
+    };
+    setup.pull_with(repair).await.unwrap();
+    setup.store.open_model("m").unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_after_the_record_needs_no_network_to_finish() {
+    let setup = Setup::new(Hub::start().await);
+    let folder = setup.pull().await.unwrap().model.folder;
+    std::fs::rename(&folder, setup.root().join("m.part")).unwrap();
+    assert!(setup.store.models().unwrap().is_empty());
+    let requests = setup.hub.requests();
+    setup.pull().await.unwrap();
+    assert_eq!(setup.hub.requests(), requests);
+    setup.store.open_model("m").unwrap();
+}
+
+/// A file system of its own, taken away when dropped.
+struct SmallVolume(tempfile::TempDir);
+
+impl SmallVolume {
+    /// None where mounting is not allowed: the unit test on `/dev/full` stands in then.
+    fn mount(bytes: usize) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={bytes}");
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(folder.path())
+            .status();
+        mount
+            .is_ok_and(|status| status.success())
+            .then(|| Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallVolume {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_volume_without_room_is_refused_before_a_byte_is_fetched() {
+    let Some(volume) = SmallVolume::mount(LARGE.len() / 2) else {
+        return eprintln!("no mount here");
+    };
+    let setup = Setup::at(Hub::start().await, volume.path().join("store"));
+    let error = setup.pull().await.unwrap_err();
+    assert!(
+        matches!(error, StoreError::NotEnoughSpace { .. }),
+        "{error}"
+    );
+    assert_eq!(setup.hub.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_volume_that_fills_up_keeps_what_is_there() {
+    let Some(volume) = SmallVolume::mount(LARGE.len() + (200 << 10)) else {
+        return eprintln!("no mount here");
+    };
+    // Somebody else takes the room while the server stalls.
+    let setup = Setup::at(
+        Hub::start().await.with(Fault::StallAfter(100_000), 1),
+        volume.path().join("store"),
+    );
+    let ballast = volume.path().join("ballast");
+    let fill = async {
+        setup.until_stalled().await;
+        let _ = std::fs::write(&ballast, vec![0; 10 << 20]);
+    };
+    let (result, ()) = tokio::join!(setup.pull(), fill);
+    let error = result.unwrap_err();
+    assert!(matches!(error, StoreError::VolumeFull { .. }), "{error}");
+    std::fs::remove_file(&ballast).unwrap();
+    assert!(setup.partial_length() >= 100_000);
+    setup.pull().await.unwrap();
+    assert!(
+        setup
+            .verdicts()
+            .iter()
+            .all(|verdict| verdict.verdict.is_good())
+    );
+}
