@@ -118,8 +118,7 @@ impl Backend for Folders {
         Ok(Generated {
             rendering,
             digests: pipeline.digests().to_vec(),
-            fingerprint: pipeline.fingerprint(&order.request),
-            surroundings: pipeline.surroundings().into(),
+            surroundings: pipeline.surroundings().clone(),
         })
     }
 }

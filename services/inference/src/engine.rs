@@ -9,12 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kinora_models::wan::pipeline::Rendering;
+use kinora_models::wan::pipeline::{Rendering, Surroundings};
 use kinora_models::{Checkpoint, Control, GenerateError, GenerateRequest, Progress, Signal, Stage};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Backend, BackendError};
-use crate::manifest::Surroundings;
 
 /// Tells a running clip to stop. Clones share one cell. What was asked for cannot be taken back, and a cancellation
 /// outweighs a pause.
@@ -70,8 +69,6 @@ pub struct Generated {
     pub rendering: Rendering,
     /// Relative file name and SHA-256 of every weights file.
     pub digests: Vec<(String, String)>,
-    /// Identifies everything that decides the bytes of the clip.
-    pub fingerprint: String,
     /// What besides the request and the weights decides them.
     pub surroundings: Surroundings,
 }

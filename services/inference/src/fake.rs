@@ -116,11 +116,11 @@ impl Backend for FakeBackend {
             rendering: Rendering {
                 clip,
                 latents_sha256: "01".to_owned(),
+                fingerprint: "02".to_owned(),
                 resumed_step,
             },
             digests: vec![("weights".to_owned(), "00".to_owned())],
-            fingerprint: "02".to_owned(),
-            surroundings: (&surroundings).into(),
+            surroundings,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What is needed to repeat a result, written as JSON beside every clip.
 
-use kinora_models::wan::pipeline;
+use kinora_models::wan::pipeline::Surroundings;
 use kinora_models::{ModelCard, Sampler, SigmaGrid};
 use kinora_proto::scheduler::v1 as pb;
 use serde::{Deserialize, Serialize};
@@ -21,33 +21,6 @@ pub struct Machine {
     pub precision: String,
     /// Threads of the CPU operators.
     pub threads: usize,
-}
-
-/// What besides the request and the weights decides the bytes of a clip.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Surroundings {
-    /// Version of the engine.
-    pub engine: String,
-    /// Version of libtorch.
-    pub libtorch: String,
-    /// The class of device, for example `cpu-avx2` or `cuda`.
-    pub device_class: String,
-    /// What large products are computed in: `f32` or `bf16`.
-    pub precision: String,
-    /// Threads of CPU operators; 0 when libtorch decides.
-    pub threads: usize,
-}
-
-impl From<&pipeline::Surroundings> for Surroundings {
-    fn from(of: &pipeline::Surroundings) -> Self {
-        Self {
-            engine: of.engine.to_owned(),
-            libtorch: of.libtorch.to_owned(),
-            device_class: of.device_class.clone(),
-            precision: of.precision.to_owned(),
-            threads: of.threads,
-        }
-    }
 }
 
 /// One file of the model.
@@ -156,7 +129,7 @@ impl Manifest {
             last_image_sha256: given(&spec.last_image_sha256),
             machine: machine.clone(),
             surroundings: generated.surroundings.clone(),
-            fingerprint: generated.fingerprint.clone(),
+            fingerprint: generated.rendering.fingerprint.clone(),
             weights: weights
                 .map(|(file, sha256)| Weights { file, sha256 })
                 .collect(),

@@ -64,6 +64,8 @@ pub struct Rendering {
     pub clip: Clip,
     /// SHA-256 of the final latents as 32-bit floats in row-major order, in hexadecimal.
     pub latents_sha256: String,
+    /// [`WanPipeline::fingerprint`] of the request.
+    pub fingerprint: String,
     /// The step of the checkpoint that the generation went on from; 0 when it began anew.
     pub resumed_step: u32,
 }
@@ -281,6 +283,7 @@ impl WanPipeline {
         Ok(Rendering {
             clip,
             latents_sha256: checkpoint::tensor_sha256(&latents)?,
+            fingerprint,
             resumed_step: u32::try_from(resumed_step).unwrap_or(u32::MAX),
         })
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
@@ -20,6 +20,8 @@ use crate::wan::DenoiseState;
 
 /// Changes when checkpoints of older versions can no longer be continued to the same bytes.
 const FORMAT: &str = "kinora.checkpoint.v1";
+/// The version of libtorch that this engine is built against.
+const LIBTORCH: &str = "2.11.0";
 const LATENTS: &str = "latents";
 /// In front of the names of the solver's tensors.
 const SOLVER: &str = "solver.";
@@ -29,16 +31,16 @@ const CACHES: &str = "cache.";
 const MAX_HEADER_BYTES: u64 = 16 << 10;
 
 /// What besides the request and the model's files decides the bytes of a clip.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Surroundings {
     /// Version of the engine.
-    pub engine: &'static str,
+    pub engine: String,
     /// Version of libtorch.
-    pub libtorch: &'static str,
+    pub libtorch: String,
     /// The class of device, for example `cpu-avx2` or `cuda`: kernels differ between classes.
     pub device_class: String,
-    /// What large products are computed in.
-    pub precision: &'static str,
+    /// What large products are computed in: `f32` or `bf16`.
+    pub precision: String,
     /// How large matrices are stored.
     pub weights: String,
     /// Threads of CPU operators; 0 when libtorch decides.
@@ -52,13 +54,14 @@ impl Surroundings {
     #[must_use]
     pub fn of(options: &LoadOptions) -> Self {
         Self {
-            engine: env!("CARGO_PKG_VERSION"),
-            libtorch: "2.11.0",
+            engine: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: LIBTORCH.to_owned(),
             device_class: device_class(options.device),
             precision: match options.precision {
                 Precision::F32 => "f32",
                 Precision::Bf16 => "bf16",
-            },
+            }
+            .to_owned(),
             weights: options.weights.to_string(),
             threads: options.threads.unwrap_or_default(),
             step_cache: options.step_cache,
