@@ -14,4 +14,5 @@ pub mod discovery;
 pub mod exit;
 pub mod mesh;
 pub mod output;
+pub mod picture;
 pub mod progress;
