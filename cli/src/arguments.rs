@@ -172,6 +172,15 @@ pub struct GenerateArguments {
     /// The same seed gives the same clip; drawn when absent.
     #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<u64>,
+    /// Picture that becomes the first frame: PNG, JPEG or WebP. It also decides the proportions, unless a size is given.
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// Picture that becomes the last frame.
+    #[arg(long, value_name = "FILE")]
+    pub last_image: Option<PathBuf>,
+    /// Where to save what the clip begins to look like, as a WebP; replaced whenever there is something new.
+    #[arg(long, value_name = "FILE")]
+    pub preview: Option<PathBuf>,
     /// Show no progress.
     #[arg(short, long)]
     pub quiet: bool,

@@ -69,6 +69,10 @@ pub struct Submission {
     pub guidance: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_image: Option<String>,
 }
 
 impl Api {

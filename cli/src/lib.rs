@@ -15,5 +15,6 @@ pub mod exit;
 pub mod mesh;
 pub mod model_store;
 pub mod output;
+pub mod picture;
 pub mod progress;
 pub mod transfer_display;

@@ -175,6 +175,7 @@ mod tests {
             },
             failure: None,
             outputs: None,
+            preview: None,
         }
     }
 

@@ -106,7 +106,6 @@ async fn run_job(mesh: &OneProcess, seed: u64) -> Job {
 
 fn generate(pipeline: &mut WanPipeline, seed: u64) -> Duration {
     let card: ModelCard = pipeline.card().clone();
-    let defaults = &card.defaults;
     let request = GenerateRequest::with_defaults(pipeline.card(), PROMPT, seed);
     let begun = Instant::now();
     pipeline.generate(&request, &mut Uncontrolled).unwrap();

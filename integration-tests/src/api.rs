@@ -192,4 +192,13 @@ impl Api {
         }
         first.expect("a stream has at least one event")
     }
+
+    /// Follows a job to its end and returns all its events.
+    pub async fn events(&self, id: &str) -> Vec<Value> {
+        let reply = self.get(&format!("/v1/videos/{id}/events")).await;
+        let text = String::from_utf8(reply.body.to_vec()).unwrap();
+        let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
+        data.map(|json| serde_json::from_str(json.trim()).unwrap())
+            .collect()
+    }
 }

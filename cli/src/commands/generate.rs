@@ -1,6 +1,6 @@
 //! `kinora generate`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kinora_edge::view::{State, Video, VideoEvent};
@@ -16,6 +16,7 @@ use crate::data::{DataError, DataFolder};
 use crate::exit::{Failure, Status};
 use crate::mesh::{LocalMesh, LocalMeshOptions};
 use crate::output;
+use crate::picture;
 use crate::progress::{Display, duration};
 
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +35,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     let target = Target::prepare(&arguments.output).map_err(Failure::usage)?;
+    let submission = submission(&arguments)?;
     let mut display = Display::new(arguments.quiet);
     let connecting = Box::pin(connect(&arguments, folders, &mut display));
     let mut mesh = tokio::select! {
@@ -44,6 +46,7 @@ pub async fn run(
     let generating = Generation {
         api: &api,
         arguments: &arguments,
+        submission,
         shutdown,
     };
     let result = tokio::select! {
@@ -157,6 +160,7 @@ async fn start(
 struct Generation<'a> {
     api: &'a Api,
     arguments: &'a GenerateArguments,
+    submission: Submission,
     shutdown: CancellationToken,
 }
 
@@ -175,7 +179,10 @@ impl Generation<'_> {
             video = self.submit() => video?,
             () = self.shutdown.cancelled() => return Err(Failure::interrupted("interrupted")),
         };
-        let following = self.api.follow(&video.id, |event| display.show(event));
+        let following = self.api.follow(&video.id, |event| {
+            display.show(event);
+            self.save_preview(event);
+        });
         let last = tokio::select! {
             last = following => last?,
             () = self.shutdown.cancelled() => {
@@ -201,11 +208,10 @@ impl Generation<'_> {
 
     /// Submits under one key, so that an answer which got lost does not make a second job.
     async fn submit(&self) -> Result<Video, ApiError> {
-        let submission = submission(self.arguments);
         let key = uuid::Uuid::now_v7().to_string();
         let mut attempt = 1;
         loop {
-            match self.api.submit(&submission, &key).await {
+            match self.api.submit(&self.submission, &key).await {
                 Err(ApiError::Refused(problem))
                     if problem.status >= 500 && attempt < SUBMIT_ATTEMPTS =>
                 {
@@ -214,6 +220,15 @@ impl Generation<'_> {
                 }
                 result => return result,
             }
+        }
+    }
+
+    /// Saves a preview, if there is one and somebody wants it. Never more than a remark's worth.
+    fn save_preview(&self, event: &VideoEvent) {
+        if let (Some(path), Some(preview)) = (&self.arguments.preview, &event.preview)
+            && let Err(error) = picture::save_preview(path, preview)
+        {
+            tracing::warn!(path = %path.display(), error = format!("{error:#}"), "a preview was not saved");
         }
     }
 
@@ -252,8 +267,12 @@ impl Generation<'_> {
     }
 }
 
-fn submission(arguments: &GenerateArguments) -> Submission {
-    Submission {
+fn submission(arguments: &GenerateArguments) -> Result<Submission, Failure> {
+    let read = |path: &Option<PathBuf>| {
+        let encoded = path.as_deref().map(picture::read_encoded);
+        encoded.transpose().map_err(Failure::usage)
+    };
+    Ok(Submission {
         prompt: arguments.prompt.clone(),
         model: arguments.model.clone(),
         negative_prompt: arguments.negative.clone(),
@@ -263,7 +282,9 @@ fn submission(arguments: &GenerateArguments) -> Submission {
         steps: arguments.steps,
         guidance: arguments.guidance,
         seed: arguments.seed,
-    }
+        image: read(&arguments.image)?,
+        last_image: read(&arguments.last_image)?,
+    })
 }
 
 fn failed(last: &VideoEvent) -> Failure {

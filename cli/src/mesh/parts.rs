@@ -9,7 +9,7 @@ use kinora_edge::EdgeOptions;
 use kinora_edge::auth::ApiKeyHash;
 use kinora_inference::InferenceOptions;
 use kinora_inference::backend::{Backend, Folders};
-use kinora_inference::config::DEFAULT_CHECKPOINT_INTERVAL;
+use kinora_inference::config::{DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_PREVIEW_INTERVAL};
 use kinora_mesh::principal::Principal;
 use kinora_models::LoadOptions;
 use kinora_scheduler::SchedulerOptions;
@@ -108,6 +108,7 @@ fn worker_options(
         threads: options.threads,
         drain_timeout: options.drain_timeout,
         checkpoint_interval: DEFAULT_CHECKPOINT_INTERVAL,
+        preview_interval: DEFAULT_PREVIEW_INTERVAL,
         blobs: blobs.clone(),
     }
 }

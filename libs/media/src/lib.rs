@@ -1,4 +1,4 @@
-//! Frames to mp4 and back, and thumbnails.
+//! Frames to mp4 and back, thumbnails, and pictures that people send.
 //!
 //! Pictures are 8-bit RGB, row by row, three bytes a pixel; a clip is its pictures one after the other. The ffmpeg
 //! program does the coding, fed through pipes; [`probe`] reads what an mp4 holds without it. Everything here blocks:
@@ -9,10 +9,14 @@ mod encode;
 mod error;
 mod probe;
 mod process;
+mod still;
 mod thumbnail;
 
 pub use decode::{RawFrames, decode_mp4};
 pub use encode::{Mp4Info, RawVideo, encode_mp4};
 pub use error::{MediaError, MediaErrorKind};
 pub use probe::{Mp4Probe, probe, probe_reader};
-pub use thumbnail::thumbnail_webp;
+pub use still::{
+    MAX_STILL_BYTES, Still, StillError, StillFormat, StillInfo, decode_still, probe_still,
+};
+pub use thumbnail::{preview_webp, thumbnail_webp};

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kinora_proto::scheduler::v1::SubmitRequest;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
 /// The fields of a submission, in the order of the documentation.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 11] = [
     "model",
     "prompt",
     "negative_prompt",
@@ -19,7 +21,12 @@ const FIELDS: [&str; 9] = [
     "steps",
     "guidance",
     "seed",
+    "image",
+    "last_image",
 ];
+
+/// The largest picture, before it is encoded.
+const MAX_PICTURE_BYTES: usize = 16 << 20;
 
 /// Why a body is not a submission.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,8 +69,8 @@ pub fn parse(body: &[u8]) -> Result<SubmitRequest, Rejected> {
         steps: fields.whole_u32("steps"),
         guidance: fields.number("guidance"),
         seed: fields.whole("seed", u64::MAX),
-        image: Vec::new(),
-        last_image: Vec::new(),
+        image: fields.picture("image"),
+        last_image: fields.picture("last_image"),
     };
     fields.finish()?;
     Ok(request)
@@ -89,6 +96,31 @@ impl Fields {
             self.refuse::<()>(name, "is required".to_owned());
         }
         self.text(name).unwrap_or_default()
+    }
+
+    /// A file as base64, or as a data URL with base64 in it. Empty when absent.
+    fn picture(&mut self, name: &str) -> Vec<u8> {
+        let Some(text) = self.text(name) else {
+            return Vec::new();
+        };
+        let encoded = match text.strip_prefix("data:") {
+            Some(url) => url.split_once(";base64,").map(|(_, encoded)| encoded),
+            None => Some(text.as_str()),
+        };
+        let bytes = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
+        match bytes {
+            Some(bytes) if bytes.is_empty() => self.refuse(name, "must not be empty".to_owned()),
+            Some(bytes) if bytes.len() > MAX_PICTURE_BYTES => self.refuse(
+                name,
+                "must be at most 16 MiB before it is encoded".to_owned(),
+            ),
+            Some(bytes) => Some(bytes),
+            None => self.refuse(
+                name,
+                "must be a file in base64, or a data URL of one".to_owned(),
+            ),
+        }
+        .unwrap_or_default()
     }
 
     fn whole_u32(&mut self, name: &str) -> Option<u32> {
@@ -230,6 +262,31 @@ mod tests {
         assert_eq!((request.frames, request.steps), (Some(17), Some(8)));
         assert_eq!(request.guidance, Some(5.0));
         assert_eq!(request.seed, Some(9_007_199_254_740_991));
+    }
+
+    #[test]
+    fn pictures_come_as_base64_or_as_a_data_url() {
+        for text in ["aGVsbG8=", "data:image/png;base64,aGVsbG8="] {
+            let body = format!(r#"{{"prompt":"p","image":"{text}"}}"#);
+            let request = parse(body.as_bytes()).unwrap();
+            assert_eq!(
+                (&*request.image, &*request.last_image),
+                (&b"hello"[..], &b""[..])
+            );
+        }
+        refuses(
+            r#"{"prompt":"p","image":"a b","last_image":"data:image/png,abc"}"#,
+            &[("image", "base64"), ("last_image", "base64")],
+        );
+        refuses(
+            r#"{"prompt":"p","image":"","last_image":7}"#,
+            &[("image", "empty"), ("last_image", "string")],
+        );
+        let large = STANDARD.encode(vec![0; MAX_PICTURE_BYTES + 1]);
+        refuses(
+            &format!(r#"{{"prompt":"p","image":"{large}"}}"#),
+            &[("image", "16 MiB")],
+        );
     }
 
     #[test]

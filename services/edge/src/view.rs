@@ -35,6 +35,12 @@ pub struct Video {
     pub guidance: f64,
     /// The seed that was used.
     pub seed: u64,
+    /// SHA-256 of the file of the first frame, lower-case hex.
+    #[serde(default)]
+    pub image_sha256: Option<String>,
+    /// SHA-256 of the file of the last frame, lower-case hex.
+    #[serde(default)]
+    pub last_image_sha256: Option<String>,
     /// Where the newest attempt is.
     pub progress: Progress,
     /// How many times a worker has taken the job.
@@ -169,6 +175,9 @@ pub struct VideoEvent {
     pub failure: Option<Failure>,
     /// Set when the state is `completed`.
     pub outputs: Option<Outputs>,
+    /// What the clip begins to look like, as a data URL of a WebP. Only in some events, and never repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
 }
 
 /// A model that workers offer.
@@ -190,6 +199,25 @@ pub struct Model {
     pub limits: ModelLimits,
     /// Words the model was trained on; empty for an open vocabulary.
     pub vocabulary: Vec<String>,
+    /// Whether it takes a first frame.
+    #[serde(default)]
+    pub image_input: ImageInput,
+    /// Whether it takes a last frame.
+    #[serde(default)]
+    pub last_image_input: ImageInput,
+}
+
+/// Whether a model takes a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageInput {
+    /// It cannot use one.
+    #[default]
+    None,
+    /// With or without.
+    Optional,
+    /// It needs one.
+    Required,
 }
 
 /// What an unset field of a request means.

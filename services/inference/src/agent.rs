@@ -311,7 +311,11 @@ impl Agent {
     ) -> Result<(), Status> {
         match event {
             AttemptEvent::Told(lease, Told::Progress(progress)) => {
-                self.forward_progress(lease, progress, up);
+                self.forward_progress(lease, progress, Vec::new(), up);
+                Ok(())
+            }
+            AttemptEvent::Told(lease, Told::Preview(progress, webp)) => {
+                self.forward_progress(lease, progress, webp, up);
                 Ok(())
             }
             AttemptEvent::Told(lease, Told::Checkpoint(checkpoint)) => {
@@ -328,6 +332,7 @@ impl Agent {
         &self,
         lease: LeaseRef,
         progress: pb::Progress,
+        preview_webp: Vec<u8>,
         up: &mpsc::Sender<pb::AttachRequest>,
     ) {
         if self.held.get(&lease).is_none_or(|held| held.is_revoked) {
@@ -336,7 +341,7 @@ impl Agent {
         let report = pb::ProgressReport {
             lease: Some(lease_to_pb(lease)),
             progress: Some(progress),
-            preview_webp: Vec::new(),
+            preview_webp,
         };
         // A slow stream loses progress, never reports.
         let _ = up.try_send(pb::AttachRequest {
@@ -373,7 +378,7 @@ impl Agent {
                 }
                 return None;
             }
-            AttemptEvent::Told(_, Told::Progress(_)) => return None,
+            AttemptEvent::Told(_, Told::Progress(_) | Told::Preview(..)) => return None,
         };
         if matches!(result, Err(AttemptError::Stuck(_))) {
             self.is_stuck = true;

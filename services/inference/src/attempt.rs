@@ -5,6 +5,7 @@
 
 mod checkpoints;
 mod package;
+mod pictures;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,11 +15,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kinora_blobs::BlobStore;
 use kinora_ids::LeaseRef;
+use kinora_media::{MediaError, preview_webp};
 use kinora_mesh::error::chain;
-use kinora_models::{GenerateError, GenerateRequest, ModelCard, Signal, Stage};
+use kinora_models::{GenerateError, GenerateRequest, ModelCard, Picture, Signal, Stage};
 use kinora_proto::scheduler::v1 as pb;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::backend::BackendError;
@@ -30,8 +33,13 @@ use crate::progress::{Meter, StageCosts};
 use self::checkpoints::CheckpointStore;
 use self::package::{Package, PackageJob, package};
 
+pub use self::pictures::PictureError;
+
 /// How long an engine may take to notice that it was asked to stop.
 const CANCEL_GRACE: Duration = Duration::from_secs(30);
+
+/// Largest preview.
+const MAX_PREVIEW_BYTES: usize = 64 << 10;
 
 /// A lease as the scheduler granted it.
 #[derive(Clone, Debug)]
@@ -55,6 +63,8 @@ pub enum Told {
     Progress(pb::Progress),
     /// A checkpoint is in the object store.
     Checkpoint(pb::Checkpoint),
+    /// What the clip begins to look like, as a WebP, with what has finished.
+    Preview(pb::Progress, Vec<u8>),
 }
 
 /// Hears what an attempt tells.
@@ -122,6 +132,7 @@ struct Attempt<'a> {
     signal: SignalCell,
     tell: Tell,
     checkpoints: CheckpointStore,
+    previews: JoinSet<Result<Vec<u8>, MediaError>>,
     meter: Meter,
     begun: Instant,
 }
@@ -142,6 +153,7 @@ impl<'a> Attempt<'a> {
             signal,
             tell,
             checkpoints,
+            previews: JoinSet::new(),
             meter: Meter::new(costs),
             begun: Instant::now(),
         }
@@ -184,7 +196,7 @@ impl<'a> Attempt<'a> {
         let (sender, mut events) = mpsc::unbounded_channel();
         let order = Order {
             model: self.grant.spec.model.clone(),
-            request: generate_request(&self.grant.spec, card),
+            request: self.request(card).await?,
             checkpoint: self.earlier_checkpoint().await,
             signal: self.signal.clone(),
         };
@@ -195,6 +207,7 @@ impl<'a> Attempt<'a> {
             tokio::select! {
                 biased;
                 Some(event) = events.recv() => self.note(event),
+                Some(Ok(preview)) = self.previews.join_next() => self.show(preview),
                 result = &mut generating => break result,
             }
         };
@@ -232,7 +245,50 @@ impl<'a> Attempt<'a> {
                 self.advance(stage_to_pb(progress.stage), progress.step, progress.steps);
             }
             EngineEvent::Checkpoint(checkpoint) => self.checkpoints.offer(checkpoint),
+            EngineEvent::Preview(picture) => self.encode_preview(picture),
         }
+    }
+
+    /// Encodes on another thread. While one is under way, others are dropped.
+    fn encode_preview(&mut self, picture: Picture) {
+        if self.previews.is_empty() {
+            self.previews.spawn_blocking(move || {
+                let Picture { width, height, rgb } = picture;
+                preview_webp(&rgb, width, height, MAX_PREVIEW_BYTES)
+            });
+        }
+    }
+
+    fn show(&self, preview: Result<Vec<u8>, MediaError>) {
+        match (preview, self.meter.newest()) {
+            (Ok(webp), Some(progress)) => (self.tell)(Told::Preview(progress, webp)),
+            (Err(error), _) => {
+                tracing::debug!(error = %chain(&error), "a preview was not encoded");
+            }
+            (Ok(_), None) => {}
+        }
+    }
+
+    async fn request(&self, card: &ModelCard) -> Result<GenerateRequest, AttemptError> {
+        let spec = &self.grant.spec;
+        let (blobs, job) = (&self.bench.blobs, self.grant.lease.job);
+        Ok(GenerateRequest {
+            prompt: spec.prompt.clone(),
+            negative_prompt: spec.negative_prompt.clone(),
+            width: spec.width,
+            height: spec.height,
+            frames: spec.frames,
+            steps: spec.steps,
+            guidance: spec.guidance,
+            seed: spec.seed,
+            sampler: card.defaults.sampler,
+            grid: card.defaults.grid,
+            image: pictures::fetch(blobs, job, &spec.image_key, &spec.image_sha256).await?,
+            last_image: {
+                let (key, sha256) = (&spec.last_image_key, &spec.last_image_sha256);
+                pictures::fetch(blobs, job, key, sha256).await?
+            },
+        })
     }
 
     /// Encodes on a thread of its own, since the encoder blocks.
@@ -301,23 +357,6 @@ impl<'a> Attempt<'a> {
             Signal::Pause => Err(AttemptError::Drained),
             Signal::Cancel => Err(AttemptError::Cancelled),
         }
-    }
-}
-
-fn generate_request(spec: &pb::VideoSpec, card: &ModelCard) -> GenerateRequest {
-    GenerateRequest {
-        prompt: spec.prompt.clone(),
-        negative_prompt: spec.negative_prompt.clone(),
-        width: spec.width,
-        height: spec.height,
-        frames: spec.frames,
-        steps: spec.steps,
-        guidance: spec.guidance,
-        seed: spec.seed,
-        sampler: card.defaults.sampler,
-        grid: card.defaults.grid,
-        image: None,
-        last_image: None,
     }
 }
 

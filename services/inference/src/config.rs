@@ -16,6 +16,9 @@ pub const DEFAULT_THREADS: usize = 1;
 /// What a crash may cost.
 pub const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Often enough to see that something comes, seldom enough to cost nothing.
+pub const DEFAULT_PREVIEW_INTERVAL: Duration = Duration::from_secs(2);
+
 /// How a worker runs.
 #[derive(Args, Clone, Debug)]
 pub struct InferenceOptions {
@@ -59,6 +62,9 @@ pub struct InferenceOptions {
     /// step.
     #[arg(long, env = "KINORA_CHECKPOINT_INTERVAL", default_value = "5s", value_parser = humantime::parse_duration)]
     pub checkpoint_interval: Duration,
+    /// How often watchers of a running job are shown what the clip begins to look like; 0s for never.
+    #[arg(long, env = "KINORA_PREVIEW_INTERVAL", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub preview_interval: Duration,
     /// Where outputs are stored.
     #[command(flatten)]
     pub blobs: BlobOptions,
@@ -67,9 +73,10 @@ pub struct InferenceOptions {
 impl InferenceOptions {
     /// How often the engine hands something over.
     #[must_use]
-    pub const fn rhythm(&self) -> Rhythm {
+    pub fn rhythm(&self) -> Rhythm {
         Rhythm {
             checkpoints: self.checkpoint_interval,
+            previews: (!self.preview_interval.is_zero()).then_some(self.preview_interval),
         }
     }
 

@@ -73,6 +73,44 @@ pub fn card_to_pb(card: &ModelCard) -> pb::Model {
             max_prompt_chars: limits.max_prompt_chars,
         }),
         vocabulary: card.vocabulary.clone(),
-        ..pb::Model::default()
+        image_input: image_input(&card.family).into(),
+        last_image_input: last_image_input(&card.family).into(),
+    }
+}
+
+/// Whether models of a family take a first frame.
+fn image_input(family: &str) -> pb::ImageInput {
+    match family {
+        "wan-ti2v" => pb::ImageInput::Optional,
+        "wan-i2v" | "wan-flf2v" => pb::ImageInput::Required,
+        _ => pb::ImageInput::None,
+    }
+}
+
+/// Whether models of a family take a last frame.
+fn last_image_input(family: &str) -> pb::ImageInput {
+    match family {
+        "wan-flf2v" => pb::ImageInput::Required,
+        _ => pb::ImageInput::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_say_which_pictures_they_take() {
+        use pb::ImageInput::{None, Optional, Required};
+        for (family, first, last) in [
+            ("wan-t2v", None, None),
+            ("wan-ti2v", Optional, None),
+            ("wan-i2v", Required, None),
+            ("wan-flf2v", Required, Required),
+            ("other", None, None),
+        ] {
+            assert_eq!(image_input(family), first, "{family}");
+            assert_eq!(last_image_input(family), last, "{family}");
+        }
     }
 }

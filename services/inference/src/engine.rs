@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kinora_models::wan::pipeline::{Rendering, Surroundings};
-use kinora_models::{Checkpoint, Control, GenerateError, GenerateRequest, Progress, Signal, Stage};
+use kinora_models::{
+    Checkpoint, Control, GenerateError, GenerateRequest, Picture, Progress, Signal, Stage,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{Backend, BackendError};
@@ -50,6 +52,8 @@ impl SignalCell {
 pub struct Rhythm {
     /// Between checkpoints; zero for one after every step.
     pub checkpoints: Duration,
+    /// Between previews; none for no previews.
+    pub previews: Option<Duration>,
 }
 
 /// What the engine tells while it works on a clip.
@@ -61,6 +65,8 @@ pub enum EngineEvent {
     Progress(Progress),
     /// A state from which another worker can go on.
     Checkpoint(Checkpoint),
+    /// What the clip begins to look like.
+    Preview(Picture),
 }
 
 /// A clip and what made it.
@@ -164,6 +170,7 @@ struct Reporter {
     events: mpsc::UnboundedSender<EngineEvent>,
     stage_span: Option<tracing::span::EnteredSpan>,
     checkpoints: Pace,
+    previews: Option<Pace>,
 }
 
 /// Says when something is due again.
@@ -196,16 +203,13 @@ impl Pace {
 }
 
 impl Reporter {
-    const fn new(
-        signal: SignalCell,
-        events: mpsc::UnboundedSender<EngineEvent>,
-        rhythm: Rhythm,
-    ) -> Self {
+    fn new(signal: SignalCell, events: mpsc::UnboundedSender<EngineEvent>, rhythm: Rhythm) -> Self {
         Self {
             signal,
             events,
             stage_span: None,
             checkpoints: Pace::new(rhythm.checkpoints),
+            previews: rhythm.previews.map(Pace::new),
         }
     }
 
@@ -225,6 +229,7 @@ impl Control for Reporter {
         let Progress { stage, step, steps } = progress;
         if stage == Stage::Denoising {
             self.checkpoints.begin();
+            self.previews.iter_mut().for_each(Pace::begin);
         }
         self.stage_span = Some(tracing::info_span!("step", ?stage, step, steps).entered());
         self.tell(EngineEvent::Progress(progress));
@@ -236,6 +241,14 @@ impl Control for Reporter {
 
     fn checkpoint(&mut self, checkpoint: Checkpoint) {
         self.tell(EngineEvent::Checkpoint(checkpoint));
+    }
+
+    fn wants_preview(&mut self) -> bool {
+        self.previews.as_mut().is_some_and(Pace::is_due)
+    }
+
+    fn preview(&mut self, picture: Picture) {
+        self.tell(EngineEvent::Preview(picture));
     }
 
     fn checkpoint_refused(&mut self, reason: &str) {

@@ -1,12 +1,13 @@
 //! What stops a worker, and what ends an attempt.
 
 use kinora_blobs::{BlobError, BlobErrorKind};
-use kinora_media::MediaError;
+use kinora_media::{MediaError, StillError};
 use kinora_mesh::MeshError;
 use kinora_mesh::error::chain;
 use kinora_models::{GenerateError, LoadError};
 use kinora_proto::scheduler::v1 as pb;
 
+use crate::attempt::PictureError;
 use crate::backend::BackendError;
 
 /// The worker cannot start or go on.
@@ -50,6 +51,9 @@ pub enum AttemptError {
     /// The worker shuts down before the clip is done.
     #[error("the worker is shutting down")]
     Drained,
+    /// A picture of the job cannot be used.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// No clip came out of the model.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -87,6 +91,7 @@ impl AttemptError {
             Self::Cancelled => ("CANCELLED", false),
             Self::TimeLimit(_) | Self::Stuck(_) => ("ATTEMPT_TIME_LIMIT", true),
             Self::Drained => ("WORKER_DRAINED", true),
+            Self::Picture(error) => picture_reason(error),
             Self::Backend(error) => backend_reason(error),
             Self::Media(error) => media_reason(error),
             Self::Blobs(error) => blob_reason(error.kind()),
@@ -112,6 +117,17 @@ impl AttemptError {
             Self::Scratch(_) => "the worker has no room for the clip".to_owned(),
             other => other.to_string(),
         }
+    }
+}
+
+fn picture_reason(error: &PictureError) -> (&'static str, bool) {
+    match error {
+        PictureError::Missing => ("IMAGE_MISSING", false),
+        PictureError::Damaged => ("IMAGE_DAMAGED", true),
+        PictureError::Still(StillError::TooLarge) => ("IMAGE_TOO_LARGE", false),
+        PictureError::Still(StillError::NotReadable(_)) => ("IMAGE_NOT_READABLE", false),
+        PictureError::Blobs(error) => blob_reason(error.kind()),
+        PictureError::Task(_) => ("WORKER_ERROR", true),
     }
 }
 

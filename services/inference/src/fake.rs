@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use kinora_models::wan::pipeline::Rendering;
 use kinora_models::{
-    Checkpoint, Clip, GenerateError, GenerateRequest, ModelCard, Progress, Signal, Stage,
+    Checkpoint, Clip, GenerateError, GenerateRequest, ModelCard, Picture, Progress, Signal, Stage,
 };
 
 use crate::backend::{Backend, BackendError, LoadObserver};
@@ -158,6 +158,13 @@ impl FakeBackend {
             report(control, step + 1);
             if control.wants_checkpoint() {
                 control.checkpoint(checkpoint(step + 1));
+            }
+            if step + 1 < steps && control.wants_preview() {
+                control.preview(Picture {
+                    width: 2,
+                    height: 2,
+                    rgb: vec![200; 12],
+                });
             }
         }
         Ok(())

@@ -40,6 +40,7 @@ pub struct Meter {
     fraction: f64,
     /// What was done before this attempt began, by its checkpoint.
     inherited: f64,
+    newest: Option<pb::Progress>,
 }
 
 impl Meter {
@@ -54,6 +55,7 @@ impl Meter {
             stage_begun: Duration::ZERO,
             fraction: 0.0,
             inherited: 0.0,
+            newest: None,
         }
     }
 
@@ -85,14 +87,22 @@ impl Meter {
             self.inherited = done - self.share_done(0.0);
         }
         self.fraction = self.fraction.max(done);
-        pb::Progress {
+        let progress = pb::Progress {
             stage: stage.into(),
             step,
             steps,
             fraction: self.fraction,
             eta: self.eta(elapsed),
             queue_position: 0,
-        }
+        };
+        self.newest = Some(progress);
+        progress
+    }
+
+    /// What was told last.
+    #[must_use]
+    pub const fn newest(&self) -> Option<pb::Progress> {
+        self.newest
     }
 
     /// The measured costs of the finished attempt, for the next one.

@@ -1,6 +1,7 @@
 //! The use cases: rules, rows and watchers brought together.
 
 mod dispatch;
+mod images;
 mod jobs;
 mod page;
 mod upkeep;
@@ -13,7 +14,7 @@ use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix, job_object_prefix};
 use tokio::sync::watch as signal;
 use tokio_util::sync::CancellationToken;
 
-use crate::clients::ObjectRemover;
+use crate::clients::Objects;
 use crate::clock::Clock;
 use crate::config::SchedulerOptions;
 use crate::domain::job::{Event, Job, State, Time};
@@ -32,7 +33,7 @@ pub struct App {
     store: JobStore,
     bus: EventBus<JobId, Event>,
     clock: Arc<dyn Clock>,
-    objects: Arc<dyn ObjectRemover>,
+    objects: Arc<dyn Objects>,
     options: SchedulerOptions,
     /// Streams of attached workers.
     pub sessions: Sessions,
@@ -48,7 +49,7 @@ impl App {
     pub fn new(
         store: JobStore,
         options: SchedulerOptions,
-        objects: Arc<dyn ObjectRemover>,
+        objects: Arc<dyn Objects>,
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> Self {

@@ -5,21 +5,39 @@ use std::error::Error;
 use futures::future::BoxFuture;
 use kinora_blobs::BlobStore;
 
-/// Why objects could not be removed. Only logged; the removal is tried again.
-pub type RemovalError = Box<dyn Error + Send + Sync>;
+/// Why the object store did not do what was asked. Only logged.
+pub type ObjectError = Box<dyn Error + Send + Sync>;
 
-/// Removes objects that nobody needs any more.
-pub trait ObjectRemover: Send + Sync {
+/// The object store, as far as the scheduler uses it: it keeps what callers send and removes what nobody needs any
+/// more.
+pub trait Objects: Send + Sync {
     /// Removes every object whose key begins with `prefix`. Succeeds when there is none.
-    fn remove_prefix<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(), RemovalError>>;
+    fn remove_prefix<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(), ObjectError>>;
+
+    /// Stores an object, whole or not at all.
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Vec<u8>,
+        content_type: &'a str,
+    ) -> BoxFuture<'a, Result<(), ObjectError>>;
 }
 
-impl ObjectRemover for BlobStore {
-    fn remove_prefix<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+impl Objects for BlobStore {
+    fn remove_prefix<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(), ObjectError>> {
         Box::pin(async move {
             let removed = self.delete_prefix(prefix).await?;
             tracing::debug!(prefix, removed, "objects removed");
             Ok(())
         })
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Vec<u8>,
+        content_type: &'a str,
+    ) -> BoxFuture<'a, Result<(), ObjectError>> {
+        Box::pin(async move { Ok(self.put_bytes(key, bytes, content_type).await?) })
     }
 }

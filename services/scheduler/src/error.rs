@@ -6,6 +6,7 @@ use kinora_mesh::error::{Kind, PublicError};
 use kinora_store::StoreError;
 use tonic::Status;
 
+use crate::clients::ObjectError;
 use crate::domain::model::InvalidModel;
 use crate::domain::submission::Invalid;
 use crate::store::JobStoreError;
@@ -57,6 +58,9 @@ pub enum Error {
     /// The options are not consistent.
     #[error("the options are not consistent: {0}")]
     Options(String),
+    /// The object store did not take a picture.
+    #[error("the object store failed")]
+    Objects(#[source] ObjectError),
     /// The database failed.
     #[error("the job store failed")]
     Store(#[from] JobStoreError),
@@ -120,6 +124,14 @@ impl From<Error> for PublicError {
                     Kind::Unavailable,
                     "DATABASE_UNAVAILABLE",
                     "the service is busy or restarts; try again in a moment",
+                )
+            }
+            ref error @ Error::Objects(_) => {
+                tracing::warn!(error = %kinora_mesh::error::chain(error), "object store unavailable");
+                Self::new(
+                    Kind::Unavailable,
+                    "STORAGE_UNAVAILABLE",
+                    "the picture could not be stored; try again in a moment",
                 )
             }
             Error::Store(JobStoreError::LostUpdate) => Self::new(

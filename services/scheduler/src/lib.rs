@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
-pub use clients::ObjectRemover;
+pub use clients::Objects;
 pub use config::SchedulerOptions;
 pub use error::Error;
 
@@ -50,20 +50,23 @@ use clock::SystemClock;
 use grpc::{SchedulerGrpc, WorkerGrpc};
 use store::JobStore;
 
-/// No call needs more; workers' vocabularies are the largest part.
-const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// No message of a worker is longer; vocabularies are the largest part.
+const MAX_WORKER_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// No call is longer: two pictures, and some text.
+const MAX_CALL_BYTES: usize = 2 * kinora_media::MAX_STILL_BYTES + (1 << 20);
 
 /// Serves the scheduler on `listener` until `shutdown`, then ends all streams and drains.
 ///
 /// Opens the database that the options name and brings its schema up to date unless told not to.
-/// `objects` removes what deleted, failed and cancelled jobs have stored.
+/// `objects` keeps the pictures of submissions, and removes what deleted, failed and cancelled jobs have stored.
 ///
 /// # Errors
 /// [`Error::Options`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
 /// [`Error::Server`] when the listener fails.
 pub async fn serve(
     options: SchedulerOptions,
-    objects: Arc<dyn ObjectRemover>,
+    objects: Arc<dyn Objects>,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
@@ -108,8 +111,8 @@ async fn open(options: &SchedulerOptions) -> Result<Database, Error> {
 
 fn routes(app: &Arc<App>) -> Routes {
     let callers = SchedulerServiceServer::new(SchedulerGrpc::new(Arc::clone(app)))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        .max_decoding_message_size(MAX_CALL_BYTES);
     let workers = WorkerServiceServer::new(WorkerGrpc::new(Arc::clone(app)))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
     Routes::new(callers).add_service(workers)
 }

@@ -1,4 +1,4 @@
-//! Request bodies: JSON only, small, and not forever.
+//! Request bodies: JSON only, of bounded size, and not forever.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,11 +10,17 @@ use http_body_util::LengthLimitError;
 
 use crate::problem::Problem;
 
-/// The largest body that is read.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The largest body that is read: two pictures of 16 MiB in base64, and 64 KiB of everything else.
+const MAX_BODY_BYTES: usize = 2 * (16 << 20) / 3 * 4 + 64 * 1024 + 64;
 
-/// How long a client may take to send it.
+/// A body up to this length has no picture in it.
+const SMALL_BODY_BYTES: u64 = 64 * 1024;
+
+/// How long a client may take to send a small body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may take to send pictures.
+const LARGE_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reads a JSON body as it is.
 pub(super) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
@@ -22,7 +28,13 @@ pub(super) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Bytes, 
     if declared_length(headers).is_some_and(|length| length > MAX_BODY_BYTES as u64) {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
+    let is_small = declared_length(headers).is_some_and(|length| length <= SMALL_BODY_BYTES);
+    let limit = if is_small {
+        BODY_TIMEOUT
+    } else {
+        LARGE_BODY_TIMEOUT
+    };
+    match tokio::time::timeout(limit, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_too_large(&error) => Err(too_large()),
         Ok(Err(_)) => {

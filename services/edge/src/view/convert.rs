@@ -1,10 +1,13 @@
 //! From the scheduler's messages to the shapes of the view.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kinora_proto::scheduler::v1 as proto;
 use prost_types::{Duration, Timestamp};
 
 use super::{
-    Failure, Model, ModelDefaults, ModelLimits, Outputs, Progress, State, Video, VideoEvent,
+    Failure, ImageInput, Model, ModelDefaults, ModelLimits, Outputs, Progress, State, Video,
+    VideoEvent,
 };
 
 impl From<proto::JobState> for State {
@@ -38,6 +41,8 @@ impl From<proto::Job> for Video {
             steps: spec.steps,
             guidance: spec.guidance,
             seed: spec.seed,
+            image_sha256: given(spec.image_sha256),
+            last_image_sha256: given(spec.last_image_sha256),
             progress: job.progress.unwrap_or_default().into(),
             attempt: job.attempt,
             seq: job.seq,
@@ -68,6 +73,26 @@ impl From<proto::Event> for VideoEvent {
             progress: event.progress.unwrap_or_default().into(),
             failure: event.failure.map(Into::into),
             outputs,
+            preview: preview(&event.preview_webp),
+        }
+    }
+}
+
+fn given(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn preview(webp: &[u8]) -> Option<String> {
+    let encode = || format!("data:image/webp;base64,{}", STANDARD.encode(webp));
+    (!webp.is_empty()).then(encode)
+}
+
+impl From<proto::ImageInput> for ImageInput {
+    fn from(input: proto::ImageInput) -> Self {
+        match input {
+            proto::ImageInput::Unspecified | proto::ImageInput::None => Self::None,
+            proto::ImageInput::Optional => Self::Optional,
+            proto::ImageInput::Required => Self::Required,
         }
     }
 }
@@ -120,6 +145,7 @@ impl Outputs {
 
 impl From<proto::Model> for Model {
     fn from(model: proto::Model) -> Self {
+        let (image_input, last_image_input) = (model.image_input(), model.last_image_input());
         Self {
             id: model.id,
             object: "model".to_owned(),
@@ -129,6 +155,8 @@ impl From<proto::Model> for Model {
             defaults: model.defaults.map(Into::into).unwrap_or_default(),
             limits: model.limits.map(Into::into).unwrap_or_default(),
             vocabulary: model.vocabulary,
+            image_input: image_input.into(),
+            last_image_input: last_image_input.into(),
         }
     }
 }

@@ -75,3 +75,19 @@ fn a_state_of_a_newer_server_reads_as_unknown() {
     );
     assert!(!State::Unknown.is_terminal());
 }
+
+#[test]
+fn a_preview_is_a_data_url_and_no_preview_is_no_field() {
+    let event = |webp: &[u8]| {
+        let event = proto::Event {
+            preview_webp: webp.to_vec(),
+            ..Default::default()
+        };
+        serde_json::to_value(VideoEvent::from(event)).unwrap()
+    };
+    assert_eq!(
+        event(b"hello")["preview"],
+        "data:image/webp;base64,aGVsbG8="
+    );
+    assert_eq!(event(b"").get("preview"), None);
+}

@@ -160,16 +160,7 @@ impl Attached {
         steps: u32,
         checkpoint: Option<pb::Checkpoint>,
     ) {
-        let spec = pb::VideoSpec {
-            model: "fake".to_owned(),
-            prompt: prompt.to_owned(),
-            width: 16,
-            height: 16,
-            frames: 5,
-            fps: 8,
-            steps,
-            ..Default::default()
-        };
+        let spec = spec(prompt, steps);
         let grant = pb::LeaseGrant {
             lease: Some(lease_to_pb(lease)),
             attempt: 1,
@@ -196,6 +187,18 @@ impl Attached {
             match self.up.message().await.unwrap().unwrap().message.unwrap() {
                 Message::Progress(_) | Message::Checkpoint(_) | Message::Heartbeat(_) => {}
                 report => return report,
+            }
+        }
+    }
+
+    /// The next preview, and the step that it came with.
+    async fn preview(&mut self) -> (u32, Vec<u8>) {
+        loop {
+            let message = self.up.message().await.unwrap().unwrap().message.unwrap();
+            if let pb::attach_request::Message::Progress(report) = message
+                && !report.preview_webp.is_empty()
+            {
+                return (report.progress.unwrap().step, report.preview_webp);
             }
         }
     }
@@ -243,6 +246,19 @@ impl Attached {
     }
 }
 
+fn spec(prompt: &str, steps: u32) -> pb::VideoSpec {
+    pb::VideoSpec {
+        model: "fake".to_owned(),
+        prompt: prompt.to_owned(),
+        width: 16,
+        height: 16,
+        frames: 5,
+        fps: 8,
+        steps,
+        ..Default::default()
+    }
+}
+
 fn lease(number: u64) -> LeaseRef {
     LeaseRef {
         job: JobId::generate(),
@@ -252,6 +268,7 @@ fn lease(number: u64) -> LeaseRef {
 
 const EVERY_STEP: Rhythm = Rhythm {
     checkpoints: Duration::ZERO,
+    previews: Some(Duration::ZERO),
 };
 
 const LONG: Duration = Duration::from_secs(600);
@@ -475,6 +492,59 @@ async fn a_checkpoint_is_gone_on_from_and_a_bad_one_starts_over() {
         stream.grant_from(lease, "fine", 4, Some(checkpoint)).await;
         assert_eq!(stream.first_step().await, expected, "{stored:?}");
         stream.completion().await;
+        stream.receipt(lease, true).await;
+    }
+}
+
+#[tokio::test]
+async fn previews_come_as_webp_with_the_progress_so_far() {
+    let mut bench = start(Gate::default(), LONG).await;
+    let mut stream = bench.attached().await;
+    let lease = lease(1);
+    stream.grant(lease, "fine", 3).await;
+    bench.gate.allow(1);
+    let (step, webp) = stream.preview().await;
+    assert_eq!(step, 1);
+    assert!(kinora_media::probe_still(&webp).is_ok());
+    bench.gate.allow(2);
+    stream.completion().await;
+}
+
+#[tokio::test]
+async fn pictures_that_cannot_be_used_end_the_job_with_a_reason() {
+    use sha2::{Digest, Sha256};
+    let mut bench = start(Gate::open(), LONG).await;
+    let mut stream = bench.attached().await;
+    let good = kinora_media::thumbnail_webp(&[9; 12], 2, 2).unwrap();
+    let cut = good[..good.len() / 2].to_vec();
+    for (stored, digested, reason) in [
+        (Some(&good), &good, None),
+        (None, &good, Some("IMAGE_MISSING")),
+        (Some(&cut), &good, Some("IMAGE_DAMAGED")),
+        (Some(&cut), &cut, Some("IMAGE_NOT_READABLE")),
+    ] {
+        let lease = lease(1);
+        let key = format!("{}first.webp", kinora_ids::job_input_prefix(lease.job));
+        if let Some(stored) = stored {
+            let put = bench.blobs.put_bytes(&key, stored.clone(), "image/webp");
+            put.await.unwrap();
+        }
+        let grant = pb::LeaseGrant {
+            lease: Some(lease_to_pb(lease)),
+            spec: Some(pb::VideoSpec {
+                image_key: key,
+                image_sha256: hex::encode(Sha256::digest(digested)),
+                ..spec("fine", 1)
+            }),
+            ..Default::default()
+        };
+        stream
+            .send(pb::attach_response::Message::Grant(grant))
+            .await;
+        match reason {
+            None => drop(stream.completion().await),
+            Some(reason) => assert_eq!(stream.failure().await.reason, reason),
+        }
         stream.receipt(lease, true).await;
     }
 }

@@ -22,6 +22,7 @@ fn request(prompt: &str, steps: u32) -> GenerateRequest {
 
 const EVERY_STEP: Rhythm = Rhythm {
     checkpoints: Duration::ZERO,
+    previews: Some(Duration::ZERO),
 };
 
 fn start(gate: Gate) -> std::io::Result<Engine> {

@@ -6,7 +6,7 @@ use kinora_ids::LeaseRef;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, Progress, Time};
+use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, Time};
 use crate::domain::model::Model;
 use crate::domain::retry::WORKER_RESTARTED;
 use crate::domain::transition::{self, Reporter, StaleLease};
@@ -110,14 +110,24 @@ impl App {
         Ok(self.store.stale_leases(worker, held).await?)
     }
 
-    /// Records progress. False when the lease does not stand.
+    /// Records progress and shows a picture, if there is one. False when the lease does not stand.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn progress(&self, from: Reporter<'_>, progress: Progress) -> Result<bool, Error> {
+    pub async fn progress(
+        &self,
+        from: Reporter<'_>,
+        progress: Progress,
+        preview: Option<Preview>,
+    ) -> Result<bool, Error> {
         let now = self.clock.now();
         self.report(from, |job| {
-            let event = transition::advance(job, from, progress, now)?;
+            let event = match preview {
+                Some(preview) => Some(transition::advance_with_preview(
+                    job, from, progress, preview, now,
+                )?),
+                None => transition::advance(job, from, progress, now)?,
+            };
             Ok(Change {
                 event,
                 removals: Vec::new(),

@@ -9,7 +9,7 @@ use super::App;
 use super::page::{PageToken, page_limit};
 use crate::domain::job::{Job, State};
 use crate::domain::model::Model;
-use crate::domain::submission::{Submission, choose_model, notes};
+use crate::domain::submission::{Stills, Submission, choose_model, notes};
 use crate::domain::transition;
 use crate::error::Error;
 use crate::store::{Change, Previous, Submitted};
@@ -29,7 +29,7 @@ impl App {
     /// # Errors
     /// [`Error::Submission`], [`Error::NoModel`], [`Error::RequestIdReused`], [`Error::Store`].
     pub async fn submit(&self, owner: &str, submission: &Submission) -> Result<View, Error> {
-        submission.check_form()?;
+        let stills = submission.check_form()?;
         let fingerprint = submission.fingerprint();
         let request = submission
             .request_id
@@ -40,9 +40,15 @@ impl App {
         {
             return self.repeat(owner, previous, fingerprint).await;
         }
-        let job = self.prepare(owner, submission).await?;
-        match self.store.submit(&job, request).await? {
-            Submitted::Known(previous) => self.repeat(owner, previous, &fingerprint).await,
+        let mut job = self.prepare(owner, submission, stills).await?;
+        let orphaned = self.store_images(&mut job, submission, stills).await?;
+        match self.store.submit(&job, request, orphaned).await? {
+            Submitted::Known(previous) => {
+                if let Some(orphaned) = orphaned {
+                    self.store.postpone_removal(orphaned, self.now()).await?;
+                }
+                self.repeat(owner, previous, &fingerprint).await
+            }
             Submitted::Accepted => {
                 tracing::info!(job_id = %job.id, model = %job.spec.model, "job accepted");
                 self.announce(job.event(job.create_time));
@@ -95,7 +101,7 @@ impl App {
         let now = self.clock.now();
         let changed = self.store.change(id, Some(owner), |job| {
             let event = transition::cancel(job, now);
-            let has_objects = event.is_some() && job.lease > 0;
+            let has_objects = event.is_some() && (job.lease > 0 || job.spec.has_images());
             let removals = if has_objects {
                 self.removals(id, now)
             } else {
@@ -139,14 +145,19 @@ impl App {
         Ok(self.store.models().await?)
     }
 
-    async fn prepare(&self, owner: &str, submission: &Submission) -> Result<Job, Error> {
+    async fn prepare(
+        &self,
+        owner: &str,
+        submission: &Submission,
+        stills: Stills,
+    ) -> Result<Job, Error> {
         let models = self.store.models().await?;
         if models.is_empty() {
             return Err(Error::NoModel);
         }
         let default = self.options.default_model.as_deref();
         let model = choose_model(submission.model.as_deref(), default, &models)?;
-        let spec = submission.resolve(model, rand::random())?;
+        let spec = submission.resolve(model, stills, rand::random())?;
         let notes = notes(&spec, model);
         let mut job = Job::queued(JobId::generate(), owner.to_owned(), spec, self.clock.now());
         job.notes = notes;

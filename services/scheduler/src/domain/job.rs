@@ -1,5 +1,6 @@
 //! A job, and what came of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -103,6 +104,7 @@ impl Job {
             progress: self.progress.clone(),
             failure: self.failure.clone(),
             outputs: self.outputs.clone(),
+            preview: None,
         }
     }
 }
@@ -130,6 +132,29 @@ pub struct VideoSpec {
     pub seed: u64,
     /// Frames a second.
     pub fps: u32,
+    /// The first frame.
+    #[serde(default)]
+    pub image: Option<StoredImage>,
+    /// The last frame.
+    #[serde(default)]
+    pub last_image: Option<StoredImage>,
+}
+
+impl VideoSpec {
+    /// Whether the job came with pictures.
+    #[must_use]
+    pub const fn has_images(&self) -> bool {
+        self.image.is_some() || self.last_image.is_some()
+    }
+}
+
+/// A picture in the object store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredImage {
+    /// Lies under the job's input prefix.
+    pub key: String,
+    /// SHA-256 of the object, lower-case hex.
+    pub sha256: String,
 }
 
 /// Where a job stands. Terminal states never change.
@@ -294,11 +319,53 @@ pub struct Event {
     pub failure: Option<Failure>,
     /// Set once completed.
     pub outputs: Option<Outputs>,
+    /// What the clip begins to look like. Only in events that are announced while they happen, never stored.
+    pub preview: Option<Preview>,
+}
+
+/// A small picture of an unfinished clip.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Preview(Arc<[u8]>);
+
+impl Preview {
+    /// Larger ones are dropped.
+    pub const MAX_BYTES: usize = 64 << 10;
+
+    /// Takes a WebP; none when it is too large or is none by its first bytes.
+    #[must_use]
+    pub fn new(webp: &[u8]) -> Option<Self> {
+        let is_webp = webp.starts_with(b"RIFF") && webp.get(8..12) == Some(b"WEBP");
+        (is_webp && webp.len() <= Self::MAX_BYTES).then(|| Self(webp.into()))
+    }
+
+    /// The WebP.
+    #[must_use]
+    pub fn webp(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Preview {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Preview({} bytes)", self.0.len())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_small_webps_are_previews() {
+        let webp = |length: usize| {
+            let mut bytes = b"RIFF\0\0\0\0WEBP".to_vec();
+            bytes.resize(length, 0);
+            Preview::new(&bytes)
+        };
+        assert!(webp(12).is_some() && webp(Preview::MAX_BYTES).is_some());
+        assert!(webp(Preview::MAX_BYTES + 1).is_none());
+        assert!(Preview::new(b"").is_none() && Preview::new(b"\x89PNG").is_none());
+    }
 
     #[test]
     fn only_checkpoints_under_the_jobs_own_prefix_are_plausible() {

@@ -21,6 +21,25 @@ pub struct Model {
     pub limits: ModelLimits,
     /// Words the model was trained on. Empty for an open vocabulary.
     pub vocabulary: Vec<String>,
+    /// Whether it takes a first frame.
+    #[serde(default)]
+    pub image_input: ImageInput,
+    /// Whether it takes a last frame.
+    #[serde(default)]
+    pub last_image_input: ImageInput,
+}
+
+/// Whether a model takes a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageInput {
+    /// It cannot use one.
+    #[default]
+    None,
+    /// With or without.
+    Optional,
+    /// It needs one.
+    Required,
 }
 
 /// What unset fields of a submission mean.
@@ -80,6 +99,37 @@ impl ModelLimits {
         self.sides(self.min_height, self.max_height)
     }
 
+    /// The legal size that comes closest to the proportions of a picture and to `area` pixels, without more.
+    #[must_use]
+    pub fn size_for(&self, picture: (u32, u32), area: u64) -> (u32, u32) {
+        let aspect = f64::from(picture.0.max(1)) / f64::from(picture.1.max(1));
+        let mut best = (
+            f64::INFINITY,
+            (*self.widths().start(), *self.heights().start()),
+        );
+        for width in self.steps(&self.widths()) {
+            for height in self.steps(&self.heights()) {
+                let pixels = u64::from(width) * u64::from(height);
+                if pixels > area {
+                    break;
+                }
+                let bent = (f64::from(width) / f64::from(height) / aspect).ln().abs();
+                let shrunk = (area as f64 / pixels as f64).ln();
+                // A bent picture shows more than a smaller one.
+                let badness = BENT_WEIGHT * bent + shrunk;
+                if badness < best.0 {
+                    best = (badness, (width, height));
+                }
+            }
+        }
+        best.1
+    }
+
+    fn steps(&self, legal: &RangeInclusive<u32>) -> impl Iterator<Item = u32> {
+        let step = usize::try_from(self.size_multiple).unwrap_or(usize::MAX);
+        legal.clone().step_by(step)
+    }
+
     fn sides(&self, min: u32, max: u32) -> RangeInclusive<u32> {
         let multiple = self.size_multiple;
         let lowest = min.max(1).div_ceil(multiple).saturating_mul(multiple);
@@ -96,6 +146,9 @@ pub struct InvalidModel {
     /// What is wrong.
     pub problem: &'static str,
 }
+
+/// How much more a wrong proportion weighs than a smaller picture.
+const BENT_WEIGHT: f64 = 4.0;
 
 const MAX_ID_CHARS: usize = 128;
 const MAX_VOCABULARY: usize = 100_000;
@@ -137,5 +190,68 @@ impl Model {
         [&self.id, &self.family, &self.title, &self.licence, negative]
             .into_iter()
             .chain(&self.vocabulary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> ModelLimits {
+        ModelLimits {
+            min_width: 256,
+            max_width: 1280,
+            min_height: 256,
+            max_height: 1280,
+            size_multiple: 16,
+            max_frames: 81,
+            frame_stride: 4,
+            max_steps: 50,
+            max_guidance: 10.0,
+            max_prompt_chars: 100,
+        }
+    }
+
+    fn check(picture: (u32, u32), expected: (u32, u32)) {
+        assert_eq!(
+            limits().size_for(picture, 832 * 480),
+            expected,
+            "{picture:?}"
+        );
+    }
+
+    #[test]
+    fn a_picture_decides_the_proportions_of_the_default_area() {
+        check((832, 480), (832, 480));
+        check((480, 832), (480, 832));
+        check((1664, 960), (832, 480));
+        check((1, 1), (624, 624));
+        check((4000, 3000), (720, 544));
+    }
+
+    #[test]
+    fn proportions_beyond_the_limits_come_as_close_as_they_can() {
+        check((8192, 1), (1280, 256));
+        check((1, 8192), (256, 1280));
+        check((0, 0), (624, 624));
+    }
+
+    #[test]
+    fn every_picture_gets_a_legal_size() {
+        let limits = limits();
+        for picture in [(1, 3), (7, 5), (1000, 999), (8192, 8192), (3, 8000)] {
+            let (width, height) = limits.size_for(picture, 832 * 480);
+            assert!(
+                limits.widths().contains(&width) && width % 16 == 0,
+                "{width}"
+            );
+            assert!(
+                limits.heights().contains(&height) && height % 16 == 0,
+                "{height}"
+            );
+            assert!(u64::from(width) * u64::from(height) <= 832 * 480);
+        }
+        let tiny_area = limits.size_for((1, 1), 1);
+        assert_eq!(tiny_area, (256, 256), "the smallest legal one");
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
+use kinora_media::{StillError, StillInfo, probe_still};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::job::VideoSpec;
-use super::model::{Model, ModelLimits};
+use super::model::{ImageInput, Model, ModelLimits};
 use super::vocabulary;
 
 /// The highest seed: the largest integer that JSON readers keep exactly.
@@ -43,6 +45,60 @@ pub struct Submission {
     pub guidance: Option<f64>,
     /// Drawn when unset.
     pub seed: Option<u64>,
+    /// The first frame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<SentImage>,
+    /// The last frame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_image: Option<SentImage>,
+}
+
+/// A picture as it came. In a fingerprint its digest stands for it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct SentImage {
+    #[serde(skip)]
+    bytes: Arc<Vec<u8>>,
+    /// SHA-256 of the bytes, lower-case hex.
+    sha256: String,
+}
+
+impl SentImage {
+    /// Takes the bytes of a picture, which may be anything.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        Self {
+            bytes: Arc::new(bytes),
+            sha256,
+        }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Their SHA-256, lower-case hex.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
+
+impl fmt::Debug for SentImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SentImage({} bytes)", self.bytes.len())
+    }
+}
+
+/// What the pictures of a submission are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stills {
+    /// The first frame.
+    pub first: Option<StillInfo>,
+    /// The last frame.
+    pub last: Option<StillInfo>,
 }
 
 /// A field of a submission that is not legal.
@@ -81,11 +137,11 @@ impl Invalid {
 }
 
 impl Submission {
-    /// Checks what needs no model, before anything is stored or compared.
+    /// Checks what needs no model, before anything is stored or compared, and tells what the pictures are.
     ///
     /// # Errors
-    /// [`Invalid`] for the request id, the length of texts, or an empty prompt.
-    pub fn check_form(&self) -> Result<(), Invalid> {
+    /// [`Invalid`] for the request id, the length of texts, an empty prompt, or a picture that is none.
+    pub fn check_form(&self) -> Result<Stills, Invalid> {
         if let Some(id) = &self.request_id {
             let is_visible = id.chars().all(|c| c.is_ascii_graphic());
             if id.is_empty() || id.len() > MAX_REQUEST_ID_CHARS || !is_visible {
@@ -109,7 +165,10 @@ impl Submission {
                 return Err(Invalid::new("PROMPT_INVALID", field, message));
             }
         }
-        Ok(())
+        Ok(Stills {
+            first: probe("image", self.image.as_ref())?,
+            last: probe("last_image", self.last_image.as_ref())?,
+        })
     }
 
     /// Identifies the body: equal submissions have equal fingerprints. SHA-256 in lower-case hex.
@@ -125,7 +184,14 @@ impl Submission {
     ///
     /// # Errors
     /// [`Invalid`] for the first field that the model cannot do, with the nearest legal values.
-    pub fn resolve(&self, model: &Model, drawn_seed: u64) -> Result<VideoSpec, Invalid> {
+    pub fn resolve(
+        &self,
+        model: &Model,
+        stills: Stills,
+        drawn_seed: u64,
+    ) -> Result<VideoSpec, Invalid> {
+        check_image("image", stills.first, model.image_input)?;
+        check_image("last_image", stills.last, model.last_image_input)?;
         let (limits, defaults) = (&model.limits, &model.defaults);
         let most = usize::try_from(limits.max_prompt_chars).unwrap_or(usize::MAX);
         check_length("prompt", &self.prompt, most)?;
@@ -138,17 +204,21 @@ impl Submission {
             negative,
             most.max(defaults.negative_prompt.len()),
         )?;
+        let (width, height) = self.size(model, stills);
         let spec = VideoSpec {
             model: model.id.clone(),
             prompt: self.prompt.clone(),
             negative_prompt: negative.clone(),
-            width: self.width.unwrap_or(defaults.width),
-            height: self.height.unwrap_or(defaults.height),
+            width,
+            height,
             frames: self.frames.unwrap_or(defaults.frames),
             steps: self.steps.unwrap_or(defaults.steps),
             guidance: self.guidance.unwrap_or(defaults.guidance),
             seed: self.seed.unwrap_or(drawn_seed & MAX_SEED),
             fps: defaults.fps,
+            // Stored once the job has an id.
+            image: None,
+            last_image: None,
         };
         check_side("width", spec.width, &limits.widths(), limits.size_multiple)?;
         check_side(
@@ -162,6 +232,21 @@ impl Submission {
         check_guidance(spec.guidance, limits)?;
         check_seed(spec.seed)?;
         Ok(spec)
+    }
+
+    /// The size asked for; when none was, that of the picture in the area of the model's default.
+    fn size(&self, model: &Model, stills: Stills) -> (u32, u32) {
+        let defaults = &model.defaults;
+        match (self.width, self.height, stills.first.or(stills.last)) {
+            (None, None, Some(still)) => {
+                let area = u64::from(defaults.width) * u64::from(defaults.height);
+                model.limits.size_for((still.width, still.height), area)
+            }
+            (width, height, _) => (
+                width.unwrap_or(defaults.width),
+                height.unwrap_or(defaults.height),
+            ),
+        }
     }
 }
 
@@ -204,6 +289,41 @@ pub fn notes(spec: &VideoSpec, model: &Model) -> Vec<String> {
         "words outside this model's world: {}",
         unknown.join(", ")
     )]
+}
+
+fn probe(field: &'static str, image: Option<&SentImage>) -> Result<Option<StillInfo>, Invalid> {
+    let Some(image) = image else {
+        return Ok(None);
+    };
+    match probe_still(image.bytes()) {
+        Ok(info) => Ok(Some(info)),
+        Err(error) => {
+            let reason = match error {
+                StillError::TooLarge => "IMAGE_TOO_LARGE",
+                StillError::NotReadable(_) => "IMAGE_NOT_READABLE",
+            };
+            Err(Invalid::new(reason, field, error.to_string()))
+        }
+    }
+}
+
+fn check_image(
+    field: &'static str,
+    still: Option<StillInfo>,
+    input: ImageInput,
+) -> Result<(), Invalid> {
+    let name = if field == "image" { "first" } else { "last" };
+    match (still, input) {
+        (Some(_), ImageInput::None) => {
+            let message = format!("this model takes no picture as the {name} frame");
+            Err(Invalid::new("IMAGE_NOT_SUPPORTED", field, message))
+        }
+        (None, ImageInput::Required) => {
+            let message = format!("this model needs a picture as the {name} frame");
+            Err(Invalid::new("IMAGE_REQUIRED", field, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_length(field: &'static str, text: &str, most: usize) -> Result<(), Invalid> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use kinora_ids::LeaseRef;
 
-use super::job::{Checkpoint, Event, Failure, Job, Outputs, Progress, Stage, State, Time};
+use super::job::{Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, Stage, State, Time};
 use super::retry::{Decision, RetryPolicy};
 
 /// The lease does not stand: lapsed, cancelled, ended, or granted to another worker.
@@ -91,6 +91,23 @@ pub fn advance(
     }
     job.progress = next;
     Ok(Some(numbered(job, now)))
+}
+
+/// As [`advance`], with a picture to show, which is always an event.
+///
+/// # Errors
+/// [`StaleLease`], and the job is unchanged.
+pub fn advance_with_preview(
+    job: &mut Job,
+    reporter: Reporter<'_>,
+    progress: Progress,
+    preview: Preview,
+    now: Time,
+) -> Result<Event, StaleLease> {
+    let event = advance(job, reporter, progress, now)?;
+    let mut event = event.unwrap_or_else(|| numbered(job, now));
+    event.preview = Some(preview);
+    Ok(event)
 }
 
 /// Records where the next attempt can go on. No event: callers do not see it.

@@ -18,6 +18,7 @@ use super::convert::{
 };
 use super::reports::{greeting_from_pb, leases_from_pb};
 use crate::app::{App, Greeting};
+use crate::domain::job::Preview;
 use crate::domain::transition::Reporter;
 use crate::error::Error;
 use crate::sessions::Registration;
@@ -155,8 +156,9 @@ impl Session {
             Some(Up::Progress(report)) => {
                 let lease = lease_from_pb(report.lease)?;
                 let progress = progress_from_pb(report.progress);
-                let stands = self.app.progress(self.reporter(lease), progress).await?;
-                Ok(stands || self.revoke(lease).await)
+                let preview = Preview::new(&report.preview_webp);
+                let stands = self.app.progress(self.reporter(lease), progress, preview);
+                Ok(stands.await? || self.revoke(lease).await)
             }
             Some(Up::Completion(report)) => {
                 let lease = lease_from_pb(report.lease)?;

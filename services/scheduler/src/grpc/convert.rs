@@ -8,10 +8,10 @@ use kinora_proto::scheduler::v1 as pb;
 
 use crate::app::{Sighting, View};
 use crate::domain::job::{
-    Checkpoint, Event, Failure, Job, Outputs, Progress, Stage, State, VideoSpec,
+    Checkpoint, Event, Failure, Job, Outputs, Progress, Stage, State, StoredImage, VideoSpec,
 };
-use crate::domain::model::{Model, ModelDefaults, ModelLimits};
-use crate::domain::submission::Submission;
+use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
+use crate::domain::submission::{SentImage, Submission};
 use crate::error::Error;
 
 /// What S3 allows.
@@ -32,6 +32,7 @@ pub fn job_id(text: &str) -> Result<JobId, Error> {
 
 pub fn submission_from_pb(request: pb::SubmitRequest) -> Submission {
     let given = |text: String| (!text.is_empty()).then_some(text);
+    let sent = |bytes: Vec<u8>| (!bytes.is_empty()).then(|| SentImage::new(bytes));
     Submission {
         request_id: given(request.request_id),
         model: given(request.model),
@@ -43,6 +44,8 @@ pub fn submission_from_pb(request: pb::SubmitRequest) -> Submission {
         steps: request.steps,
         guidance: request.guidance,
         seed: request.seed,
+        image: sent(request.image),
+        last_image: sent(request.last_image),
     }
 }
 
@@ -82,7 +85,9 @@ fn event_to_pb(event: Event, jobs_ahead: u64) -> pb::Event {
         progress: Some(progress_to_pb(&event.progress, jobs_ahead)),
         failure: event.failure.map(failure_to_pb),
         outputs: event.outputs.map(outputs_to_pb),
-        preview_webp: Vec::new(),
+        preview_webp: event
+            .preview
+            .map_or_else(Vec::new, |preview| preview.webp().to_vec()),
     }
 }
 
@@ -223,6 +228,8 @@ fn failure_to_pb(failure: Failure) -> pb::Failure {
 }
 
 fn spec_to_pb(spec: VideoSpec) -> pb::VideoSpec {
+    let (image_key, image_sha256) = image_to_pb(spec.image);
+    let (last_image_key, last_image_sha256) = image_to_pb(spec.last_image);
     pb::VideoSpec {
         model: spec.model,
         prompt: spec.prompt,
@@ -234,11 +241,21 @@ fn spec_to_pb(spec: VideoSpec) -> pb::VideoSpec {
         guidance: spec.guidance,
         seed: spec.seed,
         fps: spec.fps,
-        ..pb::VideoSpec::default()
+        image_key,
+        image_sha256,
+        last_image_key,
+        last_image_sha256,
     }
 }
 
+fn image_to_pb(image: Option<StoredImage>) -> (String, String) {
+    image
+        .map(|image| (image.key, image.sha256))
+        .unwrap_or_default()
+}
+
 pub fn model_from_pb(model: pb::Model) -> Model {
+    let (image_input, last_image_input) = (model.image_input(), model.last_image_input());
     let defaults = model.defaults.unwrap_or_default();
     let limits = model.limits.unwrap_or_default();
     Model {
@@ -268,6 +285,8 @@ pub fn model_from_pb(model: pb::Model) -> Model {
             max_prompt_chars: limits.max_prompt_chars,
         },
         vocabulary: model.vocabulary,
+        image_input: input_from_pb(image_input),
+        last_image_input: input_from_pb(last_image_input),
     }
 }
 
@@ -302,7 +321,24 @@ pub fn model_to_pb(model: Model) -> pb::Model {
             max_prompt_chars: limits.max_prompt_chars,
         }),
         vocabulary: model.vocabulary,
-        ..pb::Model::default()
+        image_input: input_to_pb(model.image_input).into(),
+        last_image_input: input_to_pb(model.last_image_input).into(),
+    }
+}
+
+const fn input_from_pb(input: pb::ImageInput) -> ImageInput {
+    match input {
+        pb::ImageInput::Unspecified | pb::ImageInput::None => ImageInput::None,
+        pb::ImageInput::Optional => ImageInput::Optional,
+        pb::ImageInput::Required => ImageInput::Required,
+    }
+}
+
+const fn input_to_pb(input: ImageInput) -> pb::ImageInput {
+    match input {
+        ImageInput::None => pb::ImageInput::None,
+        ImageInput::Optional => pb::ImageInput::Optional,
+        ImageInput::Required => pb::ImageInput::Required,
     }
 }
 

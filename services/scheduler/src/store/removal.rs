@@ -78,6 +78,19 @@ impl JobStore {
             .collect())
     }
 
+    /// Adds a removal that a later transaction may call off.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn plan_removal(&self, removal: &Removal) -> Result<Uuid, JobStoreError> {
+        let row = row_of(removal);
+        let id = row.id;
+        object_deletion::Entity::insert(row.into_active_model())
+            .exec_without_returning(self.db.writer())
+            .await?;
+        Ok(id)
+    }
+
     /// Forgets a removal that is done.
     ///
     /// # Errors
@@ -111,17 +124,26 @@ pub async fn schedule_removal(
     if removals.is_empty() {
         return Ok(());
     }
-    let rows = removals.iter().map(|removal| {
-        object_deletion::Model {
-            id: Uuid::now_v7(),
-            prefix: removal.prefix.clone(),
-            not_before: removal.not_before,
-            attempts: 0,
-        }
-        .into_active_model()
-    });
+    let rows = removals
+        .iter()
+        .map(|removal| row_of(removal).into_active_model());
     object_deletion::Entity::insert_many(rows)
         .exec_without_returning(tx)
         .await?;
     Ok(())
+}
+
+/// Calls a planned removal off. False when it is too late.
+pub async fn call_off_removal(tx: &impl ConnectionTrait, id: Uuid) -> Result<bool, JobStoreError> {
+    let deleted = object_deletion::Entity::delete_by_id(id).exec(tx).await?;
+    Ok(deleted.rows_affected == 1)
+}
+
+fn row_of(removal: &Removal) -> object_deletion::Model {
+    object_deletion::Model {
+        id: Uuid::now_v7(),
+        prefix: removal.prefix.clone(),
+        not_before: removal.not_before,
+        attempts: 0,
+    }
 }

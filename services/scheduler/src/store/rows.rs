@@ -83,6 +83,7 @@ pub fn event_from_row(row: job_event::Model) -> Result<Event, JobStoreError> {
         progress: from_json("job_event", row.progress)?,
         outputs: from_optional_json("job_event", row.outputs)?,
         failure: from_optional_json("job_event", row.failure)?,
+        preview: None,
     })
 }
 

@@ -2,8 +2,10 @@
 
 use kinora_ids::JobId;
 use sea_orm::{EntityTrait, IntoActiveModel, TryInsertResult};
+use uuid::Uuid;
 
 use super::entity::{job, job_event, submission};
+use super::removal::call_off_removal;
 use super::rows::{event_to_row, job_to_row};
 use super::{JobStore, JobStoreError};
 use crate::domain::job::Job;
@@ -46,16 +48,23 @@ impl JobStore {
         }))
     }
 
-    /// Stores a job, its first event and its request id in one transaction, or nothing.
+    /// Stores a job, its first event and its request id in one transaction, or nothing. `orphaned` is the removal
+    /// that was planned for the job's pictures, should it not come to that; it is called off.
     ///
     /// # Errors
-    /// [`JobStoreError::Database`].
+    /// [`JobStoreError::Database`]; [`JobStoreError::LostUpdate`] when the pictures are being removed already.
     pub async fn submit(
         &self,
         new: &Job,
         request: Option<(&str, &str)>,
+        orphaned: Option<Uuid>,
     ) -> Result<Submitted, JobStoreError> {
         let tx = self.begin().await?;
+        if let Some(removal) = orphaned
+            && !call_off_removal(&tx, removal).await?
+        {
+            return Err(JobStoreError::LostUpdate);
+        }
         let row = job_to_row(new)?.into_active_model();
         job::Entity::insert(row).exec_without_returning(&tx).await?;
         let event = event_to_row(&new.event(new.create_time))?.into_active_model();

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::job::{
-    Checkpoint, Failure, Job, Outputs, Progress, Stage, State, Time, VideoSpec,
+    Checkpoint, Failure, Job, Outputs, Progress, Stage, State, StoredImage, Time, VideoSpec,
 };
-use crate::domain::model::{Model, ModelDefaults, ModelLimits};
+use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::transition::{self, Reporter};
 
@@ -50,6 +50,8 @@ fn new_job(owner: &str, model: &str) -> Job {
         guidance: 3.25,
         seed: (1 << 53) - 1,
         fps: 8,
+        image: None,
+        last_image: None,
     };
     let mut job = Job::queued(JobId::generate(), owner.to_owned(), spec, now());
     job.notes = vec!["words outside this model's world: ball".to_owned()];
@@ -85,6 +87,8 @@ fn model(id: &str) -> Model {
             max_prompt_chars: 500,
         },
         vocabulary: vec!["red".to_owned()],
+        image_input: ImageInput::Optional,
+        last_image_input: ImageInput::None,
     }
 }
 
@@ -125,7 +129,7 @@ async fn attach(
 
 async fn submit(store: &JobStore, owner: &str) -> Job {
     let job = new_job(owner, "tiny");
-    let submitted = store.submit(&job, None).await.expect("submits");
+    let submitted = store.submit(&job, None, None).await.expect("submits");
     assert_eq!(submitted, Submitted::Accepted);
     job
 }
@@ -191,6 +195,29 @@ kinora_store::on_both_databases! {
         assert_eq!(store.events_after(job.id, u64::MAX).await.expect("reads"), []);
     }
 
+    async fn pictures_of_a_job_that_is_not_stored_are_removed(url: DatabaseUrl) {
+        let store = open(&url).await;
+        let mut job = new_job("anna", "tiny");
+        job.spec.image = Some(StoredImage { key: "jobs/x/inputs/first.png".to_owned(), sha256: "0a".repeat(32) });
+        let planned = Removal { prefix: "jobs/x/inputs/".to_owned(), not_before: now() };
+        let kept = store.plan_removal(&planned).await.expect("plans");
+        let submitted = store.submit(&job, Some(("r1", "f1")), Some(kept)).await;
+        assert_eq!(submitted.expect("submits"), Submitted::Accepted);
+        assert_eq!(store.get("anna", job.id).await.expect("reads").expect("the job").spec, job.spec);
+        let hidden_for = Duration::from_secs(120);
+        assert_eq!(store.due_removals(now(), hidden_for, 9).await.expect("reads"), [], "called off");
+        // The same request again: its pictures are nobody's.
+        let again = new_job("anna", "tiny");
+        let orphaned = store.plan_removal(&planned).await.expect("plans");
+        let submitted = store.submit(&again, Some(("r1", "f1")), Some(orphaned)).await.expect("answers");
+        assert!(matches!(submitted, Submitted::Known(_)));
+        let due = store.due_removals(now(), hidden_for, 9).await.expect("reads");
+        assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), [orphaned]);
+        store.removal_done(orphaned).await.expect("forgets");
+        let late = store.submit(&new_job("anna", "tiny"), None, Some(orphaned)).await;
+        assert!(matches!(late, Err(JobStoreError::LostUpdate)), "the pictures are gone");
+    }
+
     async fn foreign_job_reads_as_none(url: DatabaseUrl) {
         let store = open(&url).await;
         let job = submit(&store, "anna").await;
@@ -209,7 +236,7 @@ kinora_store::on_both_databases! {
             let store = store.clone();
             callers.push(tokio::spawn(async move {
                 let job = new_job("anna", "tiny");
-                match store.submit(&job, Some(("r1", "f1"))).await.expect("submits") {
+                match store.submit(&job, Some(("r1", "f1")), None).await.expect("submits") {
                     Submitted::Accepted => job.id,
                     Submitted::Known(previous) => previous.job,
                 }
@@ -221,14 +248,14 @@ kinora_store::on_both_databases! {
         }
         assert_eq!(ids.len(), 1);
         assert_eq!(store.list("anna", None, 100).await.expect("lists").len(), 1);
-        let ben = store.submit(&new_job("ben", "tiny"), Some(("r1", "f2"))).await;
+        let ben = store.submit(&new_job("ben", "tiny"), Some(("r1", "f2")), None).await;
         assert_eq!(ben.expect("submits"), Submitted::Accepted, "another owner's id is free");
     }
 
     async fn claims_are_in_order_and_of_offered_models(url: DatabaseUrl) {
         let store = open(&url).await;
         let other = new_job("anna", "huge");
-        store.submit(&other, None).await.expect("submits");
+        store.submit(&other, None, None).await.expect("submits");
         let first = submit(&store, "anna").await;
         let second = submit(&store, "ben").await;
         assert_eq!(store.jobs_ahead(&second).await.expect("counts"), 1);
@@ -411,7 +438,7 @@ kinora_store::on_both_databases! {
     async fn deleted_job_takes_its_history_along(url: DatabaseUrl) {
         let store = open(&url).await;
         let job = new_job("anna", "tiny");
-        store.submit(&job, Some(("r1", "f1"))).await.expect("submits");
+        store.submit(&job, Some(("r1", "f1")), None).await.expect("submits");
         let removals = [now(), later(600)].map(|not_before| Removal { prefix: "jobs/1/".to_owned(), not_before });
         let deleted = store.delete("anna", job.id, &removals).await.expect("deletes");
         assert_eq!(deleted, Some(job.clone()));

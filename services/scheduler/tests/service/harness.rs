@@ -10,8 +10,8 @@ use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use kinora_proto::scheduler::v1::attach_response::Message as Down;
 use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
 use kinora_proto::scheduler::v1::worker_service_client::WorkerServiceClient;
-use kinora_scheduler::clients::RemovalError;
-use kinora_scheduler::{ObjectRemover, SchedulerOptions};
+use kinora_scheduler::clients::ObjectError;
+use kinora_scheduler::{Objects, SchedulerOptions};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -24,15 +24,17 @@ use tonic::{Request, Status, Streaming};
 /// Longer than anything takes on a busy machine; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An object store that remembers what was removed, and fails as often as told.
+/// An object store that remembers what was stored and removed, and fails as often as told.
 #[derive(Default)]
 pub struct Removals {
     pub prefixes: Mutex<Vec<String>>,
     pub failures_left: Mutex<u32>,
+    pub stored: Mutex<Vec<(String, Vec<u8>)>>,
+    pub puts_fail: Mutex<bool>,
 }
 
-impl ObjectRemover for Removals {
-    fn remove_prefix<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+impl Objects for Removals {
+    fn remove_prefix<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(), ObjectError>> {
         let mut failures = self.failures_left.lock();
         let fails = *failures > 0;
         *failures = failures.saturating_sub(1);
@@ -47,9 +49,35 @@ impl ObjectRemover for Removals {
             }
         })
     }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Vec<u8>,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<(), ObjectError>> {
+        let fails = *self.puts_fail.lock();
+        if !fails {
+            self.stored.lock().push((key.to_owned(), bytes));
+        }
+        Box::pin(async move {
+            if fails {
+                Err("the store is away".into())
+            } else {
+                Ok(())
+            }
+        })
+    }
 }
 
 impl Removals {
+    /// What lies at a key.
+    pub fn object(&self, key: &str) -> Option<Vec<u8>> {
+        let stored = self.stored.lock();
+        let found = stored.iter().find(|(at, _)| at == key);
+        found.map(|(_, bytes)| bytes.clone())
+    }
+
     pub async fn wait_for(&self, prefix: &str, times: usize) {
         kinora_testkit::wait::until("a removal", PATIENCE, || async {
             let seen = self.prefixes.lock().clone();
@@ -310,6 +338,16 @@ pub fn progress(lease: &pb::LeaseRef, step: u32) -> Up {
     })
 }
 
+pub fn with_preview(progress: Up, webp: Vec<u8>) -> Up {
+    match progress {
+        Up::Progress(report) => Up::Progress(pb::ProgressReport {
+            preview_webp: webp,
+            ..report
+        }),
+        other => panic!("no progress: {other:?}"),
+    }
+}
+
 pub fn checkpoint_key(lease: &pb::LeaseRef, step: u32) -> String {
     format!(
         "jobs/{}/checkpoints/{}-{step}.safetensors",
@@ -410,6 +448,21 @@ pub fn model(id: &str) -> pb::Model {
         vocabulary: ["red", "ball"].map(str::to_owned).to_vec(),
         ..pb::Model::default()
     }
+}
+
+/// A model that needs a first frame.
+pub fn image_model(id: &str) -> pb::Model {
+    pb::Model {
+        family: "wan-i2v".to_owned(),
+        image_input: pb::ImageInput::Required.into(),
+        ..model(id)
+    }
+}
+
+/// A small picture.
+pub fn picture(width: u32, height: u32) -> Vec<u8> {
+    let pixels = usize::try_from(width * height).expect("small");
+    kinora_media::thumbnail_webp(&[7, 8, 9].repeat(pixels), width, height).expect("encodes")
 }
 
 pub fn prompt(text: &str) -> pb::SubmitRequest {

@@ -4,4 +4,5 @@ mod callers;
 mod crash;
 mod harness;
 mod hostile;
+mod images;
 mod workers;

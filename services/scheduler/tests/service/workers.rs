@@ -9,7 +9,7 @@ use tonic::Code;
 
 use crate::harness::{
     FakeWorker, TestScheduler, beat, checkpoint, checkpoint_key, completion, failure, hello,
-    progress, prompt, reason,
+    picture, progress, prompt, reason, with_preview,
 };
 
 kinora_store::on_both_databases! {
@@ -67,6 +67,39 @@ kinora_store::on_both_databases! {
         scheduler.removals.wait_for(&format!("jobs/{}/checkpoints/", job.id), 2).await;
         worker.say(checkpoint(&lease, &checkpoint_key(&lease, 6), 6)).await;
         assert_eq!(worker.revocation().await, lease, "the job has ended");
+    }
+
+    async fn preview_is_shown_while_it_happens_and_kept_nowhere(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start_with(&url, |options| {
+            // A poll that comes between storing and showing may lose a preview.
+            options.poll_interval = std::time::Duration::from_secs(600);
+        })
+        .await;
+        let anna = scheduler.caller("anna").await;
+        let job = anna.submit(prompt("a ball")).await;
+        assert!(job.is_err(), "no model yet");
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        let mut watcher = anna.watch(&job.id, 0).await.expect("watches");
+        while watcher.next().await.expect("an event").expect("more").attempt < 1 {}
+        let webp = picture(8, 8);
+        let mut shown = None;
+        for _ in 0..2 {
+            worker.say(with_preview(progress(&lease, 3), webp.clone())).await;
+            let event = watcher.next().await.expect("an event").expect("more");
+            assert_eq!(event.progress.expect("a progress").step, 3);
+            shown = Some(event.preview_webp);
+        }
+        assert_eq!(shown, Some(webp), "also when nothing else is new");
+        worker.say(with_preview(progress(&lease, 4), vec![0; 70 << 10])).await;
+        let event = watcher.next().await.expect("an event").expect("more");
+        assert_eq!((event.progress.expect("a progress").step, event.preview_webp.len()), (4, 0));
+        let mut late = anna.watch(&job.id, 0).await.expect("watches");
+        for _ in 0..3 {
+            let event = late.next().await.expect("an event").expect("more");
+            assert!(event.preview_webp.is_empty(), "nothing keeps it");
+        }
     }
 
     async fn broken_stream_keeps_its_lease(url: DatabaseUrl) {

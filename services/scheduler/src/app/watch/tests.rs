@@ -8,19 +8,28 @@ use uuid::Uuid;
 
 use super::*;
 use crate::app::Greeting;
-use crate::clients::{ObjectRemover, RemovalError};
+use crate::clients::{ObjectError, Objects};
 use crate::clock::SystemClock;
 use crate::config::SchedulerOptions;
 use crate::domain::job::{Outputs, Progress, Stage};
-use crate::domain::model::{Model, ModelDefaults, ModelLimits};
+use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
 use crate::domain::submission::Submission;
 use crate::domain::transition::Reporter;
 use crate::store::JobStore;
 
 struct KeepObjects;
 
-impl ObjectRemover for KeepObjects {
-    fn remove_prefix<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), RemovalError>> {
+impl Objects for KeepObjects {
+    fn remove_prefix<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), ObjectError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        _: &'a str,
+        _: Vec<u8>,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<(), ObjectError>> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -74,6 +83,8 @@ fn greeting() -> Greeting {
         defaults,
         limits,
         vocabulary: Vec::new(),
+        image_input: ImageInput::None,
+        last_image_input: ImageInput::None,
     };
     Greeting {
         worker: "w".to_owned(),
@@ -133,7 +144,11 @@ async fn watcher_that_falls_behind_still_sees_the_end() {
                 step,
                 ..Progress::at(Stage::Denoising, 1000)
             };
-            assert!(app.progress(reporter, progress).await.expect("reports"));
+            assert!(
+                app.progress(reporter, progress, None)
+                    .await
+                    .expect("reports")
+            );
         }
         assert!(
             app.complete(reporter, outputs(lease))

@@ -31,6 +31,8 @@ fn model() -> Model {
             max_prompt_chars: 20,
         },
         vocabulary: Vec::new(),
+        image_input: ImageInput::None,
+        last_image_input: ImageInput::None,
     }
 }
 
@@ -46,7 +48,7 @@ fn check(change: impl FnOnce(&mut Submission), reason: &str, nearest: Option<&st
     change(&mut submission);
     let invalid = submission
         .check_form()
-        .and_then(|()| submission.resolve(&model(), 7).map(|_| ()))
+        .and_then(|stills| submission.resolve(&model(), stills, 7).map(|_| ()))
         .expect_err(reason);
     let found = invalid.metadata.iter().find(|(key, _)| *key == "nearest");
     assert_eq!(invalid.reason, reason, "{invalid}");
@@ -55,7 +57,9 @@ fn check(change: impl FnOnce(&mut Submission), reason: &str, nearest: Option<&st
 
 #[test]
 fn unset_fields_take_the_models_defaults() {
-    let spec = prompt().resolve(&model(), u64::MAX).expect("legal");
+    let spec = prompt()
+        .resolve(&model(), Stills::default(), u64::MAX)
+        .expect("legal");
     assert_eq!((spec.width, spec.height, spec.frames), (64, 48, 13));
     assert_eq!((spec.steps, spec.fps, spec.seed), (20, 8, MAX_SEED));
     assert_eq!(spec.negative_prompt, "blur");
@@ -106,7 +110,7 @@ fn texts_are_bounded() {
     let mut longest = prompt();
     longest.prompt = "é".repeat(20);
     longest
-        .resolve(&model(), 0)
+        .resolve(&model(), Stills::default(), 0)
         .expect("characters count, not bytes");
 }
 
@@ -158,7 +162,9 @@ fn fingerprint_is_of_the_body_alone() {
 fn notes_name_words_of_another_world() {
     let mut model = model();
     model.vocabulary = vec!["red".to_owned()];
-    let spec = prompt().resolve(&model, 0).expect("legal");
+    let spec = prompt()
+        .resolve(&model, Stills::default(), 0)
+        .expect("legal");
     assert_eq!(
         notes(&spec, &model),
         ["words outside this model's world: ball"]
@@ -174,7 +180,7 @@ proptest! {
         submission.height = Some(height);
         submission.frames = Some(frames);
         for _ in 0..3 {
-            let Err(invalid) = submission.resolve(&model, 0) else { break };
+            let Err(invalid) = submission.resolve(&model, Stills::default(), 0) else { break };
             let (_, nearest) = &invalid.metadata[0];
             for value in nearest.split(',') {
                 let value = Some(value.parse().expect("a number"));
@@ -183,10 +189,113 @@ proptest! {
                     "height" => submission.height = value,
                     _ => submission.frames = value,
                 }
-                let again = submission.resolve(&model, 0).map_err(|error| error.field);
+                let again = submission.resolve(&model, Stills::default(), 0).map_err(|error| error.field);
                 prop_assert_ne!(again.err(), Some(invalid.field));
             }
         }
-        prop_assert!(submission.resolve(&model, 0).is_ok());
+        prop_assert!(submission.resolve(&model, Stills::default(), 0).is_ok());
     }
+}
+
+/// A picture of this size.
+fn picture(width: u32, height: u32) -> SentImage {
+    let rgb = vec![9; usize::try_from(width * height * 3).expect("small")];
+    SentImage::new(kinora_media::thumbnail_webp(&rgb, width, height).expect("encodes"))
+}
+
+fn resolved(
+    model: &Model,
+    change: impl FnOnce(&mut Submission),
+) -> Result<VideoSpec, &'static str> {
+    let mut submission = prompt();
+    change(&mut submission);
+    let stills = submission.check_form().map_err(|invalid| invalid.reason)?;
+    let spec = submission.resolve(model, stills, 7);
+    spec.map_err(|invalid| invalid.reason)
+}
+
+#[test]
+fn pictures_go_to_models_that_take_them() {
+    let takes = |first, last| Model {
+        image_input: first,
+        last_image_input: last,
+        ..model()
+    };
+    use ImageInput::{None as Never, Optional, Required};
+    let with = |model: &Model, first: bool, last: bool| {
+        resolved(model, |s| {
+            s.image = first.then(|| picture(8, 6));
+            s.last_image = last.then(|| picture(8, 6));
+        })
+        .map(|_| ())
+    };
+    let not_supported = Err("IMAGE_NOT_SUPPORTED");
+    let required = Err("IMAGE_REQUIRED");
+    assert_eq!(with(&takes(Never, Never), true, false), not_supported);
+    assert_eq!(with(&takes(Optional, Never), false, true), not_supported);
+    assert_eq!(with(&takes(Optional, Never), true, false), Ok(()));
+    assert_eq!(with(&takes(Optional, Never), false, false), Ok(()));
+    assert_eq!(with(&takes(Required, Never), false, false), required);
+    assert_eq!(with(&takes(Required, Required), true, false), required);
+    assert_eq!(with(&takes(Required, Required), true, true), Ok(()));
+}
+
+#[test]
+fn a_picture_gives_the_size_unless_one_is_asked_for() {
+    let model = Model {
+        image_input: ImageInput::Optional,
+        ..model()
+    };
+    let size = |change: &dyn Fn(&mut Submission)| {
+        let spec = resolved(&model, |s| {
+            s.image = Some(picture(60, 120));
+            change(s);
+        });
+        spec.map(|spec| (spec.width, spec.height))
+    };
+    assert_eq!(size(&|_| {}), Ok((32, 64)));
+    assert_eq!(size(&|s| s.width = Some(96)), Ok((96, 48)));
+}
+
+#[test]
+fn what_is_no_picture_is_refused_and_the_field_named() {
+    check(
+        |s| s.image = Some(SentImage::new(b"hello".to_vec())),
+        "IMAGE_NOT_READABLE",
+        None,
+    );
+    let cut = |image: &SentImage| SentImage::new(image.bytes()[..image.bytes().len() - 1].to_vec());
+    check(
+        |s| s.last_image = Some(cut(&picture(8, 6))),
+        "IMAGE_NOT_READABLE",
+        None,
+    );
+    let long = vec![0; kinora_media::MAX_STILL_BYTES + 1];
+    check(
+        |s| s.image = Some(SentImage::new(long)),
+        "IMAGE_TOO_LARGE",
+        None,
+    );
+}
+
+#[test]
+fn pictures_are_part_of_the_fingerprint() {
+    let with = |image: Option<SentImage>, last_image: Option<SentImage>| {
+        let submission = Submission {
+            image,
+            last_image,
+            ..prompt()
+        };
+        submission.fingerprint()
+    };
+    let all = [
+        with(None, None),
+        with(Some(picture(8, 6)), None),
+        with(Some(picture(8, 8)), None),
+        with(None, Some(picture(8, 6))),
+        with(Some(picture(8, 6)), Some(picture(8, 6))),
+    ];
+    let distinct: std::collections::HashSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len());
+    assert_eq!(with(Some(picture(8, 6)), None), all[1]);
 }

@@ -28,6 +28,8 @@ fn queued() -> Job {
         guidance: 3.0,
         seed: 1,
         fps: 8,
+        image: None,
+        last_image: None,
     };
     Job::queued(JobId::generate(), "anna".to_owned(), spec, start())
 }
@@ -169,6 +171,25 @@ fn job_that_kills_its_workers_fails_with_the_cause() {
     }
     assert_eq!(job.failure.expect("a cause").reason, WORKER_LOST);
     assert_eq!(job.end_time, Some(start()));
+}
+
+#[test]
+fn preview_is_an_event_of_its_own_and_stays_out_of_the_job() {
+    let mut job = running();
+    let lease = reporter(&job, 1);
+    advance(&mut job, lease, progress(0.5), start()).expect("stands");
+    let before = job.clone();
+    let preview = Preview::new(b"RIFF\0\0\0\0WEBP").expect("a WebP");
+    let shown = advance_with_preview(&mut job, lease, progress(0.5), preview.clone(), start());
+    let shown = shown.expect("stands");
+    assert_eq!(
+        (shown.seq, &shown.preview),
+        (before.seq + 1, &Some(preview.clone()))
+    );
+    assert_eq!(job.event(start()).preview, None);
+    let stale = reporter(&job, 2);
+    let refused = advance_with_preview(&mut job, stale, progress(0.6), preview, start());
+    assert_eq!(refused, Err(StaleLease));
 }
 
 fn checkpoint_at(step: u32) -> Checkpoint {
