@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use kinora_inference::config::EngineOptions;
 use kinora_mesh::telemetry::TelemetryOptions;
 use reqwest::header::HeaderValue;
 
@@ -92,15 +93,9 @@ pub struct EngineArguments {
     /// The ffmpeg program [default: the one on the PATH, else the one that `make setup` fetched].
     #[arg(long, env = "KINORA_FFMPEG", hide_env_values = true)]
     pub ffmpeg: Option<PathBuf>,
-    /// Threads of CPU operators; one is the fastest for the small model.
-    #[arg(long, env = "KINORA_THREADS", default_value_t = kinora_inference::config::DEFAULT_THREADS)]
-    pub threads: usize,
-    /// Index of the CUDA device; the CPU when absent.
-    #[arg(long, env = "KINORA_CUDA_DEVICE")]
-    pub cuda_device: Option<usize>,
-    /// Compute large products in bfloat16 instead of 32-bit floats.
-    #[arg(long, env = "KINORA_BF16")]
-    pub bf16: bool,
+    /// How models are computed.
+    #[command(flatten)]
+    pub engine: EngineOptions,
 }
 
 /// Options of `kinora up`.

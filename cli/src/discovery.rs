@@ -239,6 +239,7 @@ async fn check_ffmpeg(program: &Path) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use crate::arguments::StoreArguments;
+    use kinora_inference::config::EngineOptions;
 
     fn folders(home: Option<&str>, xdg: Option<&str>) -> Folders {
         Folders {
@@ -254,9 +255,7 @@ mod tests {
             models,
             store: StoreArguments::default(),
             ffmpeg: None,
-            threads: 1,
-            cuda_device: None,
-            bf16: false,
+            engine: EngineOptions::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use kinora_blobs::{BlobOptions, BlobStore, Secret};
+use kinora_inference::config::EngineOptions;
 use reqwest::header::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -45,12 +46,8 @@ pub struct LocalMeshOptions {
     pub models: Vec<LocalModel>,
     /// The ffmpeg program.
     pub ffmpeg: PathBuf,
-    /// Threads of CPU operators.
-    pub threads: usize,
-    /// Index of the CUDA device; the CPU when absent.
-    pub cuda_device: Option<usize>,
-    /// Compute large products in bfloat16.
-    pub bf16: bool,
+    /// How models are computed.
+    pub engine: EngineOptions,
     /// How long a running job may go on after a stop was asked for.
     pub drain_timeout: Duration,
 }

@@ -12,6 +12,7 @@ pub mod scheduler {
         missing_docs,
         clippy::missing_errors_doc,
         clippy::allow_attributes_without_reason,
+        clippy::large_enum_variant,
         reason = "generated code"
     )]
     pub mod v1 {

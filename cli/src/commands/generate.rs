@@ -145,9 +145,7 @@ async fn start(
         cors_origins: Vec::new(),
         models: engine.find_models(folders).map_err(unreachable)?,
         ffmpeg: engine.find_ffmpeg(folders).await.map_err(unreachable)?,
-        threads: engine.threads,
-        cuda_device: engine.cuda_device,
-        bf16: engine.bf16,
+        engine: engine.engine.clone(),
         drain_timeout: Duration::ZERO,
     };
     let mesh = Box::pin(LocalMesh::start(options))

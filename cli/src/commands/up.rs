@@ -35,9 +35,7 @@ pub async fn run(
         cors_origins: arguments.cors_origins,
         models: models.clone(),
         ffmpeg,
-        threads: arguments.engine.threads,
-        cuda_device: arguments.engine.cuda_device,
-        bf16: arguments.engine.bf16,
+        engine: arguments.engine.engine.clone(),
         drain_timeout: arguments.drain_timeout,
     };
     let starting = Box::pin(LocalMesh::start(options));

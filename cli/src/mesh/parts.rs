@@ -9,7 +9,6 @@ use kinora_edge::EdgeOptions;
 use kinora_edge::auth::ApiKeyHash;
 use kinora_inference::InferenceOptions;
 use kinora_inference::backend::{Backend, Folders};
-use kinora_inference::config::{DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_PREVIEW_INTERVAL};
 use kinora_mesh::principal::Principal;
 use kinora_models::LoadOptions;
 use kinora_scheduler::SchedulerOptions;
@@ -103,12 +102,8 @@ fn worker_options(
             .collect(),
         ffmpeg: options.ffmpeg.clone(),
         scratch: Some(options.data.path().join("scratch")),
-        cuda_device: options.cuda_device,
-        bf16: options.bf16,
-        threads: options.threads,
+        engine: options.engine.clone(),
         drain_timeout: options.drain_timeout,
-        checkpoint_interval: DEFAULT_CHECKPOINT_INTERVAL,
-        preview_interval: DEFAULT_PREVIEW_INTERVAL,
         blobs: blobs.clone(),
     }
 }
@@ -156,7 +151,7 @@ pub(super) async fn worker(
     loaded: oneshot::Sender<()>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (folders, load) = (options.model_folders.clone(), options.load_options());
+    let (folders, load) = (options.model_folders.clone(), options.engine.load_options());
     let models = tokio::task::spawn_blocking(move || load_models(&folders, load)).await??;
     // Nobody listens any more when the mesh was given up meanwhile; the token ends the worker then.
     let _ = loaded.send(());

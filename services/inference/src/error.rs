@@ -4,6 +4,7 @@ use kinora_blobs::{BlobError, BlobErrorKind};
 use kinora_media::{MediaError, StillError};
 use kinora_mesh::MeshError;
 use kinora_mesh::error::chain;
+use kinora_model_store::StoreError;
 use kinora_models::{GenerateError, LoadError};
 use kinora_proto::scheduler::v1 as pb;
 
@@ -19,6 +20,9 @@ pub enum Error {
     /// A model's folder cannot be read.
     #[error("a model folder cannot be used")]
     Model(#[source] LoadError),
+    /// A model's licence has not been accepted.
+    #[error("a model may not be used")]
+    Licence(#[source] StoreError),
     /// The model to start with cannot be loaded.
     #[error("the first model cannot be loaded")]
     Warm(#[source] BackendError),

@@ -23,7 +23,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kinora_blobs::BlobStore;
-use kinora_models::{DeviceChoice, Precision};
+use kinora_model_store::check_licence;
+use kinora_models::DeviceChoice;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +64,7 @@ pub async fn serve(
         .map(|card| (card.id.clone(), card))
         .collect();
     let bench = Workbench {
-        engine: Engine::start(backend, options.rhythm())?,
+        engine: Engine::start(backend, options.engine.rhythm())?,
         blobs: BlobStore::new(&options.blobs),
         ffmpeg: options.ffmpeg.clone(),
         scratch: options.scratch.clone().unwrap_or_else(std::env::temp_dir),
@@ -83,26 +84,22 @@ pub async fn serve(
 }
 
 fn open_models(options: &InferenceOptions) -> Result<Folders, Error> {
-    let mut folders =
-        Folders::open(&options.model_folders, options.load_options()).map_err(Error::Model)?;
+    for folder in &options.model_folders {
+        check_licence(folder).map_err(Error::Licence)?;
+    }
+    let mut folders = Folders::open(&options.model_folders, options.engine.load_options())
+        .map_err(Error::Model)?;
     let first = folders.cards().into_iter().next().ok_or(Error::NoModels)?;
     folders.warm(&first.id).map_err(Error::Warm)?;
     Ok(folders)
 }
 
 fn machine(options: &InferenceOptions) -> Machine {
-    let load = options.load_options();
     Machine {
         kinora: env!("CARGO_PKG_VERSION").to_owned(),
-        device: match load.device {
+        device: match options.engine.load_options().device {
             DeviceChoice::Cpu => "cpu".to_owned(),
             DeviceChoice::Cuda(index) => format!("cuda:{index}"),
         },
-        precision: match load.precision {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-        }
-        .to_owned(),
-        threads: options.threads,
     }
 }

@@ -17,10 +17,6 @@ pub struct Machine {
     pub kinora: String,
     /// The device, for example `cpu` or `cuda:0`.
     pub device: String,
-    /// The compute type, for example `f32`.
-    pub precision: String,
-    /// Threads of the CPU operators.
-    pub threads: usize,
 }
 
 /// One file of the model.

@@ -130,7 +130,6 @@ impl<'a> Denoising<'a> {
     }
 
     /// The latents as they are, `[1, c, f, h, w]`, a given first frame in its place.
-    #[must_use]
     pub fn latents(&self) -> Tensor {
         match self.plan.given {
             Some(GivenFrames::First(first)) => with_first_frame(&self.latents, first),

@@ -99,8 +99,6 @@ async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
         machine: Machine {
             kinora: "0".to_owned(),
             device: "cpu".to_owned(),
-            precision: "f32".to_owned(),
-            threads: 1,
         },
         costs: parking_lot::Mutex::default(),
     };
