@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use kinora_integration_tests::{OneProcess, model_folder};
 use kinora_models::request::Uncontrolled;
-use kinora_models::{GenerateRequest, LoadOptions, ModelCard, WanPipeline};
+use kinora_models::{GenerateRequest, LoadOptions, WanPipeline};
 use serde_json::json;
 
 const RUNS: u64 = 11;
@@ -105,8 +105,6 @@ async fn run_job(mesh: &OneProcess, seed: u64) -> Job {
 }
 
 fn generate(pipeline: &mut WanPipeline, seed: u64) -> Duration {
-    let card: ModelCard = pipeline.card().clone();
-    let defaults = &card.defaults;
     let request = GenerateRequest::with_defaults(pipeline.card(), PROMPT, seed);
     let begun = Instant::now();
     pipeline.generate(&request, &mut Uncontrolled).unwrap();
