@@ -101,20 +101,21 @@ async fn delivers_the_same_bytes(
 
 #[tokio::test]
 async fn killed_workers_are_gone_on_from_to_the_same_bytes() {
-    let mesh = SeparateProcesses::start().await;
+    // A job that loses its worker three times has failed, unless told otherwise.
+    let patient = [("KINORA_SCHEDULER_MAX_ATTEMPTS", "5")];
+    let mesh = SeparateProcesses::start_with(&patient).await;
     let mut worker = mesh.worker("w0", &EVERY_STEP);
     mesh.api.wait_ready().await;
-    // A job that loses its worker three times has failed.
     let kills = async |id: &str| {
-        for kill in 1..3 {
+        for kill in 1..4 {
             wait_checkpoint(&mesh, id, kill, kill * 5).await;
             worker.kill();
             worker = mesh.worker(&format!("w{kill}"), &EVERY_STEP);
         }
         worker
     };
-    let last = delivers_the_same_bytes(&mesh, kills, 3).await;
-    assert!(resumed_step(&last).unwrap() > 5, "{}", last.log());
+    let last = delivers_the_same_bytes(&mesh, kills, 4).await;
+    assert!(resumed_step(&last).unwrap() > 10, "{}", last.log());
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub mod scheduler {
     /// Version 1 of the scheduler's contract.
     #[expect(
         missing_docs,
+        clippy::large_enum_variant,
         clippy::missing_errors_doc,
         clippy::allow_attributes_without_reason,
         clippy::large_enum_variant,

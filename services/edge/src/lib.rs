@@ -6,9 +6,9 @@
 //!
 //! | path | answer |
 //! | --- | --- |
-//! | `POST /v1/videos` | 201, the video that was accepted |
+//! | `POST /v1/videos` | 201, the video that was accepted; pictures come in base64 |
 //! | `GET /v1/videos`, `GET /v1/videos/{id}` | 200 |
-//! | `GET /v1/videos/{id}/events` | an event stream, resumed by `Last-Event-ID` |
+//! | `GET /v1/videos/{id}/events` | an event stream, resumed by `Last-Event-ID`; some events carry a preview |
 //! | `POST /v1/videos/{id}:cancel` | 200, the video after it |
 //! | `DELETE /v1/videos/{id}` | 204 |
 //! | `GET /v1/videos/{id}/content`, `thumbnail`, `manifest` | 307 to a link |

@@ -4,6 +4,7 @@
 //! leases it still holds, and repeats every final report until the scheduler has receipted it.
 
 mod drain;
+mod forward;
 mod held;
 mod stream;
 
@@ -22,7 +23,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use self::drain::Drain;
-use self::held::{Held, checkpoint_report};
+use self::held::Held;
 use self::stream::{final_report, greet, is_final, send};
 use crate::attempt::{self, Told, Workbench};
 use crate::convert::{card_to_pb, grant_from_pb, lease_from_pb, lease_to_pb};
@@ -302,70 +303,6 @@ impl Agent {
             Some(_) => self.forget(lease),
             None => {}
         }
-    }
-
-    async fn forward(
-        &mut self,
-        event: AttemptEvent,
-        up: &mpsc::Sender<pb::AttachRequest>,
-    ) -> Result<(), Status> {
-        match event {
-            AttemptEvent::Told(lease, Told::Progress(progress)) => {
-                self.forward_progress(lease, progress, Vec::new(), up);
-                Ok(())
-            }
-            AttemptEvent::Told(lease, Told::Preview(progress, webp)) => {
-                self.forward_progress(lease, progress, webp, up);
-                Ok(())
-            }
-            AttemptEvent::Told(lease, Told::Checkpoint(checkpoint)) => {
-                self.forward_checkpoint(lease, checkpoint, up).await
-            }
-            finished @ AttemptEvent::Finished(..) => match self.note(finished) {
-                Some(report) => send(up, report).await,
-                None => Ok(()),
-            },
-        }
-    }
-
-    fn forward_progress(
-        &self,
-        lease: LeaseRef,
-        progress: pb::Progress,
-        preview_webp: Vec<u8>,
-        up: &mpsc::Sender<pb::AttachRequest>,
-    ) {
-        if self.held.get(&lease).is_none_or(|held| held.is_revoked) {
-            return;
-        }
-        let report = pb::ProgressReport {
-            lease: Some(lease_to_pb(lease)),
-            progress: Some(progress),
-            preview_webp,
-        };
-        // A slow stream loses progress, never reports.
-        let _ = up.try_send(pb::AttachRequest {
-            message: Some(pb::attach_request::Message::Progress(report)),
-        });
-    }
-
-    async fn forward_checkpoint(
-        &mut self,
-        lease: LeaseRef,
-        checkpoint: pb::Checkpoint,
-        up: &mpsc::Sender<pb::AttachRequest>,
-    ) -> Result<(), Status> {
-        let Some(held) = self.held.get_mut(&lease).filter(|held| !held.is_revoked) else {
-            return Ok(());
-        };
-        held.stored(checkpoint.clone());
-        send(up, checkpoint_report(lease, checkpoint)).await?;
-        let superseded = held.take_superseded();
-        if !superseded.is_empty() {
-            let bench = Arc::clone(&self.bench);
-            tokio::spawn(async move { bench.delete(lease, &superseded).await });
-        }
-        Ok(())
     }
 
     /// Records what became of an attempt and returns the report that is due, if any.

@@ -5,6 +5,10 @@
 //! takes a lease from text to stored files: generate, encode, upload under the lease's own prefix,
 //! and only then report. A job that fails, whatever the reason, leaves the worker serving the next.
 //!
+//! While it denoises, an attempt stores checkpoints under the job's prefix and names them to the scheduler, so that
+//! another worker can go on from the last one; a drain makes the engine hand its state over. Neither the object store
+//! nor watchers of previews ever hold the engine up.
+//!
 //! It keeps nothing that outlives the process, decides nothing about order, and knows no money.
 
 pub mod agent;

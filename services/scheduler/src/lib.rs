@@ -16,7 +16,11 @@
 //! Watchers get stored transitions first, then the present state, then what happens. Progress travels
 //! over an event bus in the process and is only kept as the row's latest value.
 //!
-//! The scheduler never runs a model, never touches pixels and knows no user but by name.
+//! While an attempt runs, its worker names the **checkpoints** it has stored. The row keeps the newest one of the
+//! current lease, and the next grant carries it. Pictures that come with a submission are stored before its row;
+//! **previews** of a running attempt go to whoever watches, and nowhere else.
+//!
+//! The scheduler never runs a model, touches no pixel (it reads the headers of pictures) and knows no user but by name.
 
 pub mod app;
 pub mod clients;

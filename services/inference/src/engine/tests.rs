@@ -82,11 +82,12 @@ async fn a_clip_cancelled_while_it_waits_never_starts() {
 fn a_cancellation_outweighs_a_pause() {
     let cell = SignalCell::default();
     assert_eq!(cell.signal(), Signal::GoOn);
-    cell.clone().pause();
+    let other = cell.clone();
+    other.pause();
     assert_eq!(cell.signal(), Signal::Pause);
     cell.cancel();
-    cell.pause();
-    assert_eq!(cell.signal(), Signal::Cancel);
+    other.pause();
+    assert_eq!(other.signal(), Signal::Cancel);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::model::ModelDefaults;
+use crate::domain::model::{ImageInput, ModelDefaults};
 
 fn model() -> Model {
     Model {

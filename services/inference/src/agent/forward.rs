@@ -1,0 +1,81 @@
+//! What attempts tell, on its way up the stream.
+
+use std::sync::Arc;
+
+use kinora_ids::LeaseRef;
+use kinora_proto::scheduler::v1 as pb;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::held::checkpoint_report;
+use super::stream::send;
+use super::{Agent, AttemptEvent};
+use crate::attempt::Told;
+use crate::convert::lease_to_pb;
+
+impl Agent {
+    /// Sends up what an attempt tells, and its final report.
+    pub(super) async fn forward(
+        &mut self,
+        event: AttemptEvent,
+        up: &mpsc::Sender<pb::AttachRequest>,
+    ) -> Result<(), Status> {
+        match event {
+            AttemptEvent::Told(lease, Told::Progress(progress)) => {
+                self.forward_progress(lease, progress, Vec::new(), up);
+                Ok(())
+            }
+            AttemptEvent::Told(lease, Told::Preview(progress, webp)) => {
+                self.forward_progress(lease, progress, webp, up);
+                Ok(())
+            }
+            AttemptEvent::Told(lease, Told::Checkpoint(checkpoint)) => {
+                self.forward_checkpoint(lease, checkpoint, up).await
+            }
+            finished @ AttemptEvent::Finished(..) => match self.note(finished) {
+                Some(report) => send(up, report).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn forward_progress(
+        &self,
+        lease: LeaseRef,
+        progress: pb::Progress,
+        preview_webp: Vec<u8>,
+        up: &mpsc::Sender<pb::AttachRequest>,
+    ) {
+        if self.held.get(&lease).is_none_or(|held| held.is_revoked) {
+            return;
+        }
+        let report = pb::ProgressReport {
+            lease: Some(lease_to_pb(lease)),
+            progress: Some(progress),
+            preview_webp,
+        };
+        // A slow stream loses progress, never reports.
+        let _ = up.try_send(pb::AttachRequest {
+            message: Some(pb::attach_request::Message::Progress(report)),
+        });
+    }
+
+    async fn forward_checkpoint(
+        &mut self,
+        lease: LeaseRef,
+        checkpoint: pb::Checkpoint,
+        up: &mpsc::Sender<pb::AttachRequest>,
+    ) -> Result<(), Status> {
+        let Some(held) = self.held.get_mut(&lease).filter(|held| !held.is_revoked) else {
+            return Ok(());
+        };
+        held.stored(checkpoint.clone());
+        send(up, checkpoint_report(lease, checkpoint)).await?;
+        let superseded = held.take_superseded();
+        if !superseded.is_empty() {
+            let bench = Arc::clone(&self.bench);
+            tokio::spawn(async move { bench.delete(lease, &superseded).await });
+        }
+        Ok(())
+    }
+}
