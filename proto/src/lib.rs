@@ -13,7 +13,6 @@ pub mod scheduler {
         clippy::large_enum_variant,
         clippy::missing_errors_doc,
         clippy::allow_attributes_without_reason,
-        clippy::large_enum_variant,
         reason = "generated code"
     )]
     pub mod v1 {

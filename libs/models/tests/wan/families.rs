@@ -152,7 +152,7 @@ fn pictures_that_do_not_belong_are_refused_by_name() {
     };
     let too_short = GenerateRequest {
         frames: 1,
-        ..with_both.clone()
+        ..with_both
     };
     let surplus = GenerateRequest {
         image: with_image.image.clone(),

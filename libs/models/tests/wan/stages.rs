@@ -33,7 +33,11 @@ fn write(path: &Path, tensors: &[(&str, &Tensor)]) {
         })
         .collect();
     let views = tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| {
-        let shape = tensor.size().iter().map(|&side| side as usize).collect();
+        let shape = tensor
+            .size()
+            .into_iter()
+            .map(|side| usize::try_from(side).unwrap())
+            .collect();
         (*name, TensorView::new(Dtype::F32, shape, bytes).unwrap())
     });
     serialize_to_file(views, None, path).unwrap();
