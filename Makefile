@@ -16,7 +16,11 @@ kinora = "$(target_dir)/debug/kinora"
 build_settings = settings=$$(scripts/env libtorch ffmpeg) ; eval "$$settings"
 test_settings = settings=$$(scripts/env) ; eval "$$settings"
 
-.PHONY: help setup run up test lint deny bench clean-cache
+# Which Python and which cases `make bench-models` takes; all that a CPU can when none is named.
+PYTHON ?= python3
+CASES ?=
+
+.PHONY: help setup run up test lint deny bench bench-models clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +61,11 @@ bench: ## what the mesh adds to a generation, as a table (release build); tools/
 	# Both name both crates, so that dependencies are built once.
 	cargo build --release -p kinora-cli -p kinora-integration-tests
 	cargo bench -p kinora-cli -p kinora-integration-tests --bench mesh
+
+bench-models: ## denoising against diffusers on the same weights; PYTHON needs the packages of tools/goldens
+	@$(build_settings)
+	cargo build --release -p kinora-cli
+	$(PYTHON) tools/bench/models.py --engine $(target_dir)/release/kinora $(CASES)
 
 clean-cache: ## remove what setup fetched into the user's cache
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}"/kinora

@@ -5,8 +5,9 @@
 Cases (all when none is named): `tiny` (the trained small model), `1.3b-2` and `1.3b-30` (random weights at full width,
 written by random_model.py into the work folder, kept there). Engine and reference alternate round by round in processes
 of their own, so that other load on the machine hits both; each runs a few steps and its median step counts. Printed per
-case: seconds per step with spread, the ratio reference / engine (above 1: the engine is faster), TFLOP/s, peak memory,
-and how far the latents are apart.
+case: seconds per step with spread, the ratio reference / engine (above 1: the engine is faster), TFLOP/s, the peak
+memory of both processes with their libraries and the engine's estimate of weights and activations, and how far the last
+latents are apart, relative to the largest.
 """
 
 import argparse
@@ -118,8 +119,8 @@ def run_engine(arguments, case, folder, files):
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}\n{messages}")
-    seconds = float(messages.strip().splitlines()[-1].split()[0])
-    return dict(seconds=seconds, peak=usage.ru_maxrss * 1024)
+    words = messages.strip().splitlines()[-1].split()
+    return dict(seconds=float(words[0]), peak=usage.ru_maxrss * 1024, estimate=int(words[-2]) * 2**20)
 
 
 def apart(first, second):
@@ -152,6 +153,7 @@ def run_case(name, arguments):
     tflop = step_tflop(case, config)
     rates = "/".join(f"{tflop / statistics.median(side):.3f}" for side in seconds)
     peaks = "/".join(f"{max(result['peak'] for result in side) / 2**30:.2f}" for side in results)
+    peaks += f" ({results[1][0]['estimate'] / 2**30:.2f})"
     size = f"{case['width']}x{case['height']}x{case['frames']}"
     digits = 2 if min(seconds[1]) > 1 else 4
     print(f"| {name} | {size} | {cell(seconds[0], digits)} | {cell(seconds[1], digits)} | {cell(ratios)} | {rates} | "
@@ -179,7 +181,7 @@ def main():
     arguments.work.mkdir(parents=True, exist_ok=True)
     print(f"{arguments.rounds} rounds, {arguments.threads} threads, {arguments.dtype} on {arguments.device}, "
           f"load {os.getloadavg()[0]:.1f}\n")
-    print("| case | clip | diffusers, s per step | engine, s per step | ratio | TFLOP/s | peak GiB | apart |\n"
+    print("| case | clip | diffusers, s per step | engine, s per step | ratio | TFLOP/s | peak GiB (estimate) | apart |\n"
           "| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for name in arguments.cases or ON_CPU:
         run_case(name, arguments)

@@ -65,7 +65,7 @@ fn denoise(arguments: &DenoiseArguments) -> Result<(), StageError> {
         arguments.files.inputs.as_path(),
         arguments.files.out.as_path(),
     ];
-    let seconds = stages::denoise(
+    let report = stages::denoise(
         &arguments.engine.model,
         &options,
         &settings,
@@ -76,7 +76,11 @@ fn denoise(arguments: &DenoiseArguments) -> Result<(), StageError> {
     )?;
     bar.finish_and_clear();
     if !arguments.quiet {
-        output::remark(format!("{seconds:.3} s per step (median)"));
+        output::remark(format!(
+            "{:.4} s per step (median), memory estimate {} MiB",
+            report.median_step_seconds,
+            report.estimated_bytes >> 20
+        ));
     }
     Ok(())
 }

@@ -61,14 +61,22 @@ pub struct DenoiseSettings {
     pub decode: bool,
 }
 
+/// What a denoising took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DenoiseReport {
+    /// By the clock.
+    pub median_step_seconds: f64,
+    /// What the memory estimate says that weights and activations take on the device.
+    pub estimated_bytes: u64,
+}
+
 /// Denoises what a file holds and writes what became of it.
 ///
 /// Inputs: `noise` `[1, c, f, h, w]`, `prompt_embeds` `[1, s, d]` with s up to 512, for guidance above
 /// 1 `negative_prompt_embeds` alike, for image-to-video models `image_latents` (`[1, 4 + c, f, h, w]`,
 /// mask first, or `[1, c, 1, h, w]`, the first frame) and `image_embeds` `[1, tokens, width]`.
 /// Outputs: `latents` `[steps, 1, c, f, h, w]`, the latents after every step, and `frames`
-/// `[f, h, w, 3]` from 0 to 1. `on_step` is called after every step. The result is the median time of
-/// a step in seconds.
+/// `[f, h, w, 3]` from 0 to 1. `on_step` is called after every step.
 ///
 /// # Errors
 /// [`StageError`], naming the file, tensor or setting.
@@ -78,7 +86,7 @@ pub fn denoise(
     settings: &DenoiseSettings,
     [inputs, outputs]: [&Path; 2],
     on_step: &mut dyn FnMut(u32),
-) -> Result<f64, StageError> {
+) -> Result<DenoiseReport, StageError> {
     settings.check()?;
     let parts = Parts::open(model, options)?;
     let inputs = read_tensors(inputs)?;
@@ -92,7 +100,10 @@ pub fn denoise(
     }
     tensors.push(("latents", Tensor::f_stack(&finished.after_each, 0)?));
     write_tensors(outputs, &tensors)?;
-    Ok(finished.median_step_seconds())
+    Ok(DenoiseReport {
+        median_step_seconds: finished.median_step_seconds(),
+        estimated_bytes: parts.denoise_bytes(&case.noise.size(), settings.guidance > 1.0),
+    })
 }
 
 /// Encodes texts: `embeds` `[n, 512, d]` with zeros after each text's end, and `lengths` `[n]`.

@@ -10,6 +10,8 @@ use crate::config::WanConfig;
 use crate::digest::sha256_hex;
 use crate::error::LoadError;
 use crate::folder::ModelFolder;
+use crate::memory::activations::{self, LatentSize};
+use crate::memory::{MAX_PAIRED_TOKENS, WeightCount, with_margin};
 use crate::names::Part;
 use crate::request::{DeviceChoice, LoadOptions, Precision};
 use crate::residency::{Placed, Placement, Residency};
@@ -131,6 +133,29 @@ impl Parts {
         let network = WanVae::load(&weights, &self.config().vae).map_err(&part)?;
         weights.finish().map_err(&part)?;
         Ok(self.placement.place(network)?)
+    }
+
+    /// What the memory estimate says of denoising latents of this size, `[1, c, f, h, w]`.
+    #[must_use]
+    pub fn denoise_bytes(&self, latents: &[i64], is_guided: bool) -> u64 {
+        let config = &self.config().transformer;
+        let side = |axis: usize| latents.get(axis).map_or(0, |side| side.unsigned_abs());
+        let size = LatentSize {
+            frames: side(2),
+            height: side(3),
+            width: side(4),
+        };
+        let is_small = activations::tokens(config, size) <= MAX_PAIRED_TOKENS.unsigned_abs();
+        let batch = if is_guided && is_small { 2 } else { 1 };
+        let compute = match self.options.precision {
+            Precision::F32 => 4,
+            Precision::Bf16 => 2,
+        };
+        let count = WeightCount::of_transformer(config);
+        let live = activations::denoise(config, size, batch, compute)
+            + count.temporary_bytes(compute, self.placement.weights);
+        let is_cpu = self.placement.device == Device::Cpu;
+        count.bytes(compute, self.placement.weights) + with_margin(live, is_cpu)
     }
 
     /// SHA-256 in hexadecimal of every file that decides what the model generates, by name relative

@@ -30,6 +30,7 @@ use crate::wan::vae::Tiling;
 
 pub use checkpoint::Surroundings;
 
+use self::denoise::Denoised;
 use self::fitting::Budget;
 use self::pixels::{from_clip, to_clip};
 use self::preview::PreviewMap;
@@ -53,8 +54,8 @@ pub struct WanPipeline {
     device: Device,
     /// What besides the request decides the bytes of a clip.
     surroundings: Surroundings,
-    /// Latents to colours, found at the first preview.
-    preview: OnceCell<PreviewMap>,
+    /// Latents to colours, found at the first preview; none when that failed.
+    preview: OnceCell<Option<PreviewMap>>,
 }
 
 /// A generated clip and what is known of how it came about.
@@ -216,7 +217,8 @@ impl WanPipeline {
         noise: &Tensor,
         control: &mut dyn Control,
     ) -> Result<Tensor, GenerateError> {
-        guarded(|| self.denoise_steps(plan, noise, None, "", control))
+        let denoised = guarded(|| self.denoise_steps(plan, noise, None, "", control));
+        denoised.map(|denoised| denoised.latents)
     }
 
     /// Decodes latents to pixels.
@@ -275,9 +277,14 @@ impl WanPipeline {
         };
         let start = self.usable(checkpoint, &fingerprint, &noise, control);
         let resumed_step = start.as_ref().map_or(0, |state| state.solver.step);
-        let latents = self.denoise_steps(&plan, &noise, start, &fingerprint, control)?;
+        let Denoised { latents, state } =
+            self.denoise_steps(&plan, &noise, start, &fingerprint, control)?;
         report(control, Stage::Decoding, 0, 1);
-        let pixels = self.decode_frames(&latents, memory.tiling, control)?;
+        let pixels = self.decode_frames(&latents, memory.tiling, control);
+        if let Err(GenerateError::Paused) = pixels {
+            control.checkpoint(checkpoint::write(&state, request.steps, &fingerprint)?);
+        }
+        let pixels = pixels?;
         let clip = to_clip(&pixels)?;
         report(control, Stage::Decoding, 1, 1);
         Ok(Rendering {

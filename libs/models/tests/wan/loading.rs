@@ -14,7 +14,7 @@ const TRANSFORMER: &str = "transformer/diffusion_pytorch_model.safetensors";
 const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
 
 /// A copy of a good model folder, to be damaged.
-fn copy_of_model() -> TempDir {
+pub fn copy_of_model() -> TempDir {
     let copy = TempDir::new().unwrap();
     copy_folder(&goldens().join("pipeline"), copy.path());
     copy

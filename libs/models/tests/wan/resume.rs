@@ -1,9 +1,13 @@
 //! Checkpoints and previews of a whole generation.
 
 use kinora_models::{
-    Checkpoint, Control, GenerateError, GenerateRequest, Picture, Progress, Sampler, SigmaGrid,
-    Signal, WanPipeline,
+    Checkpoint, Control, GenerateError, GenerateRequest, LoadOptions, Picture, Progress, Sampler,
+    SigmaGrid, Signal, Stage, WanPipeline,
 };
+
+use safetensors::tensor::TensorView;
+
+use crate::loading::{copy_of_model, edit_weights};
 
 use crate::support::{Recorder, goldens, one_thread};
 
@@ -104,6 +108,100 @@ fn a_paused_run_hands_over_its_last_step() {
     let bytes = Some(checkpoint.bytes.as_slice());
     let resumed = pipeline.render(&request, bytes, &mut Recorder::default());
     assert_eq!(resumed.unwrap().clip, whole.unwrap().clip);
+}
+
+/// Pauses once decoding has begun.
+#[derive(Default)]
+struct PausedInDecoding {
+    is_decoding: bool,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Control for PausedInDecoding {
+    fn signal(&self) -> Signal {
+        if self.is_decoding {
+            Signal::Pause
+        } else {
+            Signal::GoOn
+        }
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        self.is_decoding = progress.stage == Stage::Decoding;
+    }
+
+    fn checkpoint(&mut self, checkpoint: Checkpoint) {
+        self.checkpoint = Some(checkpoint);
+    }
+}
+
+#[test]
+fn a_run_paused_while_decoding_is_not_denoised_again() {
+    let mut pipeline = pipeline();
+    let request = request(&pipeline, Sampler::UniPc);
+    let whole = pipeline.render(&request, None, &mut Recorder::default());
+    let mut control = PausedInDecoding::default();
+    let paused = pipeline.render(&request, None, &mut control);
+    assert!(matches!(paused, Err(GenerateError::Paused)));
+    let checkpoint = control.checkpoint.unwrap();
+    assert_eq!(checkpoint.step, STEPS);
+    let bytes = Some(checkpoint.bytes.as_slice());
+    let resumed = pipeline.render(&request, bytes, &mut Recorder::default());
+    let resumed = resumed.unwrap();
+    assert_eq!(resumed.resumed_step, STEPS);
+    assert_eq!(resumed.clip, whole.unwrap().clip);
+}
+
+#[test]
+fn a_run_with_a_step_cache_resumes_to_the_same_bytes() {
+    let options = LoadOptions {
+        step_cache: 0.3,
+        ..one_thread()
+    };
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("../../models/kinora-tiny-t2v");
+    let load = || WanPipeline::load(&folder, &options).unwrap();
+    let mut pipeline = load();
+    let request = GenerateRequest {
+        steps: 8,
+        ..GenerateRequest::with_defaults(pipeline.card(), "a red circle moves right", 2)
+    };
+    let mut keeper = Keeper::default();
+    let whole = pipeline.render(&request, None, &mut keeper).unwrap();
+    for checkpoint in [&keeper.checkpoints[2], &keeper.checkpoints[5]] {
+        let bytes = Some(checkpoint.bytes.as_slice());
+        let resumed = load().render(&request, bytes, &mut Recorder::default());
+        let resumed = resumed.unwrap();
+        assert_eq!(resumed.resumed_step, checkpoint.step);
+        assert_eq!(resumed.latents_sha256, whole.latents_sha256);
+    }
+    let mut exact = WanPipeline::load(&folder, &one_thread()).unwrap();
+    let bytes = Some(keeper.checkpoints[2].bytes.as_slice());
+    let mut keeper = Keeper::default();
+    exact.render(&request, bytes, &mut keeper).unwrap();
+    assert_eq!(keeper.refusals.len(), 1, "other surroundings");
+}
+
+#[test]
+fn latents_that_are_no_numbers_end_the_clip_and_not_the_pipeline() {
+    let model = copy_of_model();
+    let file = "transformer/diffusion_pytorch_model.safetensors";
+    // All bits set is no number in any float format.
+    static NOT_NUMBERS: [u8; 256] = [0xff; 256];
+    edit_weights(&model.path().join(file), |tensors| {
+        let bias = &tensors["proj_out.bias"];
+        let bytes = &NOT_NUMBERS[..bias.data().len()];
+        let view = TensorView::new(bias.dtype(), bias.shape().to_vec(), bytes).unwrap();
+        tensors.insert("proj_out.bias".to_owned(), view);
+    });
+    let mut pipeline = WanPipeline::load(model.path(), &one_thread()).unwrap();
+    let request = request(&pipeline, Sampler::UniPc);
+    for _ in 0..2 {
+        match pipeline.render(&request, None, &mut Recorder::default()) {
+            Err(GenerateError::NotFinite { step }) => assert_eq!(step, 1),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

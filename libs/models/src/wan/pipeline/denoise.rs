@@ -8,6 +8,14 @@ use crate::error::GenerateError;
 use crate::request::{Control, Stage};
 use crate::wan::{DenoisePlan, DenoiseState, Denoising};
 
+/// What is left when all steps are done.
+pub(super) struct Denoised {
+    /// `[1, c, f, h, w]`, to be decoded
+    pub(super) latents: Tensor,
+    /// To go on from, if the rest is cut off.
+    pub(super) state: DenoiseState,
+}
+
 impl WanPipeline {
     pub(super) fn denoise_steps(
         &self,
@@ -16,7 +24,7 @@ impl WanPipeline {
         start: Option<DenoiseState>,
         fingerprint: &str,
         control: &mut dyn Control,
-    ) -> Result<Tensor, GenerateError> {
+    ) -> Result<Denoised, GenerateError> {
         let transformer = self.transformer.enter()?;
         let mut denoising = Denoising::begin(&transformer, *plan, noise, start)?;
         let steps = plan.steps;
@@ -24,7 +32,12 @@ impl WanPipeline {
         loop {
             match stoppable(control, |stop| denoising.step(stop)) {
                 Ok(true) => {}
-                Ok(false) => return Ok(denoising.latents()),
+                Ok(false) => {
+                    return Ok(Denoised {
+                        latents: denoising.latents(),
+                        state: denoising.state(),
+                    });
+                }
                 Err(GenerateError::Paused) if denoising.finished_steps() > 0 => {
                     control.checkpoint(checkpoint::write(&denoising.state(), steps, fingerprint)?);
                     return Err(GenerateError::Paused);
@@ -41,7 +54,7 @@ impl WanPipeline {
                 control.checkpoint(checkpoint::write(&denoising.state(), steps, fingerprint)?);
             }
             if step < steps && control.wants_preview() {
-                control.preview(self.preview_of(&denoising.latents())?);
+                self.show(&denoising.latents(), control);
             }
         }
     }

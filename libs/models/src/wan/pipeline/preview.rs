@@ -8,7 +8,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::{WanPipeline, to_clip};
 use crate::error::GenerateError;
-use crate::request::Picture;
+use crate::guard::guarded;
+use crate::request::{Control, Picture};
 
 /// Rows and columns of latents that the fit decodes: enough positions for 48 channels.
 const FIT_SIDE: i64 = 24;
@@ -24,19 +25,13 @@ pub(super) struct PreviewMap {
     weights: Tensor,
 }
 
-impl WanPipeline {
+impl PreviewMap {
     /// A picture of the middle latent frame, one pixel per latent position.
-    pub(super) fn preview_of(&self, latents: &Tensor) -> Result<Picture, GenerateError> {
-        if self.preview.get().is_none() {
-            let _ = self.preview.set(self.fit_preview()?);
-        }
+    fn picture(&self, latents: &Tensor) -> Result<Picture, GenerateError> {
         let middle = latents.size()[2] / 2;
         let frame = latents.select(2, middle).squeeze_dim(0); // [c, h, w]
         let (height, width) = (frame.size()[1], frame.size()[2]);
-        let Some(map) = self.preview.get() else {
-            return Err(GenerateError::Engine("the preview has no map".to_owned()));
-        };
-        let colours = with_offset(&frame.flatten(1, 2).transpose(0, 1)).matmul(&map.weights);
+        let colours = with_offset(&frame.flatten(1, 2).transpose(0, 1)).matmul(&self.weights);
         let image = colours
             .transpose(0, 1)
             .reshape([1, 3, height, width])
@@ -47,6 +42,20 @@ impl WanPipeline {
             height: clip.height,
             rgb: clip.rgb,
         })
+    }
+}
+
+impl WanPipeline {
+    /// Gives the control a preview. A preview that fails, for want of memory for example, is left out
+    /// and not tried again: the clip matters more.
+    pub(super) fn show(&self, latents: &Tensor, control: &mut dyn Control) {
+        let fit = || guarded(|| self.fit_preview()).ok();
+        let Some(map) = self.preview.get_or_init(fit) else {
+            return;
+        };
+        if let Ok(picture) = guarded(|| map.picture(latents)) {
+            control.preview(picture);
+        }
     }
 
     fn fit_preview(&self) -> Result<PreviewMap, GenerateError> {
