@@ -4,20 +4,21 @@
 //! Files are safetensors. Only the parts of the model that a stage needs are loaded. All outputs are
 //! 32-bit floats.
 
+mod denoising;
 mod files;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use self::files::{Inputs, read_tensors, write_tensors};
+use self::denoising::DenoiseInputs;
+use self::files::{read_tensors, write_tensors};
 use crate::error::{GenerateError, LoadError};
 use crate::guard::guarded;
 use crate::request::LoadOptions;
 use crate::sampler::{Sampler, SigmaGrid};
 use crate::text::MAX_TOKENS;
-use crate::wan::{DenoisePlan, Denoising, GivenFrames, Parts, WanTransformer};
+use crate::wan::Parts;
 
 /// Why a stage did not run.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +74,9 @@ pub struct DenoiseReport {
 /// Denoises what a file holds and writes what became of it.
 ///
 /// Inputs: `noise` `[1, c, f, h, w]`, `prompt_embeds` `[1, s, d]` with s up to 512, for guidance above
-/// 1 `negative_prompt_embeds` alike, for image-to-video models `image_latents` (`[1, 4 + c, f, h, w]`,
-/// mask first, or `[1, c, 1, h, w]`, the first frame) and `image_embeds` `[1, tokens, width]`.
+/// 1 `negative_prompt_embeds` alike, for models that take pictures `image_latents`, which are
+/// `[1, 4 + c, f, h, w]` with the mask first, or without it `[1, c, f, h, w]`, or of the first frame
+/// alone `[1, c, 1, h, w]`, and `image_embeds` `[1, tokens, width]`.
 /// Outputs: `latents` `[steps, 1, c, f, h, w]`, the latents after every step, and `frames`
 /// `[f, h, w, 3]` from 0 to 1. `on_step` is called after every step.
 ///
@@ -198,147 +200,6 @@ impl DenoiseSettings {
         }
         Ok(())
     }
-}
-
-/// The tensors that a denoising starts from, checked against the model.
-struct DenoiseInputs {
-    noise: Tensor,
-    prompt: Tensor,
-    negative: Option<Tensor>,
-    given: Option<GivenFrames>,
-}
-
-impl DenoiseInputs {
-    fn read(inputs: &Inputs, parts: &Parts) -> Result<Self, StageError> {
-        let device = parts.device();
-        let noise = inputs.float("noise", 5)?.f_to_device(device)?;
-        let config = &parts.config().transformer;
-        let ([_, height, width], size) = (config.patch_size, noise.size());
-        if size[..2] != [1, config.out_channels]
-            || noise.numel() == 0
-            || size[3] % height != 0
-            || size[4] % width != 0
-        {
-            let reason = format!(
-                "has shape {size:?}, must be [1, {}, f, h, w], h and w multiples of {height} and {width}",
-                config.out_channels
-            );
-            return Err(GenerateError::invalid("noise", reason).into());
-        }
-        let text = |name| -> Result<Option<Tensor>, StageError> {
-            let Some(embeds) = inputs.optional_float(name, 3)? else {
-                return Ok(None);
-            };
-            let size = embeds.size();
-            let most = i64::try_from(MAX_TOKENS).unwrap_or(i64::MAX);
-            if size[0] != 1 || size[2] != config.text_dim || !(1..=most).contains(&size[1]) {
-                let reason = format!(
-                    "has shape {size:?}, must be [1, 1 to {most}, {}]",
-                    config.text_dim
-                );
-                return Err(GenerateError::invalid(name, reason).into());
-            }
-            Ok(Some(embeds.f_squeeze_dim(0)?.f_to_device(device)?))
-        };
-        let prompt = text("prompt_embeds")?.ok_or_else(|| inputs.missing("prompt_embeds"))?;
-        Ok(Self {
-            prompt,
-            negative: text("negative_prompt_embeds")?,
-            given: given_frames(inputs, parts, &size)?,
-            noise,
-        })
-    }
-
-    fn run(
-        &self,
-        network: &WanTransformer,
-        parts: &Parts,
-        settings: &DenoiseSettings,
-        on_step: &mut dyn FnMut(u32),
-    ) -> Result<Finished, GenerateError> {
-        if settings.guidance > 1.0 && self.negative.is_none() {
-            let reason = "must be given with a guidance above 1";
-            return Err(GenerateError::invalid("negative_prompt_embeds", reason));
-        }
-        let scheduler = &parts.config().scheduler;
-        let plan = DenoisePlan {
-            prompt: &self.prompt,
-            negative: self.negative.as_ref(),
-            given: self.given.as_ref(),
-            guidance: settings.guidance,
-            steps: settings.steps,
-            sampler: settings.sampler,
-            grid: settings.grid,
-            shift: settings.shift.unwrap_or(scheduler.flow_shift),
-            train_timesteps: scheduler.num_train_timesteps,
-            step_cache: parts.options().step_cache,
-            pairs: true,
-        };
-        let mut denoising = Denoising::begin(network, plan, &self.noise, None)?;
-        let (mut after_each, mut seconds) = (Vec::new(), Vec::new());
-        let mut begun = Instant::now();
-        while denoising.step(&|| false).unwrap_or(false) {
-            // The copy waits for the device.
-            after_each.push(denoising.state().latents.f_to_device(Device::Cpu)?.copy());
-            seconds.push(begun.elapsed().as_secs_f64());
-            begun = Instant::now();
-            on_step(denoising.finished_steps());
-        }
-        Ok(Finished {
-            after_each,
-            latents: denoising.latents(),
-            seconds,
-        })
-    }
-}
-
-/// What a denoising left behind.
-struct Finished {
-    after_each: Vec<Tensor>,
-    /// To be decoded.
-    latents: Tensor,
-    /// What each step took.
-    seconds: Vec<f64>,
-}
-
-impl Finished {
-    fn median_step_seconds(&self) -> f64 {
-        let mut sorted = self.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-    }
-}
-
-/// What the file says of given frames, in the form that the model wants.
-fn given_frames(
-    inputs: &Inputs,
-    parts: &Parts,
-    noise: &[i64],
-) -> Result<Option<GivenFrames>, StageError> {
-    let Some(latents) = inputs.optional_float("image_latents", 5)? else {
-        return Ok(None);
-    };
-    let config = &parts.config().transformer;
-    let extra = config.in_channels - config.out_channels;
-    let expected = if extra > 0 {
-        [1, extra, noise[2], noise[3], noise[4]]
-    } else {
-        [1, config.out_channels, 1, noise[3], noise[4]]
-    };
-    if latents.size() != expected {
-        let reason = format!("has shape {:?}, must be {expected:?}", latents.size());
-        return Err(GenerateError::invalid("image_latents", reason).into());
-    }
-    let latents = latents.f_to_device(parts.device())?;
-    if extra == 0 {
-        return Ok(Some(GivenFrames::First(latents)));
-    }
-    let tokens = inputs.optional_float("image_embeds", 3)?;
-    let tokens = tokens.map(|tokens| tokens.f_flatten(0, 1)?.f_to_device(parts.device()));
-    Ok(Some(GivenFrames::Channels {
-        channels: latents,
-        tokens: tokens.transpose()?,
-    }))
 }
 
 /// `[1, c, f, h, w]` to `[f, h, w, 3]` from 0 to 1.

@@ -17,6 +17,21 @@ pub struct SchedulerConfig {
     pub prediction_type: Option<String>,
 }
 
+/// How far the noise levels lean when nothing says otherwise (`sample_shift` of the native programs).
+const PUBLISHED_SHIFT: f64 = 5.0;
+
+impl SchedulerConfig {
+    /// What the native programs take where no file says anything.
+    #[must_use]
+    pub fn published() -> Self {
+        Self {
+            num_train_timesteps: default_train_timesteps(),
+            flow_shift: PUBLISHED_SHIFT,
+            prediction_type: None,
+        }
+    }
+}
+
 impl Checked for SchedulerConfig {
     fn check(&self) -> Result<(), String> {
         within(

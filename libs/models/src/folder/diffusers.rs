@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use kinora_nn::WeightsError;
 use kinora_nn::weights::weight_files;
+use serde::de::DeserializeOwned;
 
-use super::{Layout, ModelFolder, PartFiles};
-use crate::config::{ImageEncoderConfig, WanConfig, read_checked};
+use super::{Layout, ModelFolder, PartFiles, infer};
+use crate::config::{
+    Checked, ImageEncoderConfig, SchedulerConfig, TransformerConfig, WanConfig, read_checked,
+};
 use crate::error::LoadError;
 use crate::names::Part;
 
@@ -29,17 +32,40 @@ pub(super) fn is_at(folder: &Path) -> bool {
 
 pub(super) fn read_config(folder: &Path) -> Result<WanConfig, LoadError> {
     let transformer = folder.join(TRANSFORMER_CONFIG);
+    let network: TransformerConfig = read_checked(&transformer)?;
     let config = WanConfig {
-        transformer: read_checked(&transformer)?,
-        vae: read_checked(&folder.join(VAE_CONFIG))?,
-        text_encoder: read_checked(&folder.join(TEXT_CONFIG))?,
+        vae: read_or(folder, VAE_CONFIG, || {
+            infer::published_vae(network.out_channels)
+        })?,
+        text_encoder: read_or(folder, TEXT_CONFIG, || {
+            infer::published_text_encoder(network.text_dim)
+        })?,
         image_encoder: image_encoder(folder)?,
-        scheduler: read_checked(&folder.join(SCHEDULER_CONFIG))?,
+        scheduler: read_or(
+            folder,
+            SCHEDULER_CONFIG,
+            || Ok(SchedulerConfig::published()),
+        )?,
+        transformer: network,
     };
     config
         .check_fit()
         .map_err(|reason| LoadError::config(&transformer, reason))?;
     Ok(config)
+}
+
+/// Reads a part's configuration. A part that the folder does not have at all has the published shape:
+/// single stages do without parts, and whoever asks for its weights hears that there are none.
+fn read_or<T: DeserializeOwned + Checked>(
+    folder: &Path,
+    name: &str,
+    published: impl FnOnce() -> Result<T, String>,
+) -> Result<T, LoadError> {
+    let path = folder.join(name);
+    if path.parent().is_some_and(Path::exists) {
+        return read_checked(&path);
+    }
+    published().map_err(|reason| LoadError::config(&path, reason))
 }
 
 /// The image encoder's configuration, where the model has one.
@@ -58,6 +84,7 @@ pub(super) fn open(folder: &Path) -> Result<ModelFolder, LoadError> {
     ]
     .map(|name| folder.join(name))
     .into();
+    config_files.retain(|path| path.is_file());
     let mut parts = BTreeMap::new();
     let mut expected = vec![Part::Transformer, Part::Vae, Part::TextEncoder];
     if config.image_encoder.is_some() {

@@ -20,6 +20,8 @@ const HEAD_WIDTH: i64 = 128;
 const ROPE_POSITIONS: i64 = 1024;
 /// Colours of a frame.
 const RGB: i64 = 3;
+/// Latent channels of the 2.2 autoencoder.
+const WIDE_LATENTS: i64 = 48;
 /// Residual blocks on a level of the encoder; the native names of the decoder count on it.
 const RESIDUAL_BLOCKS: i64 = 2;
 /// Attention heads of the image encoder, ViT-H/14.
@@ -230,6 +232,42 @@ fn multipliers(part: &PartFiles, base: i64, levels: &[Level]) -> Result<Vec<i64>
         return Err(part.error("a level's width is no multiple of the first convolution's"));
     }
     Ok(levels.iter().map(|level| level.width / base).collect())
+}
+
+/// The published autoencoder with this many latent channels.
+pub(super) fn published_vae(channels: i64) -> Result<VaeConfig, String> {
+    let latents = latents(channels)?;
+    let is_residual = channels == WIDE_LATENTS;
+    let mut config = json!({
+        "base_dim": 96,
+        "z_dim": channels,
+        "dim_mult": [1, 2, 4, 4],
+        "num_res_blocks": RESIDUAL_BLOCKS,
+        "temperal_downsample": [false, true, true],
+        "latents_mean": latents.mean,
+        "latents_std": latents.deviation,
+    });
+    if is_residual {
+        config["base_dim"] = json!(160);
+        config["decoder_base_dim"] = json!(256);
+        config["is_residual"] = json!(true);
+        config["patch_size"] = json!(2);
+        config["in_channels"] = json!(4 * RGB);
+        config["out_channels"] = json!(4 * RGB);
+    }
+    parsed(config)
+}
+
+/// UMT5-XXL, with embeddings of this width.
+pub(super) fn published_text_encoder(width: i64) -> Result<TextEncoderConfig, String> {
+    parsed(json!({
+        "vocab_size": 256_384,
+        "d_model": width,
+        "d_kv": 64,
+        "d_ff": 10_240,
+        "num_layers": 24,
+        "num_heads": 64,
+    }))
 }
 
 fn latents(channels: i64) -> Result<Latents, String> {

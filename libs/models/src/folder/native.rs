@@ -24,10 +24,6 @@ const TOKENIZERS: [&str; 3] = [
 /// The names that parts are published under, for errors.
 const TEXT_ENCODER: &str = "models_t5_umt5-xxl-enc-bf16.pth";
 const VAE: &str = "Wan2.1_VAE.pth";
-/// How far the noise levels lean when nothing says otherwise (`sample_shift` of the native programs).
-const FLOW_SHIFT: f64 = 5.0;
-/// Timestep of pure noise (`num_train_timesteps` of the native configurations).
-const TRAIN_TIMESTEPS: u32 = 1000;
 
 /// What the native `config.json` may say. What it leaves out is seen in the weights.
 #[derive(Debug, Default, Deserialize)]
@@ -117,11 +113,7 @@ fn config(
             .get(&Part::ImageEncoder)
             .map(infer::image_encoder)
             .transpose()?,
-        scheduler: SchedulerConfig {
-            num_train_timesteps: TRAIN_TIMESTEPS,
-            flow_shift: FLOW_SHIFT,
-            prediction_type: None,
-        },
+        scheduler: SchedulerConfig::published(),
     };
     let fit = config.check_fit();
     fit.map_err(|reason| LoadError::config(path, reason))?;

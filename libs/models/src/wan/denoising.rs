@@ -22,6 +22,33 @@ pub enum GivenFrames {
     First(Tensor),
 }
 
+impl GivenFrames {
+    /// Latents `[1, c, f, h, w]` behind a mask that is 1 where a frame is given: for each latent frame
+    /// one channel per frame it stands for, which are `stride`.
+    ///
+    /// # Shapes
+    /// result `[1, stride + c, f, h, w]`
+    ///
+    /// # Errors
+    /// libtorch could not allocate it.
+    pub fn with_mask(
+        latents: &Tensor,
+        stride: i64,
+        has_last: bool,
+    ) -> Result<Tensor, tch::TchError> {
+        let (_, _, frames, height, width) = latents.size5()?;
+        let shape = [1, stride, frames, height, width];
+        let mask = Tensor::f_zeros(shape, (latents.kind(), latents.device()))?;
+        let _ = mask.f_narrow(2, 0, 1)?.f_fill_(1.0)?;
+        if has_last {
+            // The last of the frames that the last latent frame stands for.
+            let last = mask.f_narrow(2, frames - 1, 1)?;
+            let _ = last.f_narrow(1, stride - 1, 1)?.f_fill_(1.0)?;
+        }
+        Tensor::f_cat(&[&mask, latents], 1)
+    }
+}
+
 /// How to get from noise to latents.
 #[derive(Clone, Copy, Debug)]
 pub struct DenoisePlan<'a> {

@@ -10,6 +10,9 @@ use tch::{Kind, Tensor};
 
 use crate::support::{check_close, goldens, one_thread, values};
 
+/// Width of the golden image encoder.
+const IMAGE_WIDTH: i64 = 16;
+
 fn settings() -> DenoiseSettings {
     DenoiseSettings {
         steps: 6,
@@ -186,6 +189,86 @@ fn inputs_that_do_not_fit_are_refused_by_name() {
     ] {
         let error = denoise("pipeline", &settings, &good).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// A copy of some parts of a golden pipeline.
+fn parts_of(pipeline: &str, parts: &[&str]) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for part in parts {
+        crate::loading::copy_folder(
+            &goldens().join(pipeline).join(part),
+            &copy.path().join(part),
+        );
+    }
+    copy
+}
+
+#[test]
+fn a_folder_needs_no_parts_but_those_of_the_stage() {
+    let values = values(&goldens().join("pipeline"));
+    let prompt = padded(&values["prompt"]);
+    let model = parts_of("pipeline", &["transformer"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (inputs, outputs) = (folder.path().join("in"), folder.path().join("out"));
+    write(
+        &inputs,
+        &[("noise", &values["noise"]), ("prompt_embeds", &prompt)],
+    );
+    let run = |decode| {
+        let settings = DenoiseSettings {
+            guidance: 1.0,
+            shift: Some(3.0),
+            decode,
+            ..settings()
+        };
+        let files = [inputs.as_path(), outputs.as_path()];
+        stages::denoise(model.path(), &one_thread(), &settings, files, &mut |_| {})
+    };
+    run(false).unwrap();
+    let found = read(&outputs);
+    let whole = DenoiseSettings {
+        guidance: 1.0,
+        ..settings()
+    };
+    let inputs = [("noise", &values["noise"]), ("prompt_embeds", &prompt)];
+    let expected = denoise("pipeline", &whole, &inputs).unwrap();
+    assert_eq!(found["latents"], expected["latents"]);
+    let error = run(true).unwrap_err().to_string();
+    assert!(error.contains("vae"), "{error}");
+}
+
+#[test]
+fn pictures_may_come_with_their_mask_or_without() {
+    let values = values(&goldens().join("pipeline-i2v"));
+    let noise = &values["noise"];
+    let options = (Kind::Float, tch::Device::Cpu);
+    let random = |shape: &[i64]| Tensor::randn(shape, options);
+    let size = noise.size();
+    let (prompt, tokens) = (random(&[1, 9, 32]), random(&[1, 257, IMAGE_WIDTH]));
+    let latents = random(&size);
+    let mask = Tensor::zeros([1, 4, size[2], size[3], size[4]], options);
+    let _ = mask.narrow(2, 0, 1).fill_(1.0);
+    let settings = DenoiseSettings {
+        guidance: 1.0,
+        steps: 2,
+        ..settings()
+    };
+    let run = |image_latents: &Tensor| {
+        let inputs = [
+            ("noise", noise),
+            ("prompt_embeds", &prompt),
+            ("image_latents", image_latents),
+            ("image_embeds", &tokens),
+        ];
+        denoise("pipeline-i2v", &settings, &inputs)
+    };
+    let with = run(&Tensor::cat(&[&mask, &latents], 1)).unwrap();
+    let without = run(&latents).unwrap();
+    assert_eq!(with["latents"], without["latents"]);
+    for wrong in [latents.narrow(2, 0, 1), latents.narrow(1, 0, 15)] {
+        let error = run(&wrong).unwrap_err().to_string();
+        assert!(error.contains("image_latents"), "{error}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pictures that a clip begins or ends with, as the networks want them.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{WanPipeline, from_clip, stoppable};
 use crate::error::GenerateError;
@@ -57,23 +57,8 @@ impl WanPipeline {
             .flatten()
             .collect();
         let latents = self.encode_frames(&Tensor::f_cat(&parts, 0)?, control)?;
-        let mask = self.given_mask(&latents, last.is_some())?;
-        Ok(Tensor::f_cat(&[&mask, &latents], 1)?)
-    }
-
-    /// 1 where a frame is given: for each latent frame one channel per frame it stands for.
-    fn given_mask(&self, latents: &Tensor, has_last: bool) -> Result<Tensor, GenerateError> {
-        let size = latents.size();
         let stride = self.config.vae.temporal_stride();
-        let shape = [1, stride, size[2], size[3], size[4]];
-        let mask = Tensor::f_zeros(shape, (Kind::Float, latents.device()))?;
-        let _ = mask.f_narrow(2, 0, 1)?.f_fill_(1.0)?;
-        if has_last {
-            // The last of the frames that the last latent frame stands for.
-            let last = mask.f_narrow(2, size[2] - 1, 1)?;
-            let _ = last.f_narrow(1, stride - 1, 1)?.f_fill_(1.0)?;
-        }
-        Ok(mask)
+        Ok(GivenFrames::with_mask(&latents, stride, last.is_some())?)
     }
 
     /// What the image encoder sees in the pictures, `[tokens, width]`.
