@@ -2,6 +2,7 @@
 
 pub mod model;
 mod models;
+mod reproduce;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use models::{
     ListArguments, ModelsArguments, ModelsCommand, PullArguments, RemoveArguments, StoreArguments,
     VerifyArguments,
 };
+pub use reproduce::ReproduceArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,6 +31,8 @@ Examples:
       fetches a model, which the next `kinora up` offers
   kinora generate \"a blue star\" --server https://video.example.org --api-key-file key
       draws on a mesh elsewhere
+  kinora generate \"a red star\" --manifest star.json && kinora reproduce star.json
+      draws a clip, then draws it again from its manifest and compares
 
 Exit status: 0 done, 1 the job failed, 2 the request is not valid, 3 no mesh can be reached, 130 interrupted.";
 
@@ -60,6 +64,8 @@ pub enum Command {
     Cancel(CancelArguments),
     /// List the models of a mesh; list, fetch, check and remove those of this machine.
     Models(Box<ModelsArguments>),
+    /// Generate a clip again from its manifest, on this machine, and compare.
+    Reproduce(Box<ReproduceArguments>),
     /// Run single stages of a model, to compare with other implementations.
     Model(model::ModelArguments),
 }
@@ -81,9 +87,9 @@ pub struct Folders {
     pub xdg_cache_home: Option<PathBuf>,
 }
 
-/// How a mesh in this process runs.
-#[derive(Args, Clone, Debug)]
-pub struct EngineArguments {
+/// Where models and programs are.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PlaceArguments {
     /// Folder of models, or of one model (with a kinora.json). Repeat it for several [default: ./models].
     #[arg(long, env = "KINORA_MODELS", value_delimiter = ':')]
     pub models: Vec<PathBuf>,
@@ -93,6 +99,14 @@ pub struct EngineArguments {
     /// The ffmpeg program [default: the one on the PATH, else the one that `make setup` fetched].
     #[arg(long, env = "KINORA_FFMPEG", hide_env_values = true)]
     pub ffmpeg: Option<PathBuf>,
+}
+
+/// How a mesh in this process runs.
+#[derive(Args, Clone, Debug)]
+pub struct EngineArguments {
+    /// Where models and programs are.
+    #[command(flatten)]
+    pub places: PlaceArguments,
     /// How models are computed.
     #[command(flatten)]
     pub engine: EngineOptions,
@@ -176,6 +190,9 @@ pub struct GenerateArguments {
     /// Where to save what the clip begins to look like, as a WebP; replaced whenever there is something new.
     #[arg(long, value_name = "FILE")]
     pub preview: Option<PathBuf>,
+    /// Where to save the manifest, the list of what is needed to repeat the clip with `kinora reproduce`.
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
     /// Show no progress.
     #[arg(short, long)]
     pub quiet: bool,
@@ -259,6 +276,6 @@ mod tests {
         let Command::Up(up) = Arguments::try_parse_from(line).unwrap().command else {
             panic!("not up");
         };
-        assert_eq!(up.engine.models, ["a", "b", "c"].map(PathBuf::from));
+        assert_eq!(up.engine.places.models, ["a", "b", "c"].map(PathBuf::from));
     }
 }

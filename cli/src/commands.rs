@@ -5,4 +5,5 @@ pub mod generate;
 pub mod jobs;
 pub mod model;
 pub mod models;
+pub mod reproduce;
 pub mod up;

@@ -8,7 +8,7 @@ use kinora_models::ModelCard;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::arguments::{EngineArguments, Folders};
+use crate::arguments::{Folders, PlaceArguments};
 
 /// The file that makes a folder a model.
 const MODEL_CARD: &str = "kinora.json";
@@ -56,7 +56,7 @@ impl Folders {
     }
 }
 
-impl EngineArguments {
+impl PlaceArguments {
     /// The models to offer: those of the named folders, in order of their names within a folder, then those of the
     /// store. A model of the store that cannot be offered is left out with a warning: it was not asked for by name.
     ///
@@ -239,7 +239,6 @@ async fn check_ffmpeg(program: &Path) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use crate::arguments::StoreArguments;
-    use kinora_inference::config::EngineOptions;
 
     fn folders(home: Option<&str>, xdg: Option<&str>) -> Folders {
         Folders {
@@ -250,12 +249,11 @@ mod tests {
         }
     }
 
-    fn engine(models: Vec<PathBuf>) -> EngineArguments {
-        EngineArguments {
+    fn places(models: Vec<PathBuf>) -> PlaceArguments {
+        PlaceArguments {
             models,
             store: StoreArguments::default(),
             ffmpeg: None,
-            engine: EngineOptions::default(),
         }
     }
 
@@ -292,13 +290,13 @@ mod tests {
             ..folders(None, None)
         };
         let ids = |place: PathBuf| {
-            let models = engine(vec![place]).find_models(&store).unwrap();
+            let models = places(vec![place]).find_models(&store).unwrap();
             models.into_iter().map(|model| model.id).collect::<Vec<_>>()
         };
         assert_eq!(ids(root.path().to_owned()), ["a", "b"]);
         assert_eq!(ids(root.path().join("b")), ["b"]);
         let missing = root.path().join("empty");
-        let error = engine(vec![missing.clone()])
+        let error = places(vec![missing.clone()])
             .find_models(&store)
             .unwrap_err()
             .to_string();
@@ -307,9 +305,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_named_ffmpeg_must_work() {
-        let mut engine = engine(Vec::new());
-        engine.ffmpeg = Some(PathBuf::from("/nowhere/ffmpeg"));
-        let error = engine.find_ffmpeg(&folders(None, None)).await.unwrap_err();
+        let mut places = places(Vec::new());
+        places.ffmpeg = Some(PathBuf::from("/nowhere/ffmpeg"));
+        let error = places.find_ffmpeg(&folders(None, None)).await.unwrap_err();
         assert!(error.to_string().contains("/nowhere/ffmpeg"));
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use kinora_cli::arguments::{Arguments, Command};
-use kinora_cli::commands::{generate, jobs, model, models, up};
+use kinora_cli::commands::{generate, jobs, model, models, reproduce, up};
 use kinora_cli::exit::Failure;
 use kinora_cli::output;
 
@@ -42,6 +42,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Jobs(arguments) => jobs::list(&arguments, folders).await,
         Command::Cancel(arguments) => jobs::cancel(&arguments, folders).await,
         Command::Models(arguments) => Box::pin(models::run(*arguments, folders, shutdown)).await,
+        Command::Reproduce(arguments) => {
+            Box::pin(reproduce::run(*arguments, folders, shutdown)).await
+        }
         Command::Model(arguments) => model::run(arguments).await,
     }
 }

@@ -19,6 +19,15 @@ const PREVIEW_PREFIX: &str = "data:image/webp;base64,";
 ///
 /// When the file cannot be read, is empty or is larger than a mesh takes; names the file.
 pub fn read_encoded(path: &Path) -> anyhow::Result<String> {
+    Ok(STANDARD.encode(read(path)?))
+}
+
+/// Reads a picture's file.
+///
+/// # Errors
+///
+/// As [`read_encoded`].
+pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let shown = path.display();
     let file = File::open(path).with_context(|| format!("the picture {shown} cannot be opened"));
     let file = match file {
@@ -36,7 +45,7 @@ pub fn read_encoded(path: &Path) -> anyhow::Result<String> {
     if bytes.len() as u64 > MAX_BYTES {
         bail!("the picture {shown} is larger than 16 MiB");
     }
-    Ok(STANDARD.encode(bytes))
+    Ok(bytes)
 }
 
 /// Saves a preview, whole or not at all: whoever looks at the file sees this one or the one before.

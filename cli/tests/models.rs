@@ -140,7 +140,7 @@ fn offered(bench: &Bench) -> Vec<String> {
     let Line::Up(up) = arguments.command else {
         panic!("not up");
     };
-    let models = up.engine.find_models(&arguments.folders).unwrap();
+    let models = up.engine.places.find_models(&arguments.folders).unwrap();
     models.into_iter().map(|model| model.id).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Fetching a clip: beside its target first, checked, and only then under its name.
 
 use std::fs::{File, Permissions};
-use std::io::{ErrorKind, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,10 +11,12 @@ use reqwest::Method;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::{Api, ApiError};
+use super::{Api, ApiError, CALL_TIMEOUT, segment};
 
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(1);
+/// A manifest has some kilobytes.
+const MAX_MANIFEST_BYTES: usize = 4 << 20;
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// A place for a clip, taken before the clip is made. Dropping it leaves nothing behind.
@@ -49,6 +51,18 @@ impl Target {
             path: path.to_owned(),
             partial,
         })
+    }
+
+    /// Fills the place with what there is to read.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Local`] naming the file.
+    pub fn save(mut self, source: &mut dyn Read) -> Result<PathBuf, ApiError> {
+        let path = self.path.clone();
+        std::io::copy(source, self.partial.as_file_mut())
+            .and_then(|_| self.finish())
+            .map_err(|error| local(&path, &error))
     }
 
     /// Forgets what a failed attempt wrote.
@@ -91,6 +105,25 @@ impl Api {
         }
         let path = target.path.clone();
         target.finish().map_err(|error| local(&path, &error))
+    }
+
+    /// Reads the manifest of a completed job.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn manifest(&self, id: &str) -> Result<Vec<u8>, ApiError> {
+        let path = format!("/v1/videos/{}/manifest", segment(id));
+        let request = self.request(Method::GET, &path).timeout(CALL_TIMEOUT);
+        let mut response = self.send(request).await?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > MAX_MANIFEST_BYTES {
+                return Err(ApiError::Protocol("the manifest is too large".to_owned()));
+            }
+        }
+        Ok(bytes)
     }
 
     async fn fetch(&self, outputs: &Outputs, target: &mut Target) -> Result<(), ApiError> {
@@ -168,9 +201,8 @@ mod tests {
     fn a_finished_target_is_an_ordinary_file() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("clip.mp4");
-        let mut target = Target::prepare(&path).unwrap();
-        target.partial.write_all(b"clip").unwrap();
-        assert_eq!(target.finish().unwrap(), path);
+        let target = Target::prepare(&path).unwrap();
+        assert_eq!(target.save(&mut &b"clip"[..]).unwrap(), path);
         assert_eq!(std::fs::read(&path).unwrap(), b"clip");
         assert_ne!(path.metadata().unwrap().permissions().mode() & 0o044, 0);
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);

@@ -35,6 +35,11 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     let target = Target::prepare(&arguments.output).map_err(Failure::usage)?;
+    let manifest = arguments.manifest.as_deref().map(Target::prepare);
+    let targets = Targets {
+        clip: target,
+        manifest: manifest.transpose().map_err(Failure::usage)?,
+    };
     let submission = submission(&arguments)?;
     let mut display = Display::new(arguments.quiet);
     let connecting = Box::pin(connect(&arguments, folders, &mut display));
@@ -50,7 +55,7 @@ pub async fn run(
         shutdown,
     };
     let result = tokio::select! {
-        result = generating.run(target, &mut display) => result,
+        result = generating.run(targets, &mut display) => result,
         error = mesh.failure() => Err(error.into()),
     };
     display.clear();
@@ -135,7 +140,7 @@ async fn start(
 ) -> Result<Box<LocalMesh>, Failure> {
     let unreachable = |error: anyhow::Error| Failure::new(Status::Unreachable, error);
     display.say("starting a mesh for this call");
-    let engine = &arguments.engine;
+    let (places, engine) = (&arguments.engine.places, &arguments.engine.engine);
     let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let options = LocalMeshOptions {
         data,
@@ -143,15 +148,21 @@ async fn start(
         s3_listen: any_port,
         s3_public_endpoint: None,
         cors_origins: Vec::new(),
-        models: engine.find_models(folders).map_err(unreachable)?,
-        ffmpeg: engine.find_ffmpeg(folders).await.map_err(unreachable)?,
-        engine: engine.engine.clone(),
+        models: places.find_models(folders).map_err(unreachable)?,
+        ffmpeg: places.find_ffmpeg(folders).await.map_err(unreachable)?,
+        engine: engine.clone(),
         drain_timeout: Duration::ZERO,
     };
     let mesh = Box::pin(LocalMesh::start(options))
         .await
         .map_err(unreachable)?;
     Ok(Box::new(mesh))
+}
+
+/// Where the files go.
+struct Targets {
+    clip: Target,
+    manifest: Option<Target>,
 }
 
 /// One job, from its submission to the saved clip.
@@ -171,7 +182,7 @@ struct Saved<'a> {
 }
 
 impl Generation<'_> {
-    async fn run(&self, target: Target, display: &mut Display) -> Result<(), Failure> {
+    async fn run(&self, targets: Targets, display: &mut Display) -> Result<(), Failure> {
         let begun = Instant::now();
         let video = tokio::select! {
             video = self.submit() => video?,
@@ -200,7 +211,11 @@ impl Generation<'_> {
         let Some(outputs) = outputs else {
             return Err(failed(&last));
         };
-        let path = self.api.download(outputs, target).await?;
+        let path = self.api.download(outputs, targets.clip).await?;
+        if let Some(target) = targets.manifest {
+            let manifest = self.api.manifest(&video.id).await?;
+            target.save(&mut manifest.as_slice())?;
+        }
         self.report(&path, &video, begun.elapsed())
     }
 

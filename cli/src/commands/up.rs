@@ -25,8 +25,8 @@ pub async fn run(
 ) -> Result<(), Failure> {
     // First of all, so that a second mesh on the folder hears of the first whatever else is wrong.
     let data = DataFolder::open(&folders.data_dir()?).map_err(anyhow::Error::from)?;
-    let models = arguments.engine.find_models(folders)?;
-    let ffmpeg = arguments.engine.find_ffmpeg(folders).await?;
+    let models = arguments.engine.places.find_models(folders)?;
+    let ffmpeg = arguments.engine.places.find_ffmpeg(folders).await?;
     let options = LocalMeshOptions {
         data,
         listen: arguments.listen,

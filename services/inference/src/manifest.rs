@@ -84,6 +84,17 @@ pub struct Manifest {
     pub video_sha256: String,
 }
 
+/// A file is no manifest that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It is not JSON, or a field is missing or of another type.
+    #[error("it is no manifest: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// It is of another version, or something else altogether.
+    #[error("its schema is `{0}`, and only `{SCHEMA}` can be read")]
+    Schema(String),
+}
+
 /// Digests of what came out.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputDigests<'a> {
@@ -133,6 +144,22 @@ impl Manifest {
             frames_sha256: digests.frames.to_owned(),
             video_sha256: digests.video.to_owned(),
         }
+    }
+
+    /// Reads the JSON text.
+    ///
+    /// # Errors
+    /// [`ManifestError`]
+    pub fn from_json(text: &[u8]) -> Result<Self, ManifestError> {
+        #[derive(Deserialize)]
+        struct Header {
+            schema: String,
+        }
+        let Header { schema } = serde_json::from_slice(text)?;
+        if schema != SCHEMA {
+            return Err(ManifestError::Schema(schema));
+        }
+        Ok(serde_json::from_slice(text)?)
     }
 
     /// The JSON text.
