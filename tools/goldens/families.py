@@ -3,12 +3,13 @@
 import json
 import pathlib
 import sys
+import tomllib
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideoPipeline, WanTransformer3DModel
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
 from make_goldens import (
@@ -17,7 +18,12 @@ from make_goldens import (
 
 PROMPT, NEGATIVE = "a red circle moves to the right on black", "blurry dark"
 STEPS, GUIDANCE, SEED, FRAMES = 4, 3.0, 7, 9
-IMAGE_WIDTH = 16
+# What the native layout takes for granted: heads of the image encoder, blocks on a level of the autoencoder and the
+# shift of the noise levels. The same weights are stored in it by make_native_goldens.py.
+IMAGE_WIDTH, IMAGE_HEADS = 32, 16
+RESIDUAL_BLOCKS = 2
+SHIFT = 5.0
+LATENTS = pathlib.Path(__file__).parents[2] / "libs/models/src/folder/latents.toml"
 
 
 def make_transformer(inputs, outputs, seed, **image_branch):
@@ -31,7 +37,7 @@ def make_transformer(inputs, outputs, seed, **image_branch):
 
 def make_image_encoder(seed):
     config = CLIPVisionConfig(
-        hidden_size=IMAGE_WIDTH, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        hidden_size=IMAGE_WIDTH, intermediate_size=32, num_hidden_layers=2, num_attention_heads=IMAGE_HEADS,
         image_size=224, patch_size=14, hidden_act="gelu", projection_dim=8,
     )
     return randomise(CLIPVisionModel(config), seed)
@@ -39,12 +45,14 @@ def make_image_encoder(seed):
 
 def make_vae22(seed):
     channels = 48
+    known = tomllib.loads(LATENTS.read_text())["autoencoder"]
+    latents = next(latents for latents in known if latents["channels"] == channels)
     vae = AutoencoderKLWan(
-        base_dim=4, decoder_base_dim=4, z_dim=channels, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
+        base_dim=4, decoder_base_dim=4, z_dim=channels, dim_mult=[1, 1, 1, 1],
+        num_res_blocks=RESIDUAL_BLOCKS,
         temperal_downsample=[False, True, True], is_residual=True, patch_size=2, in_channels=12, out_channels=12,
         scale_factor_spatial=16, scale_factor_temporal=4,
-        latents_mean=[0.01 * (i - 24) for i in range(channels)],
-        latents_std=[0.5 + 0.01 * i for i in range(channels)],
+        latents_mean=latents["mean"], latents_std=latents["deviation"],
     )
     return randomise(vae, seed, out_gain=0.3)
 
@@ -55,14 +63,24 @@ def picture(height, width, seed):
     return smooth.resize((width, height), Image.Resampling.BICUBIC)
 
 
+def store_halves(folder):
+    """Half the bytes: all weights are numbers of 16 bits."""
+    for file in folder.glob("*/*.safetensors"):
+        tensors = load_file(file)
+        halves = {name: tensor.bfloat16() for name, tensor in tensors.items()}
+        assert all(tensor.equal(halves[name].float()) for name, tensor in tensors.items()), file
+        save_file(halves, file, metadata={"format": "pt"})
+
+
 def family(root, name, card, parts, height, width, images):
     folder = root / f"pipeline-{name}"
     tokenizer = make_tokenizer()
     pipeline = WanImageToVideoPipeline(
         tokenizer=tokenizer, text_encoder=make_text_encoder(len(tokenizer), 32, 31),
-        scheduler=UniPCMultistepScheduler(flow_shift=3.0, **SCHEDULER), **parts,
+        scheduler=UniPCMultistepScheduler(flow_shift=SHIFT, **SCHEDULER), **parts,
     )
     pipeline.save_pretrained(folder)
+    store_halves(folder)
     card = {**CARD, **card, "defaults": {**CARD["defaults"], "width": width, "height": height, "steps": STEPS}}
     card["limits"] = {**CARD["limits"], "min_width": 32, "min_height": 32}
     (folder / "kinora.json").write_text(json.dumps(card, indent=2) + "\n")
@@ -99,14 +117,14 @@ def main():
     clip = dict(image_processor=CLIPImageProcessor())
     family(
         root, "i2v", {"id": "golden-i2v", "family": "wan-i2v"},
-        dict(transformer=make_transformer(36, 16, 51, **branch), vae=make_vae(3, [1, 1, 1, 1], 32),
+        dict(transformer=make_transformer(36, 16, 51, **branch), vae=make_vae(3, [1, 1, 1, 1], 51, RESIDUAL_BLOCKS),
              image_encoder=make_image_encoder(52), **clip),
         32, 48, [picture(32, 48, 1)],
     )
     family(
         root, "flf2v", {"id": "golden-flf2v", "family": "wan-flf2v"},
         dict(transformer=make_transformer(36, 16, 53, pos_embed_seq_len=514, **branch),
-             vae=make_vae(3, [1, 1, 1, 1], 32), image_encoder=make_image_encoder(52), **clip),
+             vae=make_vae(3, [1, 1, 1, 1], 51, RESIDUAL_BLOCKS), image_encoder=make_image_encoder(52), **clip),
         32, 32, [picture(32, 32, 2), picture(32, 32, 3)],
     )
     family(

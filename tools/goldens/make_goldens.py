@@ -123,9 +123,9 @@ def family_goldens(root):
     family_golden(root, "ti2v", 8, 8, layers=2, seed=16)
 
 
-def make_vae(base, multipliers, seed):
+def make_vae(base, multipliers, seed, blocks=1):
     vae = AutoencoderKLWan(
-        base_dim=base, z_dim=16, dim_mult=multipliers, num_res_blocks=1,
+        base_dim=base, z_dim=16, dim_mult=multipliers, num_res_blocks=blocks,
         temperal_downsample=[False, True, True],
     )
     return randomise(vae, seed, out_gain=0.3)

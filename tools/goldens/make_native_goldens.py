@@ -8,7 +8,7 @@ import sys
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from make_goldens import TEXT_SLOTS, normal, randomise
-from native_names import TRANSFORMER, UMT5, VAE_21, renamed
+from native_names import CLIP, TRANSFORMER, UMT5, VAE_21, VAE_22, renamed
 from safetensors.torch import load_file, save_file
 
 # Layers of the transformer that keep 16 bits when the others are stored in 8.
@@ -32,10 +32,10 @@ def save_shards(tensors, folder):
     (folder / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def native_config(config):
+def native_config(config, model_type="t2v"):
     """What the native config.json holds: less than diffusers', the rest is fixed or seen in the weights."""
     return dict(
-        _class_name="WanModel", _diffusers_version="0.30.0", model_type="t2v",
+        _class_name="WanModel", _diffusers_version="0.30.0", model_type=model_type,
         dim=config["num_attention_heads"] * config["attention_head_dim"], eps=config["eps"],
         ffn_dim=config["ffn_dim"], freq_dim=config["freq_dim"], in_dim=config["in_channels"],
         num_heads=config["num_attention_heads"], num_layers=config["num_layers"],
@@ -49,12 +49,9 @@ def native_pipeline(root):
     source, folder, twin = root / "pipeline", root / "native", root / "native-twin" / "vae"
     for made in (folder / "google" / "umt5-xxl", twin):
         made.mkdir(parents=True, exist_ok=True)
-    config = json.loads((source / "transformer/config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(native_config(config), indent=2) + "\n")
+    native_transformer(source, folder, "t2v")
     shutil.copy(source / "kinora.json", folder / "kinora.json")
     shutil.copy(source / "tokenizer/tokenizer.json", folder / "google/umt5-xxl/tokenizer.json")
-    transformer = load_file(source / "transformer/diffusion_pytorch_model.safetensors")
-    save_shards(halves(renamed(transformer, TRANSFORMER)), folder)
     text = load_file(source / "text_encoder/model.safetensors")
     text.pop("encoder.embed_tokens.weight", None)
     torch.save(halves(renamed(text, UMT5)), folder / "models_t5_umt5-xxl-enc-bf16.pth")
@@ -63,6 +60,37 @@ def native_pipeline(root):
     vae.save_config(twin)
     save_file(halves(vae.state_dict()), twin / "diffusion_pytorch_model.safetensors")
     torch.save(halves(renamed(vae.state_dict(), VAE_21)), folder / "Wan2.1_VAE.pth")
+
+
+def native_transformer(source, folder, model_type):
+    folder.mkdir(parents=True, exist_ok=True)
+    config = json.loads((source / "transformer/config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(native_config(config, model_type), indent=2) + "\n")
+    transformer = load_file(source / "transformer/diffusion_pytorch_model.safetensors")
+    save_shards(halves(renamed(transformer, TRANSFORMER)), folder)
+
+
+def native_clip(source, file):
+    """Queries, keys and values in one, and what is of no use here: the part that reads, and the projections."""
+    tensors = renamed(load_file(source / "image_encoder/model.safetensors"), CLIP)
+    for name in [name for name in tensors if ".attn.to_q." in name]:
+        parts = [tensors.pop(name.replace(".to_q.", f".to_{part}.")) for part in "qkv"]
+        tensors[name.replace(".to_q.", ".to_qkv.")] = torch.cat(parts)
+    classes, positions = "visual.cls_embedding", "visual.pos_embedding"
+    tensors[classes], tensors[positions] = tensors[classes].view(1, 1, -1), tensors[positions][None]
+    tensors["visual.head"], tensors["log_scale"] = normal(8, tensors[classes].shape[-1], 4), torch.tensor(2.5)
+    tensors["textual.token_embedding.weight"] = normal(9, 10, 4)
+    torch.save(halves(tensors), file)
+
+
+def native_families(root):
+    """The families that start from pictures; text encoder, and autoencoder of 2.1, are those of native_pipeline."""
+    for name in ("i2v", "flf2v", "ti2v"):
+        native_transformer(root / f"pipeline-{name}", root / f"native-{name}", name)
+    clip = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
+    native_clip(root / "pipeline-i2v", root / "native-i2v" / clip)
+    vae = load_file(root / "pipeline-ti2v/vae/diffusion_pytorch_model.safetensors")
+    torch.save(halves(renamed(vae, VAE_22)), root / "native-ti2v/Wan2.2_VAE.pth")
 
 
 def eight_bits(tensors):
@@ -128,6 +156,7 @@ def checkpoints_for_readers(folder):
 def main():
     root = pathlib.Path(sys.argv[1])
     native_pipeline(root)
+    native_families(root)
     transformer_in_8_bits(root)
     checkpoints_for_readers(pathlib.Path(sys.argv[2]))
 

@@ -74,6 +74,22 @@ UMT5 = [
     (r"\.layer\.1\.DenseReluDense\.wo\.", ".ffn.fc2."),
 ]
 
+# The part of CLIP that sees; transformers 5 leaves out "vision_model.".
+CLIP = [
+    (r"^(vision_model\.)?", "visual."),
+    (r"\.embeddings\.class_embedding$", ".cls_embedding"),
+    (r"\.embeddings\.position_embedding\.weight$", ".pos_embedding"),
+    (r"\.embeddings\.patch_embedding\.", ".patch_embedding."),
+    (r"\.pre_layrnorm\.", ".pre_norm."),
+    (r"\.post_layernorm\.", ".post_norm."),
+    (r"\.encoder\.layers\.(\d+)\.", r".transformer.\1."),
+    (r"\.layer_norm(1|2)\.", r".norm\1."),
+    (r"\.self_attn\.out_proj\.", ".attn.proj."),
+    (r"\.self_attn\.(q|k|v)_proj\.", r".attn.to_\1."),
+    (r"\.mlp\.fc1\.", ".mlp.0."),
+    (r"\.mlp\.fc2\.", ".mlp.2."),
+]
+
 
 def native(name, table):
     for pattern, replacement in table:

@@ -98,7 +98,16 @@ impl WanConfig {
             transformer.text_dim,
             "the text encoder's d_model",
             text_width,
-        )
+        )?;
+        match (transformer.image_dim, &self.image_encoder) {
+            (Some(width), Some(encoder)) => same(
+                "image_dim",
+                width,
+                "the image encoder's hidden_size",
+                encoder.hidden_size,
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

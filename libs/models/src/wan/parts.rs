@@ -94,9 +94,13 @@ impl Parts {
     /// The image encoder, in families that have one.
     ///
     /// # Errors
-    /// The weights do not fit the configuration.
+    /// The transformer needs one that is not there, or the weights do not fit the configuration.
     pub fn image_encoder(&self) -> Result<Option<Placed<ClipVisionEncoder>>, LoadError> {
         let Some(config) = &self.config().image_encoder else {
+            if self.config().transformer.has_image_branch() {
+                let reason = "the transformer has an image branch, but there is no image_encoder";
+                return Err(LoadError::config(&self.folder, reason));
+            }
             return Ok(None);
         };
         let part = LoadError::weights(Part::ImageEncoder.name());

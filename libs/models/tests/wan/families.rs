@@ -1,11 +1,17 @@
 //! Whole clips of the families that start from pictures, against diffusers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kinora_models::config::read_json;
-use kinora_models::{GenerateError, GenerateRequest, LoadError, LoadOptions, Picture, WanPipeline};
+use kinora_models::wan::Family;
+use kinora_models::{
+    GenerateError, GenerateRequest, Layout, LoadError, LoadOptions, ModelFolder, Part, Picture,
+    WanPipeline,
+};
 use tch::{Kind, Tensor};
+use tempfile::TempDir;
 
+use crate::loading::{copy_folder, edit_json, error};
 use crate::support::{Recorder, check_close, goldens, one_thread, values};
 
 #[derive(serde::Deserialize)]
@@ -31,10 +37,36 @@ fn picture(pixels: &Tensor) -> Picture {
     }
 }
 
+const CLIP: &str = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth";
+
+/// The same model in the native layout. What several families have alike is stored once.
+fn native(family: &str) -> TempDir {
+    let made = TempDir::new().unwrap();
+    let copy = |from: &str, file: &str| {
+        let to = made.path().join(file);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(goldens().join(from).join(file), to).unwrap();
+    };
+    copy_folder(&goldens().join(format!("native-{family}")), made.path());
+    copy(&format!("pipeline-{family}"), "kinora.json");
+    copy("native", "models_t5_umt5-xxl-enc-bf16.pth");
+    copy("native", "google/umt5-xxl/tokenizer.json");
+    if family != "ti2v" {
+        copy("native", "Wan2.1_VAE.pth");
+        copy("native-i2v", CLIP);
+    }
+    made
+}
+
 /// The pipeline and the request that the reference ran.
 fn case(family: &str) -> (WanPipeline, GenerateRequest) {
+    case_in(&folder(family), family)
+}
+
+/// That request, and the pipeline from another folder.
+fn case_in(model: &Path, family: &str) -> (WanPipeline, GenerateRequest) {
     let folder = folder(family);
-    let pipeline = WanPipeline::load(&folder, &one_thread()).unwrap();
+    let pipeline = WanPipeline::load(model, &one_thread()).unwrap();
     let run: Run = read_json(&folder.join("run.json")).unwrap();
     let values = values(&folder);
     let request = GenerateRequest {
@@ -80,6 +112,55 @@ fn first_and_last_frame_to_video_equals_the_reference() {
 #[test]
 fn text_and_image_to_video_equals_the_reference() {
     check("ti2v");
+}
+
+#[test]
+fn both_layouts_of_every_family_give_the_same_bytes() {
+    for (name, family) in [
+        ("i2v", Family::ImageToVideo),
+        ("flf2v", Family::FirstLastToVideo),
+        ("ti2v", Family::TextImageToVideo),
+    ] {
+        let native = native(name);
+        let layout = ModelFolder::open(native.path()).unwrap().layout();
+        assert_eq!(layout, Layout::Native, "{name}");
+        let (mut diffusers, request) = case(name);
+        let (mut native, same) = case_in(native.path(), name);
+        assert_eq!((native.family(), &same), (family, &request), "{name}");
+        let mut clip =
+            |pipeline: &mut WanPipeline| pipeline.generate(&request, &mut Recorder::default());
+        assert!(
+            clip(&mut native).unwrap() == clip(&mut diffusers).unwrap(),
+            "{name}: the clips differ"
+        );
+    }
+}
+
+#[test]
+fn the_native_folder_of_a_picture_model_names_what_it_lacks() {
+    let folder = native("i2v");
+    let opened = ModelFolder::open(folder.path()).unwrap();
+    assert!(opened.has(Part::ImageEncoder));
+    assert!(opened.files().contains(&folder.path().join(CLIP)));
+    std::fs::remove_file(folder.path().join(CLIP)).unwrap();
+    let missing = error(folder.path());
+    assert!(missing.contains("image_encoder"), "{missing}");
+}
+
+#[test]
+fn an_image_encoder_of_another_width_is_refused() {
+    let copy = TempDir::new().unwrap();
+    copy_folder(&folder("i2v"), copy.path());
+    edit_json(
+        &copy.path().join("image_encoder/config.json"),
+        "/hidden_size",
+        48.into(),
+    );
+    let misfit = error(copy.path());
+    assert!(
+        misfit.contains("image_dim is 32") && misfit.contains("48"),
+        "{misfit}"
+    );
 }
 
 #[test]
@@ -181,13 +262,8 @@ fn refused(pipeline: &mut WanPipeline, request: &GenerateRequest, expected: &str
 
 #[test]
 fn a_card_of_another_family_is_refused() {
-    let copy = tempfile::tempdir().unwrap();
-    let status = std::process::Command::new("cp")
-        .arg("-r")
-        .arg(folder("i2v").join("."))
-        .arg(copy.path())
-        .status();
-    assert!(status.unwrap().success());
+    let copy = TempDir::new().unwrap();
+    copy_folder(&folder("i2v"), copy.path());
     let card = copy.path().join("kinora.json");
     let text = std::fs::read_to_string(&card).unwrap();
     std::fs::write(&card, text.replace("wan-i2v", "wan-t2v")).unwrap();
