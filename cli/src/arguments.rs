@@ -154,7 +154,8 @@ pub struct ServerArguments {
 pub struct GenerateArguments {
     /// What the clip shows.
     pub prompt: String,
-    /// Where to save the clip; a file that is there is replaced.
+    /// Where to save the clip; a file that is there is replaced. A name that ends in .png, .webp or .jpg makes a
+    /// picture instead, of one frame.
     #[arg(short, long, default_value = "clip.mp4")]
     pub output: PathBuf,
     /// Model to use; the mesh decides when absent.

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kinora_media::{StillFormat, decode_still, encode_still};
 
 /// What a mesh takes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -46,6 +47,25 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("the picture {shown} is larger than 16 MiB");
     }
     Ok(bytes)
+}
+
+/// The format that a file's name asks for; none when it is no picture's.
+#[must_use]
+pub fn format_of(path: &Path) -> Option<StillFormat> {
+    StillFormat::of_extension(path.extension()?.to_str()?)
+}
+
+/// A PNG in the format wanted; as it is when that is PNG.
+///
+/// # Errors
+///
+/// When it is no picture, or a damaged one.
+pub fn converted(png: Vec<u8>, format: StillFormat) -> anyhow::Result<Vec<u8>> {
+    let still = decode_still(&png)?;
+    if format == StillFormat::Png {
+        return Ok(png);
+    }
+    Ok(encode_still(&still.rgb, still.width, still.height, format)?)
 }
 
 /// Saves a preview, whole or not at all: whoever looks at the file sees this one or the one before.

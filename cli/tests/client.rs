@@ -114,6 +114,7 @@ fn outputs(sha256: String) -> Outputs {
         fps: 8,
         content_url: "/v1/videos/x/content".to_owned(),
         thumbnail_url: String::new(),
+        still_url: None,
         manifest_url: String::new(),
     }
 }

@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
-use kinora_media::thumbnail_webp;
+use kinora_media::{StillFormat, decode_still, probe_still, thumbnail_webp};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -30,13 +31,18 @@ impl Bench {
     }
 
     fn kinora(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kinora"));
         command.args(arguments).env_remove("KINORA_SERVER");
         command
             .env("KINORA_DATA_DIR", self.path("data"))
             .env("KINORA_MODELS", &self.models)
+            .stdin(Stdio::null())
             .current_dir(self.folder.path());
-        command.output().unwrap()
+        command
     }
 
     /// A mesh of its own makes `clip.mp4` and `clip.json`.
@@ -187,4 +193,68 @@ fn a_clip_from_a_picture_needs_the_very_file() {
         &bench.kinora(&["reproduce", "clip.json", "--image", "red.webp"]),
         0,
     );
+}
+
+#[test]
+fn one_frame_is_saved_as_a_picture_without_loss() {
+    let bench = Bench::new("models");
+    let line = ["generate", PROMPT, "--seed", "4", "--steps", "2"];
+    for (name, more) in [("star.png", &[][..]), ("star.webp", &["--frames", "1"])] {
+        let files = ["-o", name, "--manifest", "clip.json"];
+        ended_with(&bench.kinora(&[&line[..], &files, more].concat()), 0);
+    }
+    let bytes = |name: &str| std::fs::read(bench.path(name)).unwrap();
+    let picture = decode_still(&bytes("star.png")).unwrap();
+    assert_eq!((picture.width, picture.height), (64, 64));
+    assert_eq!(
+        probe_still(&bytes("star.webp")).unwrap().format,
+        StillFormat::WebP
+    );
+    let manifest: Value = serde_json::from_slice(&bytes("clip.json")).unwrap();
+    let sum = hex::encode(Sha256::digest(&picture.rgb));
+    assert_eq!(manifest["frames_sha256"], sum, "no loss");
+    assert_eq!(decode_still(&bytes("star.webp")).unwrap().rgb, picture.rgb);
+    ended_with(
+        &bench.kinora(&["reproduce", "clip.json", "-o", "again.png"]),
+        0,
+    );
+    assert_eq!(bytes("again.png"), bytes("star.png"));
+
+    let moving = ["-o", "moving.jpg", "--frames", "5"];
+    let ended = bench.kinora(&[&line[..], &moving].concat());
+    ended_with(&ended, 2);
+    assert!(log(&ended).contains("moving.jpg"), "{}", log(&ended));
+    bench.edit("moving.json", "/frames", json!(5));
+    bench.refused(&["moving.json", "-o", "moving.png"], "5 frames");
+}
+
+/// Ends a program when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Already ended is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_job_of_the_mesh_may_be_named_instead_of_a_file() {
+    let bench = Bench::new("models");
+    let mut up = bench.command(&["up", "--listen", "127.0.0.1:0"]);
+    up.stdout(Stdio::null()).stderr(Stdio::null());
+    let _mesh = Running(up.spawn().unwrap());
+    // The command waits for the mesh that is starting.
+    let line = ["generate", PROMPT, "--seed", "4", "--steps", "2", "--json"];
+    let made = bench.kinora(&line);
+    ended_with(&made, 0);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let id = made["video"]["id"].as_str().unwrap();
+    let again = bench.kinora(&["reproduce", id, "-o", "again.mp4"]);
+    ended_with(&again, 0);
+    let bytes = |name: &str| std::fs::read(bench.path(name)).unwrap();
+    assert!(bytes("clip.mp4") == bytes("again.mp4"));
+    let unknown = bench.kinora(&["reproduce", "01890000-0000-7000-8000-000000000000"]);
+    ended_with(&unknown, 2);
 }

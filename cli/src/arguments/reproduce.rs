@@ -37,7 +37,7 @@ pub struct ReproduceArguments {
     /// The picture that became the last frame, the very file.
     #[arg(long, value_name = "FILE")]
     pub last_image: Option<PathBuf>,
-    /// Where to keep the clip; a file that is there is replaced.
+    /// Where to keep the clip; a file that is there is replaced. A single frame may go into a .png, .webp or .jpg.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Index of the CUDA device; the CPU when absent.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kinora_edge::view::Outputs;
+use kinora_media::MAX_STILL_BYTES;
 use reqwest::Method;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -113,14 +114,27 @@ impl Api {
     ///
     /// [`ApiError`].
     pub async fn manifest(&self, id: &str) -> Result<Vec<u8>, ApiError> {
-        let path = format!("/v1/videos/{}/manifest", segment(id));
+        self.object(id, "manifest", MAX_MANIFEST_BYTES).await
+    }
+
+    /// Reads the frame of a completed job that has a single one, a PNG.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn still(&self, id: &str) -> Result<Vec<u8>, ApiError> {
+        self.object(id, "still", MAX_STILL_BYTES).await
+    }
+
+    async fn object(&self, id: &str, name: &str, most: usize) -> Result<Vec<u8>, ApiError> {
+        let path = format!("/v1/videos/{}/{name}", segment(id));
         let request = self.request(Method::GET, &path).timeout(CALL_TIMEOUT);
         let mut response = self.send(request).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
             bytes.extend_from_slice(&piece);
-            if bytes.len() > MAX_MANIFEST_BYTES {
-                return Err(ApiError::Protocol("the manifest is too large".to_owned()));
+            if bytes.len() > most {
+                return Err(ApiError::Protocol(format!("the {name} is too large")));
             }
         }
         Ok(bytes)

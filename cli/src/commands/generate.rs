@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kinora_edge::view::{State, Video, VideoEvent};
+use kinora_media::StillFormat;
 use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -211,12 +212,28 @@ impl Generation<'_> {
         let Some(outputs) = outputs else {
             return Err(failed(&last));
         };
-        let path = self.api.download(outputs, targets.clip).await?;
+        let path = match picture::format_of(&self.arguments.output) {
+            Some(format) => self.save_still(&video.id, format, targets.clip).await?,
+            None => self.api.download(outputs, targets.clip).await?,
+        };
         if let Some(target) = targets.manifest {
             let manifest = self.api.manifest(&video.id).await?;
             target.save(&mut manifest.as_slice())?;
         }
         self.report(&path, &video, begun.elapsed())
+    }
+
+    /// Saves the only frame as a picture.
+    async fn save_still(
+        &self,
+        id: &str,
+        format: StillFormat,
+        target: Target,
+    ) -> Result<PathBuf, Failure> {
+        let png = self.api.still(id).await?;
+        let encoded = tokio::task::spawn_blocking(move || picture::converted(png, format)).await;
+        let encoded = encoded.map_err(|error| Failure::new(Status::Failed, error))??;
+        Ok(target.save(&mut encoded.as_slice())?)
     }
 
     /// Submits under one key, so that an answer which got lost does not make a second job.
@@ -265,13 +282,16 @@ impl Generation<'_> {
                 video,
             })?);
         }
-        let bytes = video.outputs.as_ref().map_or(0, |outputs| outputs.bytes);
+        let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+        let frames = match video.frames {
+            1 => "1 frame".to_owned(),
+            frames => format!("{frames} frames"),
+        };
         output::result(format!(
-            "{path}: {width}x{height}, {frames} frames, {size}, seed {seed}, made in {elapsed}",
+            "{path}: {width}x{height}, {frames}, {size}, seed {seed}, made in {elapsed}",
             path = path.display(),
             width = video.width,
             height = video.height,
-            frames = video.frames,
             size = indicatif::HumanBytes(bytes),
             seed = video.seed,
             elapsed = duration(elapsed_seconds),
@@ -291,13 +311,26 @@ fn submission(arguments: &GenerateArguments) -> Result<Submission, Failure> {
         negative_prompt: arguments.negative.clone(),
         width: arguments.width,
         height: arguments.height,
-        frames: arguments.frames,
+        frames: frames(arguments)?,
         steps: arguments.steps,
         guidance: arguments.guidance,
         seed: arguments.seed,
         image: read(&arguments.image)?,
         last_image: read(&arguments.last_image)?,
     })
+}
+
+/// A picture has one frame.
+fn frames(arguments: &GenerateArguments) -> Result<Option<u32>, Failure> {
+    let output = &arguments.output;
+    match (picture::format_of(output), arguments.frames) {
+        (None, frames) => Ok(frames),
+        (Some(_), None | Some(1)) => Ok(Some(1)),
+        (Some(_), Some(frames)) => Err(Failure::usage(format!(
+            "{} is a picture, which has 1 frame, not {frames}; name an .mp4",
+            output.display()
+        ))),
+    }
 }
 
 fn failed(last: &VideoEvent) -> Failure {

@@ -7,6 +7,7 @@ mod repeat;
 use std::path::PathBuf;
 
 use kinora_inference::manifest::Manifest;
+use kinora_media::StillFormat;
 use kinora_models::wan::pipeline::Surroundings;
 use kinora_models::{DeviceChoice, LoadOptions, Precision};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use crate::arguments::{Folders, ReproduceArguments};
 use crate::client::download::Target;
 use crate::exit::{Failure, Status};
 use crate::output;
+use crate::picture;
 
 use self::compare::{Comparison, Report};
 use self::repeat::Repetition;
@@ -42,6 +44,7 @@ pub async fn run(
         manifest = read_manifest(&arguments, folders) => manifest?,
         () = shutdown.cancelled() => return Err(Failure::interrupted("interrupted")),
     };
+    let still = still_format(&arguments, &manifest)?;
     let options = load_options(&arguments, &manifest.surroundings)?;
     let warnings = compare::warnings(&manifest.surroundings, &Surroundings::of(&options));
     for warning in &warnings {
@@ -54,6 +57,7 @@ pub async fn run(
         manifest,
         options,
         target,
+        still,
         shutdown,
         quiet: arguments.quiet,
     };
@@ -83,6 +87,22 @@ async fn read_manifest(
     };
     Manifest::from_json(&text)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// The format of the picture to keep, when that is what the clip is kept as.
+fn still_format(
+    arguments: &ReproduceArguments,
+    manifest: &Manifest,
+) -> Result<Option<StillFormat>, Failure> {
+    let output = arguments.output.as_deref();
+    let format = output.and_then(picture::format_of);
+    if format.is_some() && manifest.frames != 1 {
+        let frames = manifest.frames;
+        return Err(Failure::usage(format!(
+            "the clip has {frames} frames and cannot be kept as a picture; name an .mp4"
+        )));
+    }
+    Ok(format)
 }
 
 /// How the model was computed, on the device of the options.

@@ -17,6 +17,7 @@ pub use encode::{Mp4Info, RawVideo, encode_mp4};
 pub use error::{MediaError, MediaErrorKind};
 pub use probe::{Mp4Probe, probe, probe_reader};
 pub use still::{
-    MAX_STILL_BYTES, Still, StillError, StillFormat, StillInfo, decode_still, probe_still,
+    MAX_STILL_BYTES, Still, StillError, StillFormat, StillInfo, decode_still, encode_still,
+    probe_still,
 };
 pub use thumbnail::{preview_webp, thumbnail_webp};

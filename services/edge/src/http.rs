@@ -51,6 +51,7 @@ pub(crate) fn router(edge: Edge, cors_origins: Vec<HeaderValue>) -> Router {
         .route("/v1/videos/{id}/events", get(events::follow))
         .route("/v1/videos/{id}/content", get(content::video))
         .route("/v1/videos/{id}/thumbnail", get(content::thumbnail))
+        .route("/v1/videos/{id}/still", get(content::still))
         .route("/v1/videos/{id}/manifest", get(content::manifest))
         .route("/v1/models", get(videos::models))
         .route("/healthz", get(health::alive))

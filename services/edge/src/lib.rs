@@ -11,7 +11,7 @@
 //! | `GET /v1/videos/{id}/events` | an event stream, resumed by `Last-Event-ID`; some events carry a preview |
 //! | `POST /v1/videos/{id}:cancel` | 200, the video after it |
 //! | `DELETE /v1/videos/{id}` | 204 |
-//! | `GET /v1/videos/{id}/content`, `thumbnail`, `manifest` | 307 to a link |
+//! | `GET /v1/videos/{id}/content`, `thumbnail`, `still`, `manifest` | 307 to a link |
 //! | `GET /v1/models` | 200 |
 //! | `GET /healthz`, `GET /readyz` | 200 while alive; while the scheduler answers |
 //!

@@ -150,6 +150,9 @@ pub struct Outputs {
     pub content_url: String,
     /// Path that redirects to the thumbnail.
     pub thumbnail_url: String,
+    /// Path that redirects to the frame as a PNG; only when there is a single one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub still_url: Option<String>,
     /// Path that redirects to the list of what is needed to repeat the result.
     pub manifest_url: String,
 }

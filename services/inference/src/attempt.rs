@@ -316,31 +316,36 @@ impl<'a> Attempt<'a> {
     async fn upload(&mut self, package: Package) -> Result<pb::Outputs, AttemptError> {
         let prefix = self.grant.lease.object_prefix();
         let key = |name: &str| format!("{prefix}{name}");
-        let (video, thumbnail, manifest) = (
-            key("video.mp4"),
-            key("thumbnail.webp"),
-            key("manifest.json"),
+        let video_key = key("video.mp4");
+        let still_key = package.still.as_ref().map(|_| key("still.png"));
+        let mut small = vec![(key("thumbnail.webp"), package.thumbnail, "image/webp")];
+        small.extend(
+            still_key
+                .clone()
+                .zip(package.still)
+                .map(|(key, still)| (key, still, "image/png")),
         );
+        small.push((key("manifest.json"), package.manifest, "application/json"));
         let blobs = &self.bench.blobs;
+        let (mut done, steps) = (0, if still_key.is_some() { 4 } else { 3 });
         self.check_stopped()?;
-        self.advance(pb::Stage::Uploading, 0, 3);
-        blobs.put_file(&video, &package.video, "video/mp4").await?;
-        self.advance(pb::Stage::Uploading, 1, 3);
+        self.advance(pb::Stage::Uploading, done, steps);
         blobs
-            .put_bytes(&thumbnail, package.thumbnail, "image/webp")
+            .put_file(&video_key, &package.video, "video/mp4")
             .await?;
-        self.advance(pb::Stage::Uploading, 2, 3);
-        blobs
-            .put_bytes(&manifest, package.manifest, "application/json")
-            .await?;
+        for (key, bytes, content_type) in small {
+            done += 1;
+            self.advance(pb::Stage::Uploading, done, steps);
+            blobs.put_bytes(&key, bytes, content_type).await?;
+        }
         self.check_stopped()?;
-        self.advance(pb::Stage::Uploading, 3, 3);
+        self.advance(pb::Stage::Uploading, steps, steps);
         let spec = &self.grant.spec;
         let seconds = f64::from(spec.frames) / f64::from(spec.fps.max(1));
         Ok(pb::Outputs {
-            video_key: video,
-            thumbnail_key: thumbnail,
-            manifest_key: manifest,
+            video_key,
+            thumbnail_key: key("thumbnail.webp"),
+            manifest_key: key("manifest.json"),
             video_bytes: package.video_bytes,
             width: spec.width,
             height: spec.height,
@@ -348,6 +353,7 @@ impl<'a> Attempt<'a> {
             fps: spec.fps,
             duration: Duration::from_secs_f64(seconds).try_into().ok(),
             video_sha256: package.video_sha256,
+            still_key: still_key.unwrap_or_default(),
         })
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kinora_inference::manifest::Manifest;
-use kinora_media::{RawVideo, encode_mp4};
+use kinora_media::{RawVideo, StillFormat, encode_mp4, encode_still};
 use kinora_models::{
     Clip, Control, GenerateError, GenerateRequest, LoadOptions, Progress, Signal, Stage,
     WanPipeline,
@@ -27,6 +27,8 @@ pub(super) struct Repetition {
     pub(super) ffmpeg: Option<PathBuf>,
     /// Where the clip is kept.
     pub(super) target: Option<Target>,
+    /// The format of a clip that is kept as a picture.
+    pub(super) still: Option<StillFormat>,
     pub(super) shutdown: CancellationToken,
     pub(super) quiet: bool,
 }
@@ -50,14 +52,19 @@ impl Repetition {
         let rendering = rendering.map_err(of_engine)?;
         drop(pipeline);
         let frames = hex::encode(Sha256::digest(&rendering.clip.rgb));
-        let (video, path) = match &self.ffmpeg {
-            Some(ffmpeg) => {
-                watcher.bar.set_message("encoding");
-                let (sha256, path) = encode(ffmpeg, &rendering.clip, manifest.fps, self.target)?;
-                (Some(sha256), path)
-            }
-            None => (None, None),
-        };
+        watcher.bar.set_message("encoding");
+        let clip = &rendering.clip;
+        let folder = tempfile::tempdir().map_err(failed)?;
+        let file = folder.path().join("video.mp4");
+        let encoded = self
+            .ffmpeg
+            .as_deref()
+            .map(|ffmpeg| encode(ffmpeg, clip, manifest.fps, &file));
+        let video = encoded.transpose()?;
+        let path = self
+            .target
+            .map(|target| keep(target, clip, self.still, &file));
+        let path = path.transpose()?;
         let comparisons = vec![
             Comparison::of_rest(
                 "request",
@@ -76,31 +83,36 @@ impl Repetition {
     }
 }
 
-/// Encodes the clip as a worker does; keeps it if there is a place for it.
-fn encode(
-    ffmpeg: &Path,
-    clip: &Clip,
-    fps: u32,
-    target: Option<Target>,
-) -> Result<(String, Option<PathBuf>), Failure> {
-    let failed = |error: std::io::Error| Failure::new(Status::Failed, error);
-    let folder = tempfile::tempdir().map_err(failed)?;
-    let file = folder.path().join("video.mp4");
+/// Encodes the clip as a worker does; the result is its SHA-256 in hexadecimal.
+fn encode(ffmpeg: &Path, clip: &Clip, fps: u32, file: &Path) -> Result<String, Failure> {
     let raw = RawVideo {
         width: clip.width,
         height: clip.height,
         fps,
         rgb: &clip.rgb,
     };
-    encode_mp4(ffmpeg, &raw, &file).map_err(|error| Failure::new(Status::Failed, error))?;
-    let open = || File::open(&file).map_err(failed);
+    encode_mp4(ffmpeg, &raw, file).map_err(failed)?;
     let mut sum = Sha256::new();
-    std::io::copy(&mut open()?, &mut sum).map_err(failed)?;
-    let path = match target {
-        Some(target) => Some(target.save(&mut open()?)?),
-        None => None,
+    std::io::copy(&mut File::open(file).map_err(failed)?, &mut sum).map_err(failed)?;
+    Ok(hex::encode(sum.finalize()))
+}
+
+/// Keeps the encoded clip, or its frame as a picture.
+fn keep(
+    target: Target,
+    clip: &Clip,
+    still: Option<StillFormat>,
+    file: &Path,
+) -> Result<PathBuf, Failure> {
+    let Some(format) = still else {
+        return Ok(target.save(&mut File::open(file).map_err(failed)?)?);
     };
-    Ok((hex::encode(sum.finalize()), path))
+    let picture = encode_still(&clip.rgb, clip.width, clip.height, format).map_err(failed)?;
+    Ok(target.save(&mut picture.as_slice())?)
+}
+
+fn failed(error: impl Into<anyhow::Error>) -> Failure {
+    Failure::new(Status::Failed, error)
 }
 
 fn of_engine(error: GenerateError) -> Failure {

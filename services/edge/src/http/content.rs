@@ -31,6 +31,15 @@ pub(super) async fn thumbnail(
     edge.redirect(&key, "image/webp").await
 }
 
+pub(super) async fn still(
+    State(edge): State<Edge>,
+    Caller(caller): Caller,
+    VideoId(id): VideoId,
+) -> Result<Response, Problem> {
+    let key = edge.outputs(&caller, id).await?.still_key;
+    edge.redirect(&key, "image/png").await
+}
+
 pub(super) async fn manifest(
     State(edge): State<Edge>,
     Caller(caller): Caller,

@@ -138,6 +138,7 @@ impl Outputs {
             fps: outputs.fps,
             content_url: path("content"),
             thumbnail_url: path("thumbnail"),
+            still_url: (!outputs.still_key.is_empty()).then(|| path("still")),
             manifest_url: path("manifest"),
         }
     }

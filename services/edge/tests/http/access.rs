@@ -16,6 +16,7 @@ async fn every_path_of_the_api_wants_a_key() {
         (Method::GET, format!("/v1/videos/{id}/events")),
         (Method::GET, format!("/v1/videos/{id}/content")),
         (Method::GET, format!("/v1/videos/{id}/thumbnail")),
+        (Method::GET, format!("/v1/videos/{id}/still")),
         (Method::GET, format!("/v1/videos/{id}/manifest")),
         (Method::GET, "/v1/models".to_owned()),
     ];

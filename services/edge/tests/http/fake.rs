@@ -114,6 +114,16 @@ impl FakeScheduler {
         });
     }
 
+    /// Completes a job of a single frame.
+    pub fn complete_with_still(&self, id: &str) {
+        self.complete(id);
+        self.advance(id, |job| {
+            if let Some(outputs) = &mut job.outputs {
+                outputs.still_key = format!("jobs/{}/1/still.png", job.id);
+            }
+        });
+    }
+
     async fn enter<T>(&self, request: &Request<T>) -> Result<String, Status> {
         let trouble = *self.0.trouble.lock();
         match trouble {

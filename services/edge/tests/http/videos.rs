@@ -132,6 +132,19 @@ async fn outputs_redirect_to_links_once_completed() {
         .await
         .unwrap();
     assert_eq!(video["outputs"]["content_url"], path);
+    assert!(video["outputs"].get("still_url").is_none());
+    let still = format!("/v1/videos/{id}/still");
+    check_problem(edge.get(&still).await, 404, "OUTPUT_NOT_FOUND").await;
+    edge.scheduler.complete_with_still(&id);
+    let link = edge.get(&still).await.headers()["location"].clone();
+    assert!(link.to_str().unwrap().contains("still.png"), "{link:?}");
+    let video: Value = edge
+        .get(&format!("/v1/videos/{id}"))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(video["outputs"]["still_url"], still);
 }
 
 #[tokio::test]

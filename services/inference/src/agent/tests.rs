@@ -301,6 +301,34 @@ async fn a_lease_becomes_stored_files_under_its_own_prefix() {
         assert!(key.starts_with(&lease.object_prefix()), "{key}");
         assert!(bench.blobs.head(key).await.unwrap().is_some(), "{key}");
     }
+    assert_eq!(outputs.still_key, "");
+}
+
+#[tokio::test]
+async fn a_single_frame_is_also_stored_as_it_is() {
+    let mut bench = start(Gate::open(), LONG).await;
+    let mut stream = bench.attached().await;
+    let lease = lease(3);
+    let mut single = spec("fine", 2);
+    single.frames = 1;
+    let grant = pb::LeaseGrant {
+        lease: Some(lease_to_pb(lease)),
+        attempt: 1,
+        spec: Some(single),
+        ..Default::default()
+    };
+    let grant = pb::attach_response::Message::Grant(grant);
+    stream.send(grant).await;
+    let outputs = stream.completion().await;
+    stream.receipt(lease, true).await;
+    assert!(outputs.still_key.starts_with(&lease.object_prefix()));
+    let png = bench.blobs.get_bytes(&outputs.still_key, 1 << 20).await;
+    let still = kinora_media::decode_still(&png.unwrap()).unwrap();
+    assert_eq!((still.width, still.height), (16, 16));
+    let manifest = bench.blobs.get_bytes(&outputs.manifest_key, 1 << 20).await;
+    let manifest = crate::manifest::Manifest::from_json(&manifest.unwrap()).unwrap();
+    let sum = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&still.rgb));
+    assert_eq!(sum, manifest.frames_sha256, "no loss");
 }
 
 #[tokio::test]

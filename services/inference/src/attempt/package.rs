@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kinora_media::{RawVideo, encode_mp4, thumbnail_webp};
+use kinora_media::{MediaError, RawVideo, StillFormat, encode_mp4, encode_still, thumbnail_webp};
 use kinora_models::{Clip, ModelCard};
 use kinora_proto::scheduler::v1 as pb;
 use sha2::{Digest, Sha256};
@@ -27,6 +27,8 @@ pub(super) struct Package {
     pub(super) video_bytes: u64,
     pub(super) video_sha256: String,
     pub(super) thumbnail: Vec<u8>,
+    /// PNG of the frame when there is only one.
+    pub(super) still: Option<Vec<u8>>,
     pub(super) manifest: Vec<u8>,
     /// Removes the files when dropped.
     _folder: tempfile::TempDir,
@@ -44,6 +46,7 @@ pub(super) fn package(job: PackageJob) -> Result<Package, AttemptError> {
     };
     let info = encode_mp4(&job.ffmpeg, &raw, &video)?;
     let thumbnail = thumbnail_webp(middle_frame(clip), clip.width, clip.height)?;
+    let still = still_of(clip)?;
     let video_sha256 = sha256_of(&video)?;
     let frames_sha256 = hex::encode(Sha256::digest(&clip.rgb));
     let digests = OutputDigests {
@@ -56,9 +59,18 @@ pub(super) fn package(job: PackageJob) -> Result<Package, AttemptError> {
         video_bytes: info.bytes,
         video_sha256,
         thumbnail,
+        still,
         manifest: manifest.to_json(),
         _folder: job.folder,
     })
+}
+
+/// The frame without loss, when there is only one.
+fn still_of(clip: &Clip) -> Result<Option<Vec<u8>>, MediaError> {
+    if clip.frames != 1 {
+        return Ok(None);
+    }
+    encode_still(&clip.rgb, clip.width, clip.height, StillFormat::Png).map(Some)
 }
 
 fn middle_frame(clip: &Clip) -> &[u8] {

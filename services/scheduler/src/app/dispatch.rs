@@ -167,6 +167,7 @@ impl App {
             &outputs.video_key,
             &outputs.thumbnail_key,
             &outputs.manifest_key,
+            &outputs.still_key,
         ];
         if outputs.video_key.is_empty() || !keys.into_iter().all(is_own) {
             self.fail(from, outputs_invalid()).await?;

@@ -256,6 +256,9 @@ pub struct Outputs {
     pub duration: Duration,
     /// SHA-256 of the clip, lower-case hex.
     pub video_sha256: String,
+    /// PNG of the frame when there is only one, else empty.
+    #[serde(default)]
+    pub still_key: String,
 }
 
 /// A generation at the end of a step, in the object store.

@@ -184,6 +184,7 @@ pub fn outputs_from_pb(outputs: Option<pb::Outputs>) -> Result<Outputs, Error> {
             .try_into()
             .map_err(|_| invalid("have a negative duration"))?,
         video_sha256: bounded(&outputs.video_sha256, 64),
+        still_key: bounded(&outputs.still_key, MAX_KEY_CHARS),
     })
 }
 
@@ -199,6 +200,7 @@ fn outputs_to_pb(outputs: Outputs) -> pb::Outputs {
         fps: outputs.fps,
         duration: Some(duration_to_pb(outputs.duration)),
         video_sha256: outputs.video_sha256,
+        still_key: outputs.still_key,
     }
 }
 

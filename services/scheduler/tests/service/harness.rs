@@ -384,6 +384,7 @@ pub fn outputs(lease: &pb::LeaseRef) -> pb::Outputs {
             nanos: 625_000_000,
         }),
         video_sha256: "ab".repeat(32),
+        still_key: String::new(),
     }
 }
 

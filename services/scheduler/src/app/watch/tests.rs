@@ -124,6 +124,7 @@ fn outputs(lease: LeaseRef) -> Outputs {
         fps: 1,
         duration: std::time::Duration::from_secs(1),
         video_sha256: String::new(),
+        still_key: String::new(),
     }
 }
 

@@ -59,6 +59,7 @@ fn outputs() -> Outputs {
         fps: 8,
         duration: Duration::from_millis(1625),
         video_sha256: String::new(),
+        still_key: String::new(),
     }
 }
 
