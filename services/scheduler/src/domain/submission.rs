@@ -183,7 +183,12 @@ impl Submission {
             &limits.heights(),
             limits.size_multiple,
         )?;
-        check_frames(spec.frames, limits)?;
+        // A last picture needs a latent frame of its own.
+        let fewest = match stills.last {
+            Some(_) => limits.frame_stride + 1,
+            None => 1,
+        };
+        check_frames(spec.frames, fewest, limits)?;
         check_steps(spec.steps, limits)?;
         check_guidance(spec.guidance, limits)?;
         check_seed(spec.seed)?;
@@ -281,10 +286,12 @@ fn check_side(
         .with("max", highest))
 }
 
-fn check_frames(frames: u32, limits: &ModelLimits) -> Result<(), Invalid> {
+fn check_frames(frames: u32, fewest: u32, limits: &ModelLimits) -> Result<(), Invalid> {
     let stride = limits.frame_stride;
     let highest = (limits.max_frames - 1) / stride * stride + 1;
-    if (1..=highest).contains(&frames) && (frames - 1).is_multiple_of(stride) {
+    // A model of single frames has nothing else to offer.
+    let fewest = fewest.min(highest);
+    if (fewest..=highest).contains(&frames) && (frames - 1).is_multiple_of(stride) {
         return Ok(());
     }
     let below = frames.saturating_sub(1) / stride * stride + 1;
@@ -293,9 +300,9 @@ fn check_frames(frames: u32, limits: &ModelLimits) -> Result<(), Invalid> {
     } else {
         below.saturating_add(stride)
     };
-    let nearest = around(below, above, 1, highest);
+    let nearest = around(below, above, fewest, highest);
     let message = format!(
-        "frames must be a multiple of {stride}, plus one, up to {highest}; nearest: {nearest}"
+        "frames must be a multiple of {stride}, plus one, from {fewest} to {highest}; nearest: {nearest}"
     );
     let invalid = Invalid::new("FRAMES_INVALID", "frames", message);
     Err(invalid.with("nearest", nearest).with("max", highest))
