@@ -127,6 +127,16 @@ impl ModelFolder {
         }
     }
 
+    /// The file that says how far the noise levels lean, where the folder should have one and has not.
+    #[must_use]
+    pub fn missing_scheduler(&self) -> Option<PathBuf> {
+        match self.layout {
+            Layout::Diffusers => diffusers::missing_scheduler(&self.folder),
+            // The native programs have it in their code.
+            Layout::Native => None,
+        }
+    }
+
     /// The tokenizer's file.
     #[must_use]
     pub fn tokenizer(&self) -> &Path {

@@ -11,7 +11,7 @@ mod estimate;
 mod plan;
 mod weights;
 
-pub use available::available_bytes;
+pub use available::{available_at_start, available_bytes};
 pub use estimate::{
     CPU_OVERHEAD_BYTES, ClipSize, Estimate, MemoryOptions, StageEstimate, with_margin,
 };

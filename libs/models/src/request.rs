@@ -178,7 +178,7 @@ impl Control for Uncontrolled {
 }
 
 /// Where a model runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum DeviceChoice {
     /// The processor.
     #[default]

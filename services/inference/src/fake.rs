@@ -117,6 +117,8 @@ impl Backend for FakeBackend {
                 clip,
                 latents_sha256: "01".to_owned(),
                 fingerprint: "02".to_owned(),
+                pairs: true,
+                tiles: None,
                 resumed_step,
             },
             digests: vec![("weights".to_owned(), "00".to_owned())],

@@ -72,6 +72,11 @@ pub struct Manifest {
     pub machine: Machine,
     /// What besides the request and the weights decides the bytes.
     pub surroundings: Surroundings,
+    /// Whether both prompts went through the transformer at once, which memory decides.
+    pub pairs: bool,
+    /// Side and overlap of the autoencoder's tiles in latent positions, which memory decides; none for whole pictures.
+    #[serde(default)]
+    pub tiles: Option<[i64; 2]>,
     /// SHA-256 of request, weights and surroundings, lower-case hex. Equal fingerprints give equal latents and frames.
     pub fingerprint: String,
     /// The files of the model, by name.
@@ -136,6 +141,8 @@ impl Manifest {
             last_image_sha256: given(&spec.last_image_sha256),
             machine: machine.clone(),
             surroundings: generated.surroundings.clone(),
+            pairs: generated.rendering.pairs,
+            tiles: generated.rendering.tiles,
             fingerprint: generated.rendering.fingerprint.clone(),
             weights: weights
                 .map(|(file, sha256)| Weights { file, sha256 })

@@ -100,12 +100,12 @@ pub(super) fn table(comparisons: &[Comparison]) -> String {
 
 /// Why the bytes may differ although everything was repeated that can be.
 pub(super) fn warnings(expected: &Surroundings, here: &Surroundings) -> Vec<String> {
-    let pairs = [
+    let facts = [
         ("version of kinora", &expected.engine, &here.engine),
         ("version of libtorch", &expected.libtorch, &here.libtorch),
         ("kind of device", &expected.device_class, &here.device_class),
     ];
-    let differing = pairs.iter().filter(|(_, expected, here)| expected != here);
+    let differing = facts.iter().filter(|(_, expected, here)| expected != here);
     differing
         .map(|(what, expected, here)| {
             format!("the {what} was {expected} and is {here}: bytes may differ")

@@ -68,6 +68,11 @@ fn read_or<T: DeserializeOwned + Checked>(
     published().map_err(|reason| LoadError::config(&path, reason))
 }
 
+pub(super) fn missing_scheduler(folder: &Path) -> Option<PathBuf> {
+    let path = folder.join(SCHEDULER_CONFIG);
+    (!path.is_file()).then_some(path)
+}
+
 /// The image encoder's configuration, where the model has one.
 fn image_encoder(folder: &Path) -> Result<Option<ImageEncoderConfig>, LoadError> {
     let path = folder.join(IMAGE_CONFIG);

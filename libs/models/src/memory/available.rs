@@ -1,21 +1,49 @@
 //! How much memory a device has left.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::LoadError;
 use crate::request::DeviceChoice;
 
 /// A mebibyte, the unit of `nvidia-smi`.
 const MEBIBYTE: u64 = 1 << 20;
-/// Control group files, limit and use, of version 2 and of version 1.
-const CGROUP_FILES: [(&str, &str); 2] = [
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
+/// Control group files of version 2 and of version 1: limit, use, and statistics with the line that
+/// says how much of the use is file pages that the kernel takes back when somebody needs them.
+const CGROUP_FILES: [[&str; 4]; 2] = [
+    [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory.current",
+        "/sys/fs/cgroup/memory.stat",
+        "inactive_file",
+    ],
+    [
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
         "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ],
 ];
+
+/// What [`available_bytes`] said the first time that this process asked for a device.
+///
+/// Later the process's own weights, and what libtorch keeps of them for the next ones, would look
+/// taken, and a plan would depend on what ran before.
+///
+/// # Errors
+/// As [`available_bytes`]; nothing is remembered then.
+pub fn available_at_start(device: DeviceChoice) -> Result<u64, LoadError> {
+    static KNOWN: Mutex<BTreeMap<DeviceChoice, u64>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(&bytes) = known.get(&device) {
+        return Ok(bytes);
+    }
+    let bytes = available_bytes(device)?;
+    known.insert(device, bytes);
+    Ok(bytes)
+}
 
 /// Bytes that are free on a device now: the limit for a plan if it is asked before weights are there.
 ///
@@ -67,18 +95,33 @@ fn free_in(output: &str) -> Option<u64> {
 
 /// What the control group of this process leaves; `None` without a limit.
 fn cgroup_rest() -> Option<u64> {
-    CGROUP_FILES.iter().find_map(|(limit, used)| {
-        let limit = fs::read_to_string(limit).ok()?;
-        let used = fs::read_to_string(used).ok()?;
-        rest_of(&limit, &used)
-    })
+    CGROUP_FILES
+        .iter()
+        .find_map(|[limit, used, statistics, line]| {
+            let limit = fs::read_to_string(limit).ok()?;
+            let used = fs::read_to_string(used).ok()?;
+            let statistics = fs::read_to_string(statistics).unwrap_or_default();
+            rest_of(&limit, &used, reclaimable(&statistics, line))
+        })
 }
 
-/// Limit less use; `None` if the limit is `max`.
-fn rest_of(limit: &str, used: &str) -> Option<u64> {
+/// Limit less use that is not reclaimable; `None` if the limit is `max`.
+fn rest_of(limit: &str, used: &str, reclaimable: u64) -> Option<u64> {
     let limit: u64 = limit.trim().parse().ok()?;
     let used: u64 = used.trim().parse().ok()?;
-    Some(limit.saturating_sub(used))
+    Some(limit.saturating_sub(used.saturating_sub(reclaimable)))
+}
+
+/// The number in a line of `memory.stat`; 0 without one.
+fn reclaimable(statistics: &str, line: &str) -> u64 {
+    let number = |text: &str| {
+        text.strip_prefix(line)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    };
+    statistics.lines().find_map(number).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -93,14 +136,20 @@ mod tests {
         assert_eq!(free_in("81079\n"), Some(81_079 << 20));
         assert_eq!(free_in("No devices were found\n"), None);
         assert_eq!(free_in(""), None);
-        assert_eq!(rest_of("1000\n", "400\n"), Some(600));
-        assert_eq!(rest_of("1000\n", "4000\n"), Some(0));
-        assert_eq!(rest_of("max\n", "400\n"), None);
+        assert_eq!(rest_of("1000\n", "400\n", 0), Some(600));
+        assert_eq!(rest_of("1000\n", "900\n", 700), Some(800));
+        assert_eq!(rest_of("1000\n", "4000\n", 0), Some(0));
+        assert_eq!(rest_of("max\n", "400\n", 0), None);
+        let statistics = "anon 5\ninactive_file 700\nactive_file 9\n";
+        assert_eq!(reclaimable(statistics, "inactive_file"), 700);
+        assert_eq!(reclaimable(statistics, "total_inactive_file"), 0);
     }
 
     #[test]
-    fn this_machine_has_memory() {
+    fn this_machine_has_memory_and_the_first_answer_stays() {
         assert!(available_bytes(DeviceChoice::Cpu).unwrap() > 0);
+        let first = available_at_start(DeviceChoice::Cpu).unwrap();
+        assert_eq!(available_at_start(DeviceChoice::Cpu).unwrap(), first);
     }
 
     #[test]

@@ -281,39 +281,91 @@ mod tests {
     use crate::request::LoadOptions;
     use crate::wan::WanPipeline;
 
-    /// One guided step of a small clip, in how many passes it took.
-    fn one_step(pipeline: &mut WanPipeline, pairs: bool) -> (usize, Tensor) {
-        let prompt = pipeline.encode_prompt("a red circle").unwrap();
-        let negative = pipeline.encode_prompt("blurry dark white square").unwrap();
-        let noise = pipeline.initial_noise(32, 32, 9, 3).unwrap();
-        let plan = DenoisePlan {
-            prompt: &prompt,
-            negative: Some(&negative),
-            given: None,
-            guidance: 4.0,
-            steps: 1,
-            sampler: Sampler::Euler,
-            grid: SigmaGrid::Native,
-            shift: 3.0,
-            train_timesteps: 1000,
-            step_cache: 0.0,
-            pairs,
-        };
-        let transformer = pipeline.transformer().enter().unwrap();
-        let mut denoising = Denoising::begin(&transformer, plan, &noise, None).unwrap();
-        assert_eq!(denoising.step(&|| false), Ok(true));
-        assert_eq!(denoising.step(&|| false), Ok(false));
-        (denoising.branches.len(), denoising.latents())
+    const STEPS: u32 = 6;
+
+    /// Six steps of a small clip of the trained model.
+    struct Case {
+        pipeline: WanPipeline,
+        prompt: Tensor,
+        negative: Tensor,
+        noise: Tensor,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+            let folder = root.join("../../models/kinora-tiny-t2v");
+            let mut pipeline = WanPipeline::load(&folder, &LoadOptions::default()).unwrap();
+            Self {
+                prompt: pipeline.encode_prompt("a red circle moves right").unwrap(),
+                negative: pipeline.encode_prompt("a blue star").unwrap(),
+                noise: pipeline.initial_noise(32, 32, 9, 3).unwrap(),
+                pipeline,
+            }
+        }
+
+        fn plan(&self, pairs: bool, step_cache: f64) -> DenoisePlan<'_> {
+            DenoisePlan {
+                prompt: &self.prompt,
+                negative: Some(&self.negative),
+                given: None,
+                guidance: 4.0,
+                steps: STEPS,
+                sampler: Sampler::UniPc,
+                grid: SigmaGrid::Native,
+                shift: 3.0,
+                train_timesteps: 1000,
+                step_cache,
+                pairs,
+            }
+        }
+
+        /// Passes a step, and the latents after one step.
+        fn one_step(&self, pairs: bool) -> (usize, Tensor) {
+            let transformer = self.pipeline.transformer().enter().unwrap();
+            let plan = self.plan(pairs, 0.0);
+            let mut denoising = Denoising::begin(&transformer, plan, &self.noise, None).unwrap();
+            assert_eq!(denoising.step(&|| false), Ok(true));
+            (denoising.branches.len(), denoising.latents())
+        }
+
+        /// The latents at the end; before step `stop` the run goes through its state.
+        fn all_steps(&self, plan: DenoisePlan<'_>, stop: Option<u32>) -> Tensor {
+            let transformer = self.pipeline.transformer().enter().unwrap();
+            let mut denoising = Denoising::begin(&transformer, plan, &self.noise, None).unwrap();
+            for step in 0..STEPS {
+                if stop == Some(step) {
+                    let state = Some(denoising.state());
+                    denoising = Denoising::begin(&transformer, plan, &self.noise, state).unwrap();
+                }
+                assert_eq!(denoising.step(&|| false), Ok(true));
+            }
+            assert_eq!(denoising.step(&|| false), Ok(false));
+            denoising.latents()
+        }
     }
 
     #[test]
     fn a_batch_of_two_equals_two_singles() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = root.join("tests/goldens/pipeline");
-        let mut pipeline = WanPipeline::load(&folder, &LoadOptions::default()).unwrap();
-        let (pairs, paired) = one_step(&mut pipeline, true);
-        let (singles, single) = one_step(&mut pipeline, false);
+        let case = Case::new();
+        let (pairs, paired) = case.one_step(true);
+        let (singles, single) = case.one_step(false);
         assert_eq!((pairs, singles), (1, 2));
         assert!(paired.allclose(&single, 1e-4, 1e-5, false));
+    }
+
+    #[test]
+    fn a_run_goes_on_from_its_state_to_the_same_latents() {
+        let case = Case::new();
+        for pairs in [true, false] {
+            for step_cache in [0.0, 0.3] {
+                let plan = case.plan(pairs, step_cache);
+                let expected = case.all_steps(plan, None);
+                for stop in 0..STEPS {
+                    let found = case.all_steps(plan, Some(stop));
+                    assert_eq!(found, expected, "{pairs} {step_cache} {stop}");
+                }
+            }
+        }
     }
 }

@@ -80,6 +80,12 @@ impl Parts {
         &self.options
     }
 
+    /// The file that says how far the noise levels lean, where the folder should have one and has not.
+    #[must_use]
+    pub fn missing_scheduler(&self) -> Option<PathBuf> {
+        self.files.missing_scheduler()
+    }
+
     /// Tokenizer and text encoder.
     ///
     /// # Errors

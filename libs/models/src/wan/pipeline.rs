@@ -7,6 +7,7 @@ mod given;
 mod load;
 mod pixels;
 mod preview;
+mod surroundings;
 mod validate;
 
 use std::cell::{Cell, OnceCell};
@@ -28,9 +29,9 @@ use crate::residency::Placed;
 use crate::text::TextEncoder;
 use crate::wan::vae::Tiling;
 
-pub use checkpoint::Surroundings;
+pub use surroundings::Surroundings;
 
-use self::denoise::Denoised;
+use self::denoise::{Denoised, hand_over};
 use self::fitting::Budget;
 use self::pixels::{from_clip, to_clip};
 use self::preview::PreviewMap;
@@ -65,6 +66,10 @@ pub struct Rendering {
     pub clip: Clip,
     /// SHA-256 of the final latents as 32-bit floats in row-major order, in hexadecimal.
     pub latents_sha256: String,
+    /// Whether both prompts went through the transformer at once.
+    pub pairs: bool,
+    /// Side and overlap of the autoencoder's tiles in latent positions; none for whole pictures.
+    pub tiles: Option<[i64; 2]>,
     /// [`WanPipeline::fingerprint`] of the request.
     pub fingerprint: String,
     /// The step of the checkpoint that the generation went on from; 0 when it began anew.
@@ -120,6 +125,12 @@ impl WanPipeline {
     #[cfg(test)]
     pub(super) fn transformer(&self) -> &Placed<WanTransformer> {
         &self.transformer
+    }
+
+    /// The shapes of all networks.
+    #[must_use]
+    pub fn config(&self) -> &WanConfig {
+        &self.config
     }
 
     /// The family, which decides what pictures a request needs or may have.
@@ -282,7 +293,7 @@ impl WanPipeline {
         report(control, Stage::Decoding, 0, 1);
         let pixels = self.decode_frames(&latents, memory.tiling, control);
         if let Err(GenerateError::Paused) = pixels {
-            control.checkpoint(checkpoint::write(&state, request.steps, &fingerprint)?);
+            hand_over(&state, request.steps, &fingerprint, control)?;
         }
         let pixels = pixels?;
         let clip = to_clip(&pixels)?;
@@ -290,6 +301,10 @@ impl WanPipeline {
         Ok(Rendering {
             clip,
             latents_sha256: checkpoint::tensor_sha256(&latents)?,
+            pairs: memory.batch_cfg,
+            tiles: memory
+                .tiling
+                .map(|tiling| [tiling.tile(), tiling.overlap()]),
             fingerprint,
             resumed_step: u32::try_from(resumed_step).unwrap_or(u32::MAX),
         })

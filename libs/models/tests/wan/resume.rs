@@ -4,11 +4,9 @@ use kinora_models::{
     Checkpoint, Control, GenerateError, GenerateRequest, LoadOptions, Picture, Progress, Sampler,
     SigmaGrid, Signal, Stage, WanPipeline,
 };
-
 use safetensors::tensor::TensorView;
 
 use crate::loading::{copy_of_model, edit_weights};
-
 use crate::support::{Recorder, goldens, one_thread};
 
 const STEPS: u32 = 6;
@@ -72,7 +70,7 @@ fn request(pipeline: &WanPipeline, sampler: Sampler) -> GenerateRequest {
 
 #[test]
 fn a_run_resumed_after_any_step_gives_the_same_bytes() {
-    for sampler in [Sampler::UniPc, Sampler::Euler] {
+    for sampler in [Sampler::UniPc, Sampler::Euler, Sampler::DpmPp] {
         let mut pipeline = pipeline();
         let request = request(&pipeline, sampler);
         let mut keeper = Keeper::default();

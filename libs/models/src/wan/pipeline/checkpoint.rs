@@ -7,95 +7,28 @@
 use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
+use super::Surroundings;
 use crate::digest::hex;
 use crate::error::GenerateError;
 use crate::memory::MemoryPlan;
-use crate::request::{Checkpoint, DeviceChoice, GenerateRequest, LoadOptions, Picture, Precision};
+use crate::request::{Checkpoint, GenerateRequest, Picture};
 use crate::sampler::{SOLVER_TENSORS, SamplerState};
 use crate::wan::DenoiseState;
 
 /// Changes when checkpoints of older versions can no longer be continued to the same bytes.
 const FORMAT: &str = "kinora.checkpoint.v1";
-/// The version of libtorch that this engine is built against.
-const LIBTORCH: &str = "2.11.0";
 const LATENTS: &str = "latents";
 /// In front of the names of the solver's tensors.
 const SOLVER: &str = "solver.";
 /// In front of the names of the step caches' tensors.
 const CACHES: &str = "cache.";
+/// Largest state that becomes a checkpoint, in bytes; workers and the scheduler take no larger ones.
+const MAX_BYTES: usize = (2 << 30) - (1 << 20);
 /// Longest header of a safetensors file that can be a checkpoint, in bytes.
 const MAX_HEADER_BYTES: u64 = 16 << 10;
-
-/// What besides the request and the model's files decides the bytes of a clip.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Surroundings {
-    /// Version of the engine.
-    pub engine: String,
-    /// Version of libtorch.
-    pub libtorch: String,
-    /// The class of device, for example `cpu-avx2` or `cuda`: kernels differ between classes.
-    pub device_class: String,
-    /// What large products are computed in: `f32` or `bf16`.
-    pub precision: String,
-    /// How large matrices are stored.
-    pub weights: String,
-    /// Threads of CPU operators; 0 when libtorch decides.
-    pub threads: usize,
-    /// Threshold of the step cache; 0 is off.
-    pub step_cache: f64,
-}
-
-impl Surroundings {
-    /// The surroundings of a model loaded like this.
-    #[must_use]
-    pub fn of(options: &LoadOptions) -> Self {
-        Self {
-            engine: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: LIBTORCH.to_owned(),
-            device_class: device_class(options.device),
-            precision: match options.precision {
-                Precision::F32 => "f32",
-                Precision::Bf16 => "bf16",
-            }
-            .to_owned(),
-            weights: options.weights.to_string(),
-            threads: options.threads.unwrap_or_default(),
-            step_cache: options.step_cache,
-        }
-    }
-}
-
-/// Processors are told apart by the vector instructions that libtorch picks its kernels by.
-fn device_class(device: DeviceChoice) -> String {
-    match device {
-        DeviceChoice::Cpu => cpu_class().to_owned(),
-        DeviceChoice::Cuda(_) => "cuda".to_owned(),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn cpu_class() -> &'static str {
-    let wide = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl");
-    if wide {
-        "cpu-avx512"
-    } else if is_x86_feature_detected!("avx2") {
-        "cpu-avx2"
-    } else {
-        "cpu"
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn cpu_class() -> &'static str {
-    std::env::consts::ARCH
-}
 
 /// SHA-256 of what decides the bytes of a clip, in hexadecimal.
 pub(super) fn fingerprint(
@@ -153,12 +86,16 @@ struct Part {
     bytes: Vec<u8>,
 }
 
-/// Writes the state between two steps.
+/// Writes the state between two steps; `None` if it is too large to be stored and fetched again,
+/// which happens with a step cache on large clips.
 pub(super) fn write(
     state: &DenoiseState,
     steps: u32,
     fingerprint: &str,
-) -> Result<Checkpoint, GenerateError> {
+) -> Result<Option<Checkpoint>, GenerateError> {
+    if state_bytes(state) > MAX_BYTES {
+        return Ok(None);
+    }
     let solver = &state.solver;
     let mut tensors = BTreeMap::from([(LATENTS.to_owned(), Part::of(&state.latents)?)]);
     for (name, tensor) in &solver.tensors {
@@ -173,11 +110,21 @@ pub(super) fn write(
         order: solver.order,
         tensors,
     };
-    Ok(Checkpoint {
+    Ok(Some(Checkpoint {
         step: u32::try_from(parts.step).map_err(engine_error)?,
         steps,
         bytes: parts.to_file(fingerprint).map_err(engine_error)?,
-    })
+    }))
+}
+
+fn state_bytes(state: &DenoiseState) -> usize {
+    let solver = state.solver.tensors.iter().map(|(_, tensor)| tensor);
+    let caches = state.caches.iter().map(|(_, tensor)| tensor);
+    std::iter::once(&state.latents)
+        .chain(solver)
+        .chain(caches)
+        .map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes())
+        .sum()
 }
 
 /// Reads a checkpoint of the generation with this fingerprint and these latents; says why it cannot

@@ -6,6 +6,7 @@ use super::checkpoint;
 use super::{WanPipeline, report, stoppable};
 use crate::error::GenerateError;
 use crate::request::{Control, Stage};
+use crate::sampler::SamplerState;
 use crate::wan::{DenoisePlan, DenoiseState, Denoising};
 
 /// What is left when all steps are done.
@@ -35,11 +36,11 @@ impl WanPipeline {
                 Ok(false) => {
                     return Ok(Denoised {
                         latents: denoising.latents(),
-                        state: denoising.state(),
+                        state: finished(denoising.state()),
                     });
                 }
                 Err(GenerateError::Paused) if denoising.finished_steps() > 0 => {
-                    control.checkpoint(checkpoint::write(&denoising.state(), steps, fingerprint)?);
+                    hand_over(&denoising.state(), steps, fingerprint, control)?;
                     return Err(GenerateError::Paused);
                 }
                 Err(error) => return Err(error),
@@ -51,12 +52,38 @@ impl WanPipeline {
             }
             report(control, Stage::Denoising, step, steps);
             if control.wants_checkpoint() {
-                control.checkpoint(checkpoint::write(&denoising.state(), steps, fingerprint)?);
+                hand_over(&denoising.state(), steps, fingerprint, control)?;
             }
             if step < steps && control.wants_preview() {
                 self.show(&denoising.latents(), control);
             }
         }
+    }
+}
+
+/// Gives a checkpoint to the control, unless it is too large to be one.
+pub(super) fn hand_over(
+    state: &DenoiseState,
+    steps: u32,
+    fingerprint: &str,
+    control: &mut dyn Control,
+) -> Result<(), GenerateError> {
+    if let Some(checkpoint) = checkpoint::write(state, steps, fingerprint)? {
+        control.checkpoint(checkpoint);
+    }
+    Ok(())
+}
+
+/// The state after the last step: nothing but the latents and the step is needed from here on.
+fn finished(state: DenoiseState) -> DenoiseState {
+    let solver = SamplerState {
+        tensors: Vec::new(),
+        ..state.solver
+    };
+    DenoiseState {
+        solver,
+        caches: Vec::new(),
+        ..state
     }
 }
 

@@ -26,7 +26,7 @@ impl Budget {
     pub(super) fn new(config: &WanConfig, card: &ModelCard, options: &LoadOptions) -> Self {
         let limit_bytes = options
             .memory_limit_bytes
-            .or_else(|| memory::available_bytes(options.device).ok())
+            .or_else(|| memory::available_at_start(options.device).ok())
             .unwrap_or(u64::MAX);
         let is_cpu = options.device == DeviceChoice::Cpu;
         let mut memory_options = MemoryOptions {

@@ -37,6 +37,10 @@ fn load(folder: &Path, options: &LoadOptions) -> Result<WanPipeline, LoadError> 
         );
         return Err(LoadError::config(&folder.join("kinora.json"), reason));
     }
+    // Clips with a guessed shift would come out wrong without a word.
+    if let (Some(path), None) = (parts.missing_scheduler(), card.defaults.shift) {
+        return Err(LoadError::Missing { path });
+    }
     let budget = Budget::new(&config, &card, options);
     parts.set_residency(budget.residency());
     Ok(WanPipeline {

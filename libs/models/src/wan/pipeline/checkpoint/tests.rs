@@ -17,7 +17,7 @@ fn checkpoint() -> Checkpoint {
         solver: stepper.state(),
         caches: vec![("0.progress".to_owned(), Tensor::from_slice(&[2.0, 0.1]))],
     };
-    write(&state, 4, FINGERPRINT).unwrap()
+    write(&state, 4, FINGERPRINT).unwrap().unwrap()
 }
 
 fn read(file: &[u8], fingerprint: &str) -> Result<DenoiseState, String> {
