@@ -313,30 +313,23 @@ impl<'a> Attempt<'a> {
         tokio::task::spawn_blocking(move || span.in_scope(|| package(job))).await?
     }
 
-    async fn upload(&mut self, package: Package) -> Result<pb::Outputs, AttemptError> {
+    async fn upload(&mut self, mut package: Package) -> Result<pb::Outputs, AttemptError> {
         let prefix = self.grant.lease.object_prefix();
         let key = |name: &str| format!("{prefix}{name}");
-        let video_key = key("video.mp4");
         let still_key = package.still.as_ref().map(|_| key("still.png"));
-        let mut small = vec![(key("thumbnail.webp"), package.thumbnail, "image/webp")];
-        small.extend(
-            still_key
-                .clone()
-                .zip(package.still)
-                .map(|(key, still)| (key, still, "image/png")),
-        );
-        small.push((key("manifest.json"), package.manifest, "application/json"));
+        let small = package.take_small_files();
         let blobs = &self.bench.blobs;
         let (mut done, steps) = (0, if still_key.is_some() { 4 } else { 3 });
         self.check_stopped()?;
         self.advance(pb::Stage::Uploading, done, steps);
+        let video_key = key("video.mp4");
         blobs
             .put_file(&video_key, &package.video, "video/mp4")
             .await?;
-        for (key, bytes, content_type) in small {
+        for (name, bytes, content_type) in small {
             done += 1;
             self.advance(pb::Stage::Uploading, done, steps);
-            blobs.put_bytes(&key, bytes, content_type).await?;
+            blobs.put_bytes(&key(name), bytes, content_type).await?;
         }
         self.check_stopped()?;
         self.advance(pb::Stage::Uploading, steps, steps);

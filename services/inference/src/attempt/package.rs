@@ -34,6 +34,22 @@ pub(super) struct Package {
     _folder: tempfile::TempDir,
 }
 
+impl Package {
+    /// Takes what is stored besides the clip: name, bytes and media type, the manifest last.
+    pub(super) fn take_small_files(&mut self) -> Vec<(&'static str, Vec<u8>, &'static str)> {
+        let thumbnail = std::mem::take(&mut self.thumbnail);
+        let mut files = vec![("thumbnail.webp", thumbnail, "image/webp")];
+        files.extend(
+            self.still
+                .take()
+                .map(|still| ("still.png", still, "image/png")),
+        );
+        let manifest = std::mem::take(&mut self.manifest);
+        files.push(("manifest.json", manifest, "application/json"));
+        files
+    }
+}
+
 /// Encodes a clip, its thumbnail and its manifest. Blocks.
 pub(super) fn package(job: PackageJob) -> Result<Package, AttemptError> {
     let clip = &job.generated.rendering.clip;
