@@ -176,17 +176,7 @@ impl Submission {
             image: None,
             last_image: None,
         };
-        check_side("width", spec.width, &limits.widths(), limits.size_multiple)?;
-        check_side(
-            "height",
-            spec.height,
-            &limits.heights(),
-            limits.size_multiple,
-        )?;
-        check_frames(spec.frames, limits)?;
-        check_steps(spec.steps, limits)?;
-        check_guidance(spec.guidance, limits)?;
-        check_seed(spec.seed)?;
+        check_numbers(&spec, stills, limits)?;
         Ok(spec)
     }
 
@@ -259,6 +249,25 @@ fn check_length(field: &'static str, text: &str, most: usize) -> Result<(), Inva
     Err(Invalid::new("PROMPT_TOO_LONG", field, message).with("max", most))
 }
 
+fn check_numbers(spec: &VideoSpec, stills: Stills, limits: &ModelLimits) -> Result<(), Invalid> {
+    check_side("width", spec.width, &limits.widths(), limits.size_multiple)?;
+    check_side(
+        "height",
+        spec.height,
+        &limits.heights(),
+        limits.size_multiple,
+    )?;
+    // A last picture needs a latent frame of its own.
+    let fewest = match stills.last {
+        Some(_) => limits.frame_stride + 1,
+        None => 1,
+    };
+    check_frames(spec.frames, fewest, limits)?;
+    check_steps(spec.steps, limits)?;
+    check_guidance(spec.guidance, limits)?;
+    check_seed(spec.seed)
+}
+
 fn check_side(
     field: &'static str,
     value: u32,
@@ -281,10 +290,12 @@ fn check_side(
         .with("max", highest))
 }
 
-fn check_frames(frames: u32, limits: &ModelLimits) -> Result<(), Invalid> {
+fn check_frames(frames: u32, fewest: u32, limits: &ModelLimits) -> Result<(), Invalid> {
     let stride = limits.frame_stride;
     let highest = (limits.max_frames - 1) / stride * stride + 1;
-    if (1..=highest).contains(&frames) && (frames - 1).is_multiple_of(stride) {
+    // A model of single frames has nothing else to offer.
+    let fewest = fewest.min(highest);
+    if (fewest..=highest).contains(&frames) && (frames - 1).is_multiple_of(stride) {
         return Ok(());
     }
     let below = frames.saturating_sub(1) / stride * stride + 1;
@@ -293,9 +304,9 @@ fn check_frames(frames: u32, limits: &ModelLimits) -> Result<(), Invalid> {
     } else {
         below.saturating_add(stride)
     };
-    let nearest = around(below, above, 1, highest);
+    let nearest = around(below, above, fewest, highest);
     let message = format!(
-        "frames must be a multiple of {stride}, plus one, up to {highest}; nearest: {nearest}"
+        "frames must be a multiple of {stride}, plus one, from {fewest} to {highest}; nearest: {nearest}"
     );
     let invalid = Invalid::new("FRAMES_INVALID", "frames", message);
     Err(invalid.with("nearest", nearest).with("max", highest))

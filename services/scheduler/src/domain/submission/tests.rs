@@ -241,6 +241,40 @@ fn pictures_go_to_models_that_take_them() {
 }
 
 #[test]
+fn a_last_picture_needs_more_than_one_frame() {
+    let model = Model {
+        last_image_input: ImageInput::Optional,
+        ..model()
+    };
+    let with = |frames: u32, last: bool| {
+        let submission = Submission {
+            frames: Some(frames),
+            last_image: last.then(|| picture(8, 6)),
+            ..prompt()
+        };
+        let stills = submission.check_form().expect("a form");
+        submission.resolve(&model, stills, 7)
+    };
+    assert!(with(1, false).is_ok() && with(5, true).is_ok());
+    let refused = with(1, true).expect_err("one frame");
+    assert_eq!(
+        (refused.reason, refused.field),
+        ("FRAMES_INVALID", "frames")
+    );
+    assert_eq!(refused.metadata[0], ("nearest", "5".to_owned()));
+    let mut of_stills = model;
+    of_stills.limits.max_frames = 1;
+    let submission = Submission {
+        frames: Some(5),
+        last_image: Some(picture(8, 6)),
+        ..prompt()
+    };
+    let stills = submission.check_form().expect("a form");
+    let refused = submission.resolve(&of_stills, stills, 7).expect_err("five");
+    assert_eq!(refused.metadata[0], ("nearest", "1".to_owned()));
+}
+
+#[test]
 fn a_picture_gives_the_size_unless_one_is_asked_for() {
     let model = Model {
         image_input: ImageInput::Optional,
