@@ -174,6 +174,11 @@ impl Api {
 }
 
 impl Api {
+    /// The manifest of a finished job.
+    pub async fn manifest(&self, id: &str) -> Value {
+        self.get(&format!("/v1/videos/{id}/manifest")).await.json()
+    }
+
     /// Follows a job to its last event; tells how long after `begun` the first one came.
     pub async fn watch(&self, id: &str, begun: std::time::Instant) -> Duration {
         let url = format!("{}/v1/videos/{id}/events", self.base);

@@ -10,10 +10,13 @@
 )]
 
 mod api;
+mod checkpoints;
+mod families;
 mod program;
 mod separate;
 
 pub use api::{Api, Reply};
+pub use families::{RandomModel, png};
 pub use program::{Finished, Program};
 pub use separate::SeparateProcesses;
 
@@ -56,10 +59,14 @@ impl OneProcess {
 
     /// As [`OneProcess::start`], with further arguments.
     pub async fn start_with(data: &Path, more: &[&str]) -> Self {
+        Self::start_on(data, &repository().join("models"), more).await
+    }
+
+    /// As [`OneProcess::start_with`], with the models in a folder instead of the one that the repository ships.
+    pub async fn start_on(data: &Path, models: &Path, more: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{}", kinora_testkit::net::free_port());
-        let models = repository().join("models");
         let mut arguments = vec!["up", "--data-dir", text(data), "--listen", &listen];
-        arguments.extend(["--models", text(&models)]);
+        arguments.extend(["--models", text(models)]);
         arguments.extend(more);
         let program = Program::start("kinora", &data.join("logs"), &arguments);
         let key_file = data.join("api-key");

@@ -127,7 +127,7 @@ fn both_layouts_of_every_family_give_the_same_bytes() {
         let (mut diffusers, request) = case(name);
         let (mut native, same) = case_in(native.path(), name);
         assert_eq!((native.family(), &same), (family, &request), "{name}");
-        let mut clip =
+        let clip =
             |pipeline: &mut WanPipeline| pipeline.generate(&request, &mut Recorder::default());
         assert!(
             clip(&mut native).unwrap() == clip(&mut diffusers).unwrap(),
