@@ -198,65 +198,56 @@ async fn the_command_takes_a_first_and_a_last_picture() {
     assert_eq!((file.width, file.height, file.frames), (32, 32, 9));
 }
 
-#[tokio::test]
-async fn pictures_that_do_not_fit_are_named_and_the_mesh_goes_on() {
-    let mesh = Mesh::start().await;
-    let picture = || Value::from(STANDARD.encode(png(64, 64, 9)));
-    let encoded = |bytes: &[u8]| Value::from(STANDARD.encode(bytes));
-    let whole = png(64, 64, 9);
-    for (id, field, value, reason) in [
-        ("i2v-native", "image", Value::Null, "IMAGE_REQUIRED"),
-        ("flf2v-native", "last_image", Value::Null, "IMAGE_REQUIRED"),
-        (
-            "i2v-diffusers",
-            "last_image",
-            picture(),
-            "IMAGE_NOT_SUPPORTED",
-        ),
-        (
-            "ti2v-native",
-            "last_image",
-            picture(),
-            "IMAGE_NOT_SUPPORTED",
-        ),
-        ("t2v-native", "image", picture(), "IMAGE_NOT_SUPPORTED"),
-        (
-            "i2v-native",
-            "image",
-            encoded(b"hello"),
-            "IMAGE_NOT_READABLE",
-        ),
-        (
-            "ti2v-native",
-            "image",
-            encoded(&whole[..whole.len() / 2]),
-            "IMAGE_NOT_READABLE",
-        ),
+/// A model, a field, and what is in it.
+type Unfit = (&'static str, &'static str, Option<Vec<u8>>);
+
+/// Requests that are refused, by reason.
+fn unfit() -> [(&'static str, Vec<Unfit>); 4] {
+    let picture = png(64, 64, 9);
+    let cut = picture[..picture.len() / 2].to_vec();
+    let missing = vec![
+        ("i2v-native", "image", None),
+        ("flf2v-native", "last_image", None),
+    ];
+    let surplus = vec![
+        ("i2v-diffusers", "last_image", Some(picture.clone())),
+        ("ti2v-native", "last_image", Some(picture.clone())),
+        ("t2v-native", "image", Some(picture)),
+    ];
+    let unreadable = vec![
+        ("i2v-native", "image", Some(b"hello".to_vec())),
+        ("ti2v-native", "image", Some(cut)),
+        ("i2v-diffusers", "image", Some(of_size(0, 5))),
+    ];
+    let enormous = vec![
         (
             "flf2v-native",
             "last_image",
-            encoded(&of_size(100_000, 100_000)),
-            "IMAGE_TOO_LARGE",
+            Some(of_size(100_000, 100_000)),
         ),
-        (
-            "i2v-native",
-            "image",
-            encoded(&of_size(8000, 8000)),
-            "IMAGE_TOO_LARGE",
-        ),
-        (
-            "i2v-native",
-            "image",
-            encoded(&of_size(0, 5)),
-            "IMAGE_NOT_READABLE",
-        ),
-    ] {
-        let request = with(model(id).request(2), &[(field, value)]);
-        let reply = mesh.post(&request).await;
-        assert_eq!(reply.reason(), reason, "{id} {field}: {reply:?}");
-        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{reply:?}");
-        assert_eq!(reply.headers["content-type"], "application/problem+json");
-        assert_eq!(reply.json()["errors"][0]["field"], field, "{reply:?}");
+        ("i2v-native", "image", Some(of_size(8000, 8000))),
+    ];
+    [
+        ("IMAGE_REQUIRED", missing),
+        ("IMAGE_NOT_SUPPORTED", surplus),
+        ("IMAGE_NOT_READABLE", unreadable),
+        ("IMAGE_TOO_LARGE", enormous),
+    ]
+}
+
+#[tokio::test]
+async fn pictures_that_do_not_fit_are_named_and_the_mesh_goes_on() {
+    let mesh = Mesh::start().await;
+    for (reason, cases) in unfit() {
+        for (id, field, bytes) in cases {
+            let value = bytes.map_or(Value::Null, |bytes| STANDARD.encode(bytes).into());
+            let request = with(model(id).request(2), &[(field, value)]);
+            let reply = mesh.post(&request).await;
+            assert_eq!(reply.reason(), reason, "{id} {field}: {reply:?}");
+            assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{reply:?}");
+            assert_eq!(reply.headers["content-type"], "application/problem+json");
+            assert_eq!(reply.json()["errors"][0]["field"], field, "{reply:?}");
+        }
     }
     let flf2v = model("flf2v-native").request(2);
     let too_short = mesh.post(&with(flf2v, &[("frames", json!(1))])).await;

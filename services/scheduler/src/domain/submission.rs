@@ -176,22 +176,7 @@ impl Submission {
             image: None,
             last_image: None,
         };
-        check_side("width", spec.width, &limits.widths(), limits.size_multiple)?;
-        check_side(
-            "height",
-            spec.height,
-            &limits.heights(),
-            limits.size_multiple,
-        )?;
-        // A last picture needs a latent frame of its own.
-        let fewest = match stills.last {
-            Some(_) => limits.frame_stride + 1,
-            None => 1,
-        };
-        check_frames(spec.frames, fewest, limits)?;
-        check_steps(spec.steps, limits)?;
-        check_guidance(spec.guidance, limits)?;
-        check_seed(spec.seed)?;
+        check_numbers(&spec, stills, limits)?;
         Ok(spec)
     }
 
@@ -262,6 +247,25 @@ fn check_length(field: &'static str, text: &str, most: usize) -> Result<(), Inva
         field.replace('_', " ")
     );
     Err(Invalid::new("PROMPT_TOO_LONG", field, message).with("max", most))
+}
+
+fn check_numbers(spec: &VideoSpec, stills: Stills, limits: &ModelLimits) -> Result<(), Invalid> {
+    check_side("width", spec.width, &limits.widths(), limits.size_multiple)?;
+    check_side(
+        "height",
+        spec.height,
+        &limits.heights(),
+        limits.size_multiple,
+    )?;
+    // A last picture needs a latent frame of its own.
+    let fewest = match stills.last {
+        Some(_) => limits.frame_stride + 1,
+        None => 1,
+    };
+    check_frames(spec.frames, fewest, limits)?;
+    check_steps(spec.steps, limits)?;
+    check_guidance(spec.guidance, limits)?;
+    check_seed(spec.seed)
 }
 
 fn check_side(
