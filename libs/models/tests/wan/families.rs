@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use kinora_models::config::read_json;
-use kinora_models::{GenerateError, GenerateRequest, LoadError, LoadOptions, Picture, WanPipeline};
+use kinora_models::{
+    GenerateError, GenerateRequest, LoadError, LoadOptions, Picture, Residency, WanPipeline,
+};
 use tch::{Kind, Tensor};
 
 use crate::support::{Recorder, check_close, goldens, one_thread, values};
@@ -80,6 +82,30 @@ fn first_and_last_frame_to_video_equals_the_reference() {
 #[test]
 fn text_and_image_to_video_equals_the_reference() {
     check("ti2v");
+}
+
+#[test]
+fn clips_from_pictures_are_the_same_under_every_policy() {
+    for family in ["i2v", "flf2v", "ti2v"] {
+        let (mut pipeline, request) = case(family);
+        let expected = pipeline.generate(&request, &mut Recorder::default());
+        let expected = expected.unwrap();
+        for residency in Residency::ALL {
+            let options = LoadOptions {
+                residency: Some(residency),
+                ..one_thread()
+            };
+            let mut pipeline = WanPipeline::load(&folder(family), &options).unwrap();
+            for round in 1..=2 {
+                let clip = pipeline.generate(&request, &mut Recorder::default());
+                assert_eq!(
+                    clip.unwrap(),
+                    expected,
+                    "{family}, {residency}, round {round}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
