@@ -13,7 +13,7 @@ mod weights;
 
 pub use available::{available_at_start, available_bytes};
 pub use estimate::{
-    CPU_OVERHEAD_BYTES, ClipSize, Estimate, MemoryOptions, StageEstimate, with_margin,
+    ClipSize, Estimate, MemoryOptions, StageEstimate, cpu_overhead_bytes, with_margin,
 };
 pub use plan::{DoesNotFit, MAX_PAIRED_TOKENS, MemoryPlan, plan};
 pub use weights::{WeightCount, WeightPart};

@@ -30,7 +30,7 @@ pub mod rope;
 pub mod weights;
 
 pub use activation::gelu_tanh;
-pub use attention::scaled_dot_product_attention;
+pub use attention::{fix_kernel_choice, scaled_dot_product_attention};
 pub use conv::{CausalConv3d, Conv2d, FeatureCache, channels_last};
 pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm, modulated_layer_norm};

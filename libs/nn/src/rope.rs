@@ -46,19 +46,22 @@ impl RopeTable {
         Ok(Self { rotation })
     }
 
-    /// Rotates channel pairs by their token's angles; the result is in 32-bit floats.
+    /// Rotates channel pairs by their token's angles; the result is in 32-bit floats and written over
+    /// an input of that type, which nobody else may hold.
     ///
     /// # Shapes
     /// `[b, s, n, d]` to the same
-    pub fn rotate(&self, input: &Tensor) -> Tensor {
-        let mut pairs = input.size();
+    pub fn rotate(&self, input: Tensor) -> Tensor {
+        let size = input.size();
+        let mut pairs = size.clone();
         let last = pairs.len() - 1;
         pairs[last] /= 2;
         pairs.push(2);
-        let complex = input.to_kind(Kind::Float).reshape(&pairs).view_as_complex();
-        (complex * &self.rotation)
-            .view_as_real()
-            .reshape(input.size())
+        let real = input.to_kind(Kind::Float);
+        drop(input);
+        let mut complex = real.reshape(&pairs).view_as_complex();
+        let _ = complex.g_mul_(&self.rotation);
+        complex.view_as_real().reshape(size)
     }
 }
 

@@ -65,7 +65,10 @@ impl Repetition {
             .target
             .map(|target| keep(target, clip, self.still, &file));
         let path = path.transpose()?;
+        let expected_plan = memory_plan(manifest.pairs, manifest.tiles);
+        let found_plan = memory_plan(rendering.pairs, rendering.tiles);
         let comparisons = vec![
+            Comparison::of_rest("memory plan", &expected_plan, Some(&found_plan)),
             Comparison::of_rest(
                 "request",
                 &manifest.fingerprint,
@@ -80,6 +83,15 @@ impl Repetition {
             Comparison::of_rest("video", &manifest.video_sha256, video.as_deref()),
         ];
         Ok((comparisons, path))
+    }
+}
+
+/// What memory decided, in words that a table has room for.
+fn memory_plan(pairs: bool, tiles: Option<[i64; 2]>) -> String {
+    let passes = if pairs { "pair" } else { "singles" };
+    match tiles {
+        Some([side, overlap]) => format!("{passes} {side}/{overlap}"),
+        None => format!("{passes} whole"),
     }
 }
 

@@ -13,9 +13,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kinora_models::Stage;
 use kinora_models::config::{TransformerConfig, VaeConfig, read_json};
 use kinora_models::memory::activations::{self, LatentSize};
-use kinora_models::memory::{CPU_OVERHEAD_BYTES, WeightCount, with_margin};
+use kinora_models::memory::{WeightCount, cpu_overhead_bytes, with_margin};
 use kinora_models::wan::vae::Tiling;
 use kinora_models::wan::{Timestep, WanTransformer, WanVae};
 use kinora_nn::{WeightFormat, Weights};
@@ -26,7 +27,7 @@ use random::{transformer_shapes, vae_shapes, write_random};
 
 type Failure = Box<dyn Error>;
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 17] = [
     Case::denoise("tiny", Kind::Float, WeightFormat::Native, 1, [9, 64, 64]),
     Case::denoise("tiny", Kind::BFloat16, WeightFormat::Native, 1, [9, 64, 64]),
     Case::denoise("tiny", Kind::Float, WeightFormat::Native, 2, [9, 64, 64]),
@@ -45,11 +46,16 @@ const CASES: [Case; 12] = [
     Case::decode("tiny", [5, 96, 128], 0),
     Case::decode("tiny", [5, 96, 128], 32),
     Case::decode("wide", [2, 24, 24], 0),
+    Case::decode("wide-22", [2, 12, 12], 0),
+    Case::encode("tiny", [5, 32, 32], 0),
+    Case::encode("wide", [2, 16, 16], 0),
+    Case::encode("wide", [2, 16, 20], 12),
+    Case::encode("wide-22", [2, 16, 16], 0),
 ];
 
 struct Case {
     network: &'static str,
-    is_decode: bool,
+    stage: Stage,
     kind: Kind,
     format: WeightFormat,
     batch: i64,
@@ -73,7 +79,7 @@ impl Case {
     ) -> Self {
         Self {
             network,
-            is_decode: false,
+            stage: Stage::Denoising,
             kind,
             format,
             batch,
@@ -85,7 +91,7 @@ impl Case {
     const fn decode(network: &'static str, latents: [i64; 3], tile: i64) -> Self {
         Self {
             network,
-            is_decode: true,
+            stage: Stage::Decoding,
             kind: Kind::Float,
             format: WeightFormat::Native,
             batch: 1,
@@ -94,8 +100,19 @@ impl Case {
         }
     }
 
+    const fn encode(network: &'static str, latents: [i64; 3], tile: i64) -> Self {
+        Self {
+            stage: Stage::Encoding,
+            ..Self::decode(network, latents, tile)
+        }
+    }
+
     fn name(&self) -> String {
-        let stage = if self.is_decode { "decode" } else { "denoise" };
+        let stage = match self.stage {
+            Stage::Encoding => "encode",
+            Stage::Denoising => "denoise",
+            Stage::Decoding => "decode",
+        };
         let [frames, rows, columns] = self.latents;
         let mut name = format!("{stage} {}, {frames}x{rows}x{columns}", self.network);
         if self.batch > 1 {
@@ -125,12 +142,10 @@ impl Case {
     fn run(&self) -> Result<Outcome, Failure> {
         tch::set_num_threads(2);
         let scratch = tempfile::TempDir::new()?;
-        tch::no_grad(|| {
-            if self.is_decode {
-                self.run_decode(scratch.path())
-            } else {
-                self.run_denoise(scratch.path())
-            }
+        tch::no_grad(|| match self.stage {
+            Stage::Encoding => self.run_encode(scratch.path()),
+            Stage::Denoising => self.run_denoise(scratch.path()),
+            Stage::Decoding => self.run_decode(scratch.path()),
         })
     }
 
@@ -153,7 +168,10 @@ impl Case {
             let config = read_json(&folder.join("config.json"))?;
             return Ok((folder, config));
         }
-        let config = wide_vae()?;
+        let config = match self.network {
+            "wide-22" => wide_residual_vae()?,
+            _ => wide_vae()?,
+        };
         write_random(scratch, &vae_shapes(&config))?;
         Ok((scratch.to_owned(), config))
     }
@@ -187,13 +205,38 @@ impl Case {
         let compute = u64::try_from(self.kind.elt_size_in_bytes())?;
         let count = WeightCount::of_transformer(&config);
         let batch = self.batch.unsigned_abs();
-        let live = activations::denoise(&config, self.latent_size(), batch, compute)
+        let live = activations::denoise(&config, self.latent_size(), batch, 0, compute)
             + count.temporary_bytes(compute, self.format);
-        let estimated =
-            count.bytes(compute, self.format) + with_margin(live, true) + CPU_OVERHEAD_BYTES;
         Ok(Outcome {
             measured,
-            estimated,
+            estimated: estimate(count.bytes(compute, self.format), live),
+        })
+    }
+
+    fn run_encode(&self, scratch: &Path) -> Result<Outcome, Failure> {
+        let (folder, config) = self.vae(scratch)?;
+        let before = resident("VmRSS:")?;
+        let weights = Weights::open(&folder, "diffusion_pytorch_model", Device::Cpu, Kind::Float)?;
+        let network = WanVae::load(&weights, &config)?;
+        let [frames, rows, columns] = self.latents;
+        let (side, stride) = (config.spatial_stride(), config.temporal_stride());
+        let shape = [1 + (frames - 1) * stride, 3, rows * side, columns * side];
+        reset_peak()?;
+        let pixels = Tensor::zeros(shape, (Kind::Float, Device::Cpu)).fill_(0.5);
+        let encoded = match Tiling::new(self.tile, self.tile / 4) {
+            Some(tiling) => network.encode_tiled(&pixels, tiling, &|| false),
+            None => network.encode(&pixels, &|| false),
+        };
+        let measured = resident("VmHWM:")?.saturating_sub(before);
+        drop((encoded.map_err(|_| "cancelled")?, pixels));
+        let live = match self.tile {
+            0 => activations::encode(&config, self.latent_size()),
+            tile => activations::encode_tiled(&config, self.latent_size(), tile.unsigned_abs()),
+        };
+        let weights = WeightCount::of_vae(&config).bytes(4, WeightFormat::Native);
+        Ok(Outcome {
+            measured,
+            estimated: estimate(weights, live),
         })
     }
 
@@ -224,9 +267,14 @@ impl Case {
         let weights = WeightCount::of_vae(&config).bytes(4, WeightFormat::Native);
         Ok(Outcome {
             measured,
-            estimated: weights + with_margin(live, true) + CPU_OVERHEAD_BYTES,
+            estimated: estimate(weights, live),
         })
     }
+}
+
+/// What weights and activations take on the CPU.
+fn estimate(weights: u64, live: u64) -> u64 {
+    weights + with_margin(live, true) + cpu_overhead_bytes(weights)
 }
 
 fn main() -> Result<(), Failure> {
@@ -298,5 +346,15 @@ fn wide_vae() -> Result<VaeConfig, Failure> {
         "base_dim": 96, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2,
         "temperal_downsample": [false, true, true],
         "latents_mean": vec![0.0; 16], "latents_std": vec![1.0; 16]
+    }))?)
+}
+
+/// The autoencoder of Wan 2.2.
+fn wide_residual_vae() -> Result<VaeConfig, Failure> {
+    Ok(serde_json::from_value(json!({
+        "base_dim": 160, "decoder_base_dim": 256, "z_dim": 48, "dim_mult": [1, 2, 4, 4],
+        "num_res_blocks": 2, "temperal_downsample": [false, true, true], "is_residual": true,
+        "patch_size": 2, "in_channels": 12, "out_channels": 12,
+        "latents_mean": vec![0.0; 48], "latents_std": vec![1.0; 48]
     }))?)
 }

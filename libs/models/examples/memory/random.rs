@@ -78,65 +78,72 @@ pub fn transformer_shapes(config: &TransformerConfig) -> Shapes {
     shapes
 }
 
-/// The tensors of an autoencoder of the 2.1 layout.
+/// The tensors of an autoencoder of either layout.
 pub fn vae_shapes(config: &VaeConfig) -> Shapes {
     let mut shapes = Shapes::new();
     let latent = config.z_dim;
-    affine(
-        &mut shapes,
-        "quant_conv",
-        &[2 * latent, 2 * latent, 1, 1, 1],
-    );
+    let twice = 2 * latent;
+    affine(&mut shapes, "quant_conv", &[twice, twice, 1, 1, 1]);
     affine(&mut shapes, "post_quant_conv", &[latent, latent, 1, 1, 1]);
-    let (encoder, decoder) = (config.encoder_widths(), config.decoder_widths());
-    affine(
-        &mut shapes,
-        "encoder.conv_in",
-        &[config.base_dim, 3, 3, 3, 3],
-    );
-    let (mut inputs, mut index) = (config.base_dim, 0);
-    for (level, &width) in encoder.iter().enumerate() {
-        for _ in 0..config.num_res_blocks {
-            residual_shapes(
-                &mut shapes,
-                &format!("encoder.down_blocks.{index}"),
-                inputs,
-                width,
-            );
-            (inputs, index) = (width, index + 1);
-        }
-        if let Some(&halves) = config.temporal_downsample.get(level) {
-            let at = format!("encoder.down_blocks.{index}");
-            resample_shapes(&mut shapes, &at, [width, width], halves.then_some(width));
-            index += 1;
-        }
-    }
-    end_shapes(&mut shapes, "encoder", inputs, inputs, 2 * latent);
-    affine(
-        &mut shapes,
-        "decoder.conv_in",
-        &[decoder[0], latent, 3, 3, 3],
-    );
-    inputs = decoder[0];
-    for (level, &width) in decoder.iter().enumerate() {
-        let at = format!("decoder.up_blocks.{level}");
-        for block in 0..=config.num_res_blocks {
-            residual_shapes(&mut shapes, &format!("{at}.resnets.{block}"), inputs, width);
-            inputs = width;
-        }
-        if let Some(&doubles) = config.temporal_downsample.iter().rev().nth(level) {
-            inputs = width / 2;
-            let at = format!("{at}.upsamplers.0");
-            resample_shapes(
-                &mut shapes,
-                &at,
-                [width, inputs],
-                doubles.then_some(2 * width),
-            );
-        }
-    }
-    end_shapes(&mut shapes, "decoder", decoder[0], inputs, 3);
+    encoder_shapes(&mut shapes, config);
+    decoder_shapes(&mut shapes, config);
     shapes
+}
+
+fn encoder_shapes(shapes: &mut Shapes, config: &VaeConfig) {
+    let first = [config.base_dim, config.in_channels, 3, 3, 3];
+    affine(shapes, "encoder.conv_in", &first);
+    let mut numbered = 0..;
+    let (mut inputs, blocks) = (config.base_dim, config.num_res_blocks);
+    for (index, level) in config.encoder_levels().iter().enumerate() {
+        // The 2.2 layout names parts within their level, 2.1 numbers them through all levels.
+        let mut place = |name: String| match config.is_residual {
+            true => format!("encoder.down_blocks.{index}.{name}"),
+            false => format!("encoder.down_blocks.{}", numbered.next().unwrap_or(0)),
+        };
+        for block in 0..blocks {
+            let at = place(format!("resnets.{block}"));
+            residual_shapes(shapes, &at, inputs, level.width);
+            inputs = level.width;
+        }
+        if let Some(halves) = level.resampled {
+            let at = place("downsampler".to_owned());
+            let (sizes, frames) = ([inputs, inputs], halves.then_some(inputs));
+            resample_shapes(shapes, &at, sizes, frames);
+        }
+    }
+    end_shapes(shapes, "encoder", inputs, inputs, 2 * config.z_dim);
+}
+
+fn decoder_shapes(shapes: &mut Shapes, config: &VaeConfig) {
+    let levels = config.decoder_levels();
+    let first = config.decoder_widths()[0];
+    affine(shapes, "decoder.conv_in", &[first, config.z_dim, 3, 3, 3]);
+    let name = if config.is_residual {
+        "upsampler"
+    } else {
+        "upsamplers.0"
+    };
+    let mut last = first;
+    for (index, level) in levels.iter().enumerate() {
+        let at = format!("decoder.up_blocks.{index}");
+        let mut inputs = level.inputs;
+        for block in 0..=config.num_res_blocks {
+            residual_shapes(
+                shapes,
+                &format!("{at}.resnets.{block}"),
+                inputs,
+                level.width,
+            );
+            inputs = level.width;
+        }
+        last = level.width;
+        if let Some(doubles) = level.resampled {
+            let (sizes, frames) = ([inputs, level.outputs], doubles.then_some(2 * inputs));
+            resample_shapes(shapes, &format!("{at}.{name}"), sizes, frames);
+        }
+    }
+    end_shapes(shapes, "decoder", first, last, config.out_channels);
 }
 
 fn residual_shapes(shapes: &mut Shapes, at: &str, inputs: i64, outputs: i64) {

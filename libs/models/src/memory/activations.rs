@@ -5,7 +5,8 @@
 
 use super::size;
 use super::weights::{level_stride, pixel_channels, pixel_stride, upsampled_channels};
-use crate::config::{TextEncoderConfig, TransformerConfig, VaeConfig};
+use crate::config::{ImageEncoderConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
+use crate::wan::vae::CHUNK_POSITIONS;
 
 /// Bytes of a 32-bit float.
 const FULL: u64 = 4;
@@ -13,8 +14,6 @@ const FULL: u64 = 4;
 const TEXT_SLOTS: u64 = 512;
 /// Latents and velocities that solver and guidance hold at once.
 const SOLVER_TENSORS: u64 = 10;
-/// Latent positions that the autoencoder decodes at a time, if a frame has fewer.
-const CHUNK_POSITIONS: u64 = 2048;
 /// Frames that a causal convolution remembers.
 const HISTORY: u64 = 2;
 
@@ -57,37 +56,63 @@ pub fn text_encoder(config: &TextEncoderConfig, compute: u64) -> u64 {
     TEXT_SLOTS * (per_token + TEXT_SLOTS * per_pair)
 }
 
-/// The transformer over `batch` texts at once, solver and latents included.
+/// The image encoder at one picture.
+///
+/// Per token: the stream, its sum with a branch and the norm of it in 32-bit floats; query, key, value
+/// and their mix; the hidden layer before, within and after its activation. Per head and pair of
+/// tokens: the scores where a kernel keeps them. Per pixel: the picture as bytes, as floats and
+/// normalised, twice.
 #[must_use]
-pub fn denoise(config: &TransformerConfig, latents: LatentSize, batch: u64, compute: u64) -> u64 {
+pub fn image_encoder(config: &ImageEncoderConfig, compute: u64) -> u64 {
+    let (width, tokens) = (size(config.hidden_size), size(config.tokens()));
+    let per_token =
+        3 * FULL * width + 4 * compute * width + 3 * compute * size(config.intermediate_size);
+    let per_pair = size(config.num_attention_heads) * (compute + FULL);
+    let pixels = size(config.num_channels) * size(config.image_size) * size(config.image_size);
+    tokens * (per_token + tokens * per_pair) + 4 * FULL * pixels
+}
+
+/// The transformer over `batch` texts at once, which share `image_tokens`; solver, latents and given
+/// channels included.
+#[must_use]
+pub fn denoise(
+    config: &TransformerConfig,
+    latents: LatentSize,
+    batch: u64,
+    image_tokens: u64,
+    compute: u64,
+) -> u64 {
     let (width, inner) = (size(config.width()), size(config.ffn_dim));
     let rows = batch * tokens(config, latents);
     let block = rows * self_attention(width, compute).max(feed_forward(width, inner, compute));
-    let text_keys = size(config.num_layers) * batch * TEXT_SLOTS * 2 * width * compute;
+    let slots = batch * TEXT_SLOTS + image_tokens;
+    let cross_keys = size(config.num_layers) * slots * 2 * width * compute;
     let rope = tokens(config, latents) * size(config.attention_head_dim) * FULL;
-    let channels = size(config.in_channels.max(config.out_channels));
-    let solver = SOLVER_TENSORS * batch * channels * latents.positions() * FULL;
-    block + text_keys + rope + solver
+    let (read, written) = (size(config.in_channels), size(config.out_channels));
+    // What the network reads, as latents and as patches, and the given channels of it.
+    let inputs = 2 * read + read.saturating_sub(written);
+    let channels = SOLVER_TENSORS * batch * written + inputs;
+    block + cross_keys + rope + channels * latents.positions() * FULL
 }
 
-/// Bytes per token of a block's self attention: the stream and its norm in 32-bit floats; query, key
-/// and value; query and key normalised, and rotated, in 32-bit floats; their cast; the mix, the
-/// output and its cast.
+/// What the step cache remembers of each prompt: two tensors of the size of the stream.
+#[must_use]
+pub fn step_cache(config: &TransformerConfig, latents: LatentSize, prompts: u64) -> u64 {
+    2 * prompts * tokens(config, latents) * size(config.width()) * FULL
+}
+
+/// Bytes per token of a block's self attention: the stream; query, key and value; query and key,
+/// normalised and rotated, in 32-bit floats, with their cast, or with the mix where there is none.
 fn self_attention(width: u64, compute: u64) -> u64 {
-    let casts = if compute == FULL {
-        0
-    } else {
-        2 * compute + FULL
-    };
-    width * (2 * FULL + 3 * compute + 4 * FULL + casts + 2 * compute)
+    let cast_or_mix = if compute == FULL { FULL } else { 2 * compute };
+    width * (FULL + 3 * compute + 2 * FULL + cast_or_mix)
 }
 
-/// Bytes per token of a block's feed-forward: the stream before and after both attentions and two
-/// norms of it in 32-bit floats, the cast of the second; the hidden layer before and after its
-/// activation.
+/// Bytes per token of a block's feed-forward: the stream, and the norm of it in 32-bit floats with
+/// its cast, or the output with its cast; the hidden layer.
 fn feed_forward(width: u64, inner: u64, compute: u64) -> u64 {
     let cast = if compute == FULL { 0 } else { compute };
-    width * (5 * FULL + cast) + 2 * inner * compute
+    width * (2 * FULL + cast) + inner * compute
 }
 
 /// Decoding latents to the bytes of a clip, whole.
@@ -103,14 +128,27 @@ pub fn decode(config: &VaeConfig, latents: LatentSize) -> u64 {
 /// Decoding tile by tile, with tiles of at most `tile` positions a side.
 #[must_use]
 pub fn decode_tiled(config: &VaeConfig, latents: LatentSize, tile: u64) -> u64 {
-    let part = LatentSize {
-        height: latents.height.min(tile),
-        width: latents.width.min(tile),
-        ..latents
-    };
+    let part = tile_of(latents, tile);
     let frames = decoded_bytes(config, latents);
     let conversion = 3 * frames + frames / 2;
     (frames + decoder_peak(config, part)).max(conversion)
+}
+
+/// Encoding tile by tile, with tiles of at most `tile` positions a side; the clip's pixels included.
+#[must_use]
+pub fn encode_tiled(config: &VaeConfig, latents: LatentSize, tile: u64) -> u64 {
+    let part = tile_of(latents, tile);
+    let rest = decoded_bytes(config, latents) - decoded_bytes(config, part);
+    rest + encode(config, part)
+}
+
+/// The largest tile of a clip.
+fn tile_of(latents: LatentSize, tile: u64) -> LatentSize {
+    LatentSize {
+        height: latents.height.min(tile),
+        width: latents.width.min(tile),
+        ..latents
+    }
 }
 
 /// Encoding a clip whole, its pixels included.
@@ -124,6 +162,8 @@ pub fn encode(config: &VaeConfig, latents: LatentSize) -> u64 {
     peak.convolution(positions, frames, pixel_channels(config), base, 1);
     let mut inputs = base;
     for (index, width) in config.encoder_widths().into_iter().map(size).enumerate() {
+        peak.keep(config, positions * frames * inputs);
+        let entered = positions * frames * inputs;
         for _ in 0..config.num_res_blocks {
             peak.residual_block(positions, frames, inputs, width);
             inputs = width;
@@ -137,9 +177,12 @@ pub fn encode(config: &VaeConfig, latents: LatentSize) -> u64 {
                 frames = (frames / 2).max(1);
             }
         }
+        // The input with black frames before it, in its new order, and the result.
+        peak.shortcut(config, 2 * entered + positions * frames * width);
     }
     let pixels = decoded_bytes(config, latents);
-    3 * pixels + peak.bytes()
+    // Measured: half as much again as the layers' tensors, where convolutions change the memory order.
+    pixels + peak.bytes() * 3 / 2
 }
 
 /// Bytes of the decoded frames in 32-bit floats.
@@ -152,7 +195,8 @@ fn decoded_bytes(config: &VaeConfig, latents: LatentSize) -> u64 {
 /// The decoder with the frames that are finished: at its largest layer, or when they are joined.
 fn decoder_peak(config: &VaeConfig, latents: LatentSize) -> u64 {
     let mut positions = latents.height * latents.width;
-    let chunk = (CHUNK_POSITIONS / positions.max(1)).max(1);
+    let chunk = size(CHUNK_POSITIONS) / positions.max(1);
+    let chunk = chunk.max(1);
     let mut frames = chunk.min(latents.frames.saturating_sub(1).max(1));
     let widths: Vec<u64> = config.decoder_widths().into_iter().map(size).collect();
     let first = widths.first().copied().unwrap_or_default();
@@ -162,6 +206,7 @@ fn decoder_peak(config: &VaeConfig, latents: LatentSize) -> u64 {
     peak.residual_block(positions, frames, first, first);
     let mut inputs = first;
     for (index, &width) in widths.iter().enumerate() {
+        peak.keep(config, positions * frames * inputs);
         for _ in 0..=config.num_res_blocks {
             peak.residual_block(positions, frames, inputs, width);
             inputs = width;
@@ -175,7 +220,10 @@ fn decoder_peak(config: &VaeConfig, latents: LatentSize) -> u64 {
             // The picture, its enlargement and the result, all of them channels last.
             peak.at_once(positions * frames * (width + 4 * width + 4 * inputs));
             positions *= 4;
+            // Its copies, in their new order, and the result.
+            peak.shortcut(config, 3 * positions * frames * inputs);
         }
+        peak.kept = 0;
     }
     peak.convolution(positions, frames, inputs, pixel_channels(config), 2);
     let finished = decoded_bytes(config, latents);
@@ -187,6 +235,8 @@ fn decoder_peak(config: &VaeConfig, latents: LatentSize) -> u64 {
 struct Peak {
     layer: u64,
     remembered: u64,
+    /// The input of a level, for the shortcut around it.
+    kept: u64,
 }
 
 impl Peak {
@@ -207,11 +257,24 @@ impl Peak {
         let before = self.layer;
         self.convolution(positions, frames, outputs, outputs, 2);
         let second = positions * (7 * frames * outputs + 2 * HISTORY * outputs) + held_inputs;
-        self.layer = before.max(second);
+        self.layer = before.max(second + self.kept);
     }
 
     fn at_once(&mut self, elements: u64) {
-        self.layer = self.layer.max(elements);
+        self.layer = self.layer.max(elements + self.kept);
+    }
+
+    /// A level of the 2.2 layout begins, whose input has so many elements.
+    fn keep(&mut self, config: &VaeConfig, elements: u64) {
+        self.kept = if config.is_residual { elements } else { 0 };
+    }
+
+    /// The way around a level, with so many elements besides its input.
+    fn shortcut(&mut self, config: &VaeConfig, elements: u64) {
+        if config.is_residual {
+            self.at_once(elements);
+        }
+        self.kept = 0;
     }
 
     fn bytes(&self) -> u64 {

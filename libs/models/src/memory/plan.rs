@@ -2,7 +2,7 @@
 
 use kinora_nn::WeightFormat;
 
-use super::estimate::{Choice, latent_size};
+use super::estimate::{Choice, given_size, latent_size};
 use super::{ClipSize, Estimate, MemoryOptions, activations, readable, size};
 use crate::config::WanConfig;
 use crate::residency::Residency;
@@ -18,7 +18,9 @@ pub const MAX_PAIRED_TOKENS: i64 = 4096;
 pub struct MemoryPlan {
     /// Where the weights are.
     pub residency: Residency,
-    /// The autoencoder's tiles; whole pictures when absent.
+    /// The tiles in which given pictures are encoded; whole pictures when absent.
+    pub encode_tiling: Option<Tiling>,
+    /// The tiles in which the clip is decoded; whole pictures when absent.
     pub tiling: Option<Tiling>,
     /// Whether both prompts go through the transformer at once.
     pub batch_cfg: bool,
@@ -59,6 +61,7 @@ pub fn plan(
         if estimate.total <= limit_bytes {
             return Ok(MemoryPlan {
                 residency: choice.residency,
+                encode_tiling: choice.encode_tile.map(|_| Tiling::default()),
                 tiling: choice.tile.map(|_| Tiling::default()),
                 batch_cfg: choice.batch > 1,
                 estimate,
@@ -83,23 +86,28 @@ fn choices(config: &WanConfig, clip: ClipSize, options: &MemoryOptions) -> Vec<C
     };
     let tile = size(Tiling::default().tile());
     let latents = latent_size(config, clip);
-    let tiles = if latents.height.max(latents.width) > tile {
-        vec![None, Some(tile)]
-    } else {
-        vec![None]
+    let is_large = latents.height.max(latents.width) > tile;
+    let tiles_if = |is_useful: bool| {
+        if is_useful {
+            vec![None, Some(tile)]
+        } else {
+            vec![None]
+        }
     };
+    let encode_tiles = tiles_if(is_large && given_size(config, latents).is_some());
     let tokens = activations::tokens(&config.transformer, latents);
     let is_pair = options.is_guided && tokens <= size(MAX_PAIRED_TOKENS);
     let batches = if is_pair { vec![2, 1] } else { vec![1] };
     let mut choices = Vec::new();
     for residency in policies {
-        for &tile in &tiles {
-            for &batch in &batches {
-                choices.push(Choice {
+        for &encode_tile in &encode_tiles {
+            for tile in tiles_if(is_large) {
+                choices.extend(batches.iter().map(|&batch| Choice {
                     residency,
+                    encode_tile,
                     tile,
                     batch,
-                });
+                }));
             }
         }
     }

@@ -3,7 +3,7 @@
 use kinora_nn::WeightFormat;
 
 use super::size;
-use crate::config::{TextEncoderConfig, TransformerConfig, VaeConfig};
+use crate::config::{ImageEncoderConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
 
 /// Bytes of a 32-bit float.
 const FULL_BYTES: u64 = 4;
@@ -140,6 +140,25 @@ impl WeightCount {
         }
     }
 
+    /// Counts a CLIP vision encoder as it is loaded: without the last block and the norm after it. It
+    /// is never stored in eight bits, and its blocks do not come one by one.
+    #[must_use]
+    pub fn of_image_encoder(config: &ImageEncoderConfig) -> Self {
+        let (width, inner) = (size(config.hidden_size), size(config.intermediate_size));
+        let (blocks, side) = (size(config.num_hidden_layers - 1), size(config.patch_size));
+        let patches = size(config.num_channels) * side * side * width;
+        let block = 4 * linear(width, width) + linear(width, inner) + linear(inner, width);
+        let shell = WeightPart {
+            compute: patches + blocks * block,
+            full: (1 + size(config.tokens()) + 2 + 4 * blocks) * width,
+            ..WeightPart::default()
+        };
+        Self {
+            shell,
+            ..Self::default()
+        }
+    }
+
     /// Counts an autoencoder, encoder and decoder, of the 2.1 or the 2.2 layout.
     #[must_use]
     pub fn of_vae(config: &VaeConfig) -> Self {
@@ -162,7 +181,6 @@ impl WeightCount {
 /// Embeddings, modulation and head of a transformer.
 fn transformer_shell(config: &TransformerConfig) -> WeightPart {
     let (width, patch) = (size(config.width()), size(config.patch_volume()));
-    let linear = |inputs: u64, outputs: u64| inputs * outputs + outputs;
     let mut compute = linear(size(config.in_channels) * patch, width)
         + linear(size(config.text_dim), width)
         + linear(width, width);
@@ -174,7 +192,8 @@ fn transformer_shell(config: &TransformerConfig) -> WeightPart {
         + size(config.num_layers) * 6 * width;
     if let Some(image) = config.image_dim.map(size) {
         compute += linear(image, image) + linear(image, width);
-        full += 2 * image + 2 * width;
+        let positions = config.pos_embed_seq_len.map_or(0, size);
+        full += 2 * image + 2 * width + positions * image;
     }
     WeightPart {
         compute,
@@ -197,6 +216,10 @@ pub(super) fn pixel_stride(config: &VaeConfig) -> u64 {
 pub(super) fn pixel_channels(config: &VaeConfig) -> u64 {
     let patch = config.patch_size.map_or(1, size);
     3 * patch * patch
+}
+
+fn linear(inputs: u64, outputs: u64) -> u64 {
+    convolution(inputs, outputs, 1)
 }
 
 fn convolution(inputs: u64, outputs: u64, taps: u64) -> u64 {

@@ -140,66 +140,94 @@ impl Block {
         }
     }
 
-    /// Applies the block to the residual stream.
+    /// Applies the block to the residual stream, which is written over: nobody else may hold it.
     ///
     /// The rows of `modulation` are shift, scale, gate of self attention, then of the feed-forward.
     /// The stream may have a batch of one while the text has more: both start from the same
     /// latents, and part ways at the first cross attention.
     ///
+    /// Besides weights, what a block holds at its worst moment decides how long a clip can be, so
+    /// tensors end as soon as the next one is there.
+    ///
     /// # Shapes
     /// stream `[b, s, c]` to the same, in 32-bit floats
     pub(super) fn forward(
         &self,
-        stream: &Tensor,
+        stream: Tensor,
         modulation: &Modulation,
         keys: &CrossKeys,
         text_bias: Option<&Tensor>,
         rope: &RopeTable,
     ) -> Tensor {
-        let input = modulation.normalise(stream, SELF_ROW, self.eps);
-        let mixed = self.self_attention(&input, rope);
-        let stream = modulation.gated_sum(stream, &mixed, SELF_ROW + GATE);
+        let input = modulation.normalise(&stream, SELF_ROW, self.eps);
+        let mixed = self.self_attention(input, rope);
+        modulation.add_gated(&stream, &mixed, SELF_ROW + GATE);
+        drop(mixed);
 
-        // Sums go into the newer tensor, which nobody else holds.
+        // The sum goes into the tensor that has the batch of the text.
         let mut crossed = self.cross_attention(&stream, keys, text_bias);
-        let stream = crossed.g_add_(&stream);
+        let _ = crossed.g_add_(&stream);
+        drop(stream);
 
-        let input = modulation.normalise(&stream, FEED_FORWARD_ROW, self.eps);
-        let hidden = gelu_tanh(&self.expand.forward(&input));
-        let output = self.contract.forward(&hidden).to_kind(Kind::Float);
-        modulation.add_gated(&stream, &output, FEED_FORWARD_ROW + GATE);
-        stream
+        let input = modulation.normalise(&crossed, FEED_FORWARD_ROW, self.eps);
+        let output = self.feed_forward(input);
+        modulation.add_gated(&crossed, &output, FEED_FORWARD_ROW + GATE);
+        crossed
     }
 
-    fn self_attention(&self, input: &Tensor, rope: &RopeTable) -> Tensor {
-        let (batch, tokens, width) = sizes(input);
-        let head_width = width / self.heads;
-        let qkv = self.qkv.forward(input).view([batch, tokens, 3, width]);
-        let qk = self.qk_norm.forward(&qkv.narrow(2, 0, 2)); // [b, s, 2, c]
-        let qk = rope.rotate(&qk.view([batch, tokens, 2 * self.heads, head_width]));
-        let qk = qk.to_kind(qkv.kind()).view([batch, tokens, 2, width]);
-        let query = split_heads(&qk.select(2, 0), self.heads);
-        let key = split_heads(&qk.select(2, 1), self.heads);
-        let value = split_heads(&qkv.select(2, 2), self.heads);
-        let mixed = scaled_dot_product_attention(&query, &key, &value, None, None);
-        self.self_out
-            .forward(&join_heads(&mixed))
-            .to_kind(Kind::Float)
+    fn self_attention(&self, input: Tensor, rope: &RopeTable) -> Tensor {
+        let (batch, tokens, width) = sizes(&input);
+        let qkv = self.qkv.forward(&input).view([batch, tokens, 3, width]);
+        drop(input);
+        let mixed = {
+            let qk = self.rotated(&qkv, rope);
+            let query = split_heads(&qk.select(2, 0), self.heads);
+            let key = split_heads(&qk.select(2, 1), self.heads);
+            let value = split_heads(&qkv.select(2, 2), self.heads);
+            scaled_dot_product_attention(&query, &key, &value, None, None)
+        };
+        drop(qkv);
+        let mixed = join_heads(mixed);
+        self.self_out.forward(&mixed).to_kind(Kind::Float)
+    }
+
+    /// Query and key, normalised and rotated, of `[b, s, 3, c]`: `[b, s, 2, c]`
+    fn rotated(&self, qkv: &Tensor, rope: &RopeTable) -> Tensor {
+        let (batch, tokens, width) = (qkv.size()[0], qkv.size()[1], qkv.size()[3]);
+        let qk = self.qk_norm.forward(&qkv.narrow(2, 0, 2));
+        let qk = rope.rotate(qk.view([batch, tokens, 2 * self.heads, width / self.heads]));
+        qk.to_kind(qkv.kind()).view([batch, tokens, 2, width])
     }
 
     fn cross_attention(&self, stream: &Tensor, keys: &CrossKeys, bias: Option<&Tensor>) -> Tensor {
-        let input = self.cross_norm.as_ref().map(|norm| norm.forward(stream));
-        let query = self.cross_query.forward(input.as_ref().unwrap_or(stream));
-        let query = self
-            .cross_query_norm
-            .forward(&query)
-            .to_kind(self.cross_query.kind());
-        let query = split_heads(&query, self.heads); // [1 or b, n, s, d]
-        let mut mixed = join_heads(&keys.text.attend(&query, bias));
+        let query = self.cross_query(stream); // [1 or b, n, s, d]
+        let mut mixed = join_heads(keys.text.attend(&query, bias));
         if let Some(image) = &keys.image {
-            mixed += join_heads(&image.attend(&query, None));
+            let _ = mixed.g_add_(&join_heads(image.attend(&query, None)));
         }
+        drop(query);
         self.cross_out.forward(&mixed).to_kind(Kind::Float)
+    }
+
+    /// `[b, s, c]` to `[b, n, s, d]`
+    fn cross_query(&self, stream: &Tensor) -> Tensor {
+        let query = match &self.cross_norm {
+            Some(norm) => self.cross_query.forward(&norm.forward(stream)),
+            None => self.cross_query.forward(stream),
+        };
+        let normalised = self.cross_query_norm.forward(&query);
+        drop(query);
+        split_heads(&normalised.to_kind(self.cross_query.kind()), self.heads)
+    }
+
+    /// `[b, s, c]` to the same
+    fn feed_forward(&self, input: Tensor) -> Tensor {
+        let hidden = self.expand.forward(&input);
+        drop(input);
+        let hidden = gelu_tanh(hidden);
+        let output = self.contract.forward(&hidden);
+        drop(hidden);
+        output.to_kind(Kind::Float)
     }
 }
 
@@ -251,7 +279,7 @@ fn split_heads(input: &Tensor, heads: i64) -> Tensor {
 }
 
 /// `[b, n, s, d]` to `[b, s, c]`
-fn join_heads(input: &Tensor) -> Tensor {
+fn join_heads(input: Tensor) -> Tensor {
     input.transpose(1, 2).flatten(2, 3)
 }
 

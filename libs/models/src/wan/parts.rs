@@ -7,7 +7,7 @@ use tch::{Cuda, Device, Kind};
 use super::{WanTransformer, WanVae};
 use crate::clip::ClipVisionEncoder;
 use crate::config::WanConfig;
-use crate::digest::sha256_hex;
+use crate::digest::sha256_hex_of_all;
 use crate::error::LoadError;
 use crate::folder::ModelFolder;
 use crate::memory::activations::{self, LatentSize};
@@ -162,7 +162,15 @@ impl Parts {
             Precision::Bf16 => 2,
         };
         let count = WeightCount::of_transformer(config);
-        let live = activations::denoise(config, size, batch, compute)
+        let prompts = if is_guided { 2 } else { 1 };
+        let cache = if self.options.step_cache > 0.0 {
+            activations::step_cache(config, size, prompts)
+        } else {
+            0
+        };
+        let image = config.pos_embed_seq_len.unwrap_or_default().unsigned_abs();
+        let live = activations::denoise(config, size, batch, image, compute)
+            + cache
             + count.temporary_bytes(compute, self.placement.weights);
         let is_cpu = self.placement.device == Device::Cpu;
         count.bytes(compute, self.placement.weights) + with_margin(live, is_cpu)
@@ -174,11 +182,13 @@ impl Parts {
     /// # Errors
     /// A file is missing or cannot be read.
     pub fn digests(&self) -> Result<Vec<(String, String)>, LoadError> {
-        let digest = |file: PathBuf| {
-            let name = file.strip_prefix(&self.folder).unwrap_or(&file);
-            Ok((name.to_string_lossy().into_owned(), sha256_hex(&file)?))
+        let files = self.files.files();
+        let digests = sha256_hex_of_all(&files)?;
+        let name = |file: &PathBuf| {
+            let name = file.strip_prefix(&self.folder).unwrap_or(file);
+            name.to_string_lossy().into_owned()
         };
-        self.files.files().into_iter().map(digest).collect()
+        Ok(files.iter().map(name).zip(digests).collect())
     }
 }
 
@@ -194,6 +204,7 @@ fn device(choice: DeviceChoice) -> Result<Device, LoadError> {
             let known = usize::try_from(count).is_ok_and(|count| index < count);
             let reason = format!("there is no CUDA device {index}, only {count} in all");
             if known {
+                kinora_nn::fix_kernel_choice();
                 Ok(Device::Cuda(index))
             } else {
                 Err(LoadError::Device { reason })

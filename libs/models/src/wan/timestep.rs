@@ -116,23 +116,27 @@ impl Modulation {
     /// # Shapes
     /// `[b, s, c]` to the same, in 32-bit floats
     pub(super) fn normalise(&self, stream: &Tensor, first_row: i64, eps: f64) -> Tensor {
-        self.over_runs([stream], |vectors, [stream]| {
+        let normalise = |vectors: &Tensor, part: &Tensor| {
             let (shift, scale) = (vectors.get(first_row), vectors.get(first_row + 1));
-            modulated_layer_norm(stream, &scale, &shift, eps)
-        })
+            modulated_layer_norm(part, &scale, &shift, eps)
+        };
+        if let [run] = self.runs.as_slice() {
+            return normalise(&run.vectors, stream);
+        }
+        let output = stream.empty_like();
+        let mut start = 0;
+        for run in &self.runs {
+            let part = normalise(&run.vectors, &stream.narrow(1, start, run.tokens));
+            output.narrow(1, start, run.tokens).copy_(&part);
+            start += run.tokens;
+        }
+        output
     }
 
-    /// `stream + branch * gate`, the gate being row `row`.
+    /// Adds `branch * gate` to `stream`, which nobody else may hold; the gate is row `row`.
     ///
     /// # Shapes
-    /// both `[b, s, c]` in 32-bit floats, result alike
-    pub(super) fn gated_sum(&self, stream: &Tensor, branch: &Tensor, row: i64) -> Tensor {
-        self.over_runs([stream, branch], |vectors, [stream, branch]| {
-            stream.addcmul(branch, &vectors.get(row))
-        })
-    }
-
-    /// [`Self::gated_sum`] into `stream`, which nobody else may hold.
+    /// both `[b, s, c]` in 32-bit floats
     pub(super) fn add_gated(&self, stream: &Tensor, branch: &Tensor, row: i64) {
         let mut start = 0;
         for run in &self.runs {
@@ -140,25 +144,6 @@ impl Modulation {
             let _ = part(stream).addcmul_(&part(branch), &run.vectors.get(row));
             start += run.tokens;
         }
-    }
-
-    /// Maps each run of tokens with its vectors, and lays the results side by side.
-    fn over_runs<const N: usize>(
-        &self,
-        inputs: [&Tensor; N],
-        map: impl Fn(&Tensor, [&Tensor; N]) -> Tensor,
-    ) -> Tensor {
-        if let [run] = self.runs.as_slice() {
-            return map(&run.vectors, inputs);
-        }
-        let mut start = 0;
-        let mut outputs = Vec::with_capacity(self.runs.len());
-        for run in &self.runs {
-            let parts = inputs.map(|input| input.narrow(1, start, run.tokens));
-            outputs.push(map(&run.vectors, parts.each_ref()));
-            start += run.tokens;
-        }
-        Tensor::cat(&outputs, 1)
     }
 }
 

@@ -118,7 +118,7 @@ impl WanTransformer {
         let image = self.embed_image(image)?;
         let fold = self.text_in.kind() == Kind::Float;
         let FoldedText { text, bias } = FoldedText::new(prompts, fold);
-        let text = gelu_tanh(&self.text_in.forward(&text));
+        let text = gelu_tanh(self.text_in.forward(&text));
         let text = self.text_out.forward(&text);
         let keys = self
             .blocks
@@ -179,11 +179,11 @@ impl WanTransformer {
         };
         let stream = self.patchify(latents, grid);
         let stream = match cache.filter(|cache| cache.is_on()) {
-            None => self.blocks(0..self.blocks.len(), &stream, &run)?,
+            None => self.blocks(0..self.blocks.len(), stream, &run)?,
             Some(cache) => cache.step(
                 &stream,
-                |stream| self.blocks(0..1, stream, &run),
-                |stream| self.blocks(1..self.blocks.len(), stream, &run),
+                |stream| self.blocks(0..1, stream.copy(), &run),
+                |stream| self.blocks(1..self.blocks.len(), stream.copy(), &run),
             )?,
         };
         let stream = self
@@ -192,19 +192,18 @@ impl WanTransformer {
         Ok(self.unpatchify(&self.head.forward(&stream), grid))
     }
 
-    /// Applies some of the blocks to the stream, `[b, s, c]`.
+    /// Applies some of the blocks to the stream, `[b, s, c]`, which nobody else may hold.
     fn blocks(
         &self,
         range: Range<usize>,
-        stream: &Tensor,
+        mut stream: Tensor,
         run: &BlockRun<'_>,
     ) -> Result<Tensor, Cancelled> {
-        let mut stream = stream.shallow_clone();
         let (keys, bias) = (&run.conditioning.keys, run.conditioning.text_bias.as_ref());
         for (index, block) in range.clone().zip(self.blocks.range(range)) {
             proceed(run.is_cancelled)?;
             let (modulation, rope) = (&run.modulation[index], &run.conditioning.rope);
-            stream = block.forward(&stream, modulation, &keys[index], bias, rope);
+            stream = block.forward(stream, modulation, &keys[index], bias, rope);
         }
         Ok(stream)
     }

@@ -30,7 +30,7 @@ use crate::residency::Network;
 pub use self::tiles::Tiling;
 
 /// Latent positions decoded at a time: small clips in one go, large ones frame by frame.
-const CHUNK_POSITIONS: i64 = 2048;
+pub(crate) const CHUNK_POSITIONS: i64 = 2048;
 
 /// The network.
 #[derive(Debug)]

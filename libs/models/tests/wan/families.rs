@@ -6,7 +6,7 @@ use kinora_models::config::read_json;
 use kinora_models::wan::Family;
 use kinora_models::{
     GenerateError, GenerateRequest, Layout, LoadError, LoadOptions, ModelFolder, Part, Picture,
-    WanPipeline,
+    Residency, WanPipeline,
 };
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
@@ -133,6 +133,30 @@ fn both_layouts_of_every_family_give_the_same_bytes() {
             clip(&mut native).unwrap() == clip(&mut diffusers).unwrap(),
             "{name}: the clips differ"
         );
+    }
+}
+
+#[test]
+fn clips_from_pictures_are_the_same_under_every_policy() {
+    for family in ["i2v", "flf2v", "ti2v"] {
+        let (mut pipeline, request) = case(family);
+        let expected = pipeline.generate(&request, &mut Recorder::default());
+        let expected = expected.unwrap();
+        for residency in Residency::ALL {
+            let options = LoadOptions {
+                residency: Some(residency),
+                ..one_thread()
+            };
+            let mut pipeline = WanPipeline::load(&folder(family), &options).unwrap();
+            for round in 1..=2 {
+                let clip = pipeline.generate(&request, &mut Recorder::default());
+                assert_eq!(
+                    clip.unwrap(),
+                    expected,
+                    "{family}, {residency}, round {round}"
+                );
+            }
+        }
     }
 }
 

@@ -101,6 +101,29 @@ fn transformer_with_a_clean_first_frame() {
 }
 
 #[test]
+fn a_batch_of_two_is_two_singles_that_see_the_same_picture() {
+    for name in ["i2v", "flf"] {
+        let folder = goldens().join(format!("transformer-{name}"));
+        let (network, values) = (transformer(&folder), values(&folder));
+        let (latents, image) = (&values["latents"], values.get("image"));
+        let size = [latents.size()[2], latents.size()[3], latents.size()[4]];
+        let velocity = |texts: &[&Tensor], image: &Tensor| {
+            let conditioning = network.condition(texts, Some(image), size).unwrap();
+            let time = Timestep::Uniform(431.0);
+            network.forward(latents, time, &conditioning, None, &never)
+        };
+        let (texts, image) = ([&values["prompt"], &values["negative"]], image.unwrap());
+        let pair = velocity(&texts, image).unwrap();
+        let singles = texts.map(|text| velocity(&[text], image).unwrap());
+        let difference = relative_difference(&pair, &Tensor::cat(&singles, 0));
+        println!("{name}: {difference:.1e}");
+        assert!(difference < 1e-5, "{name}: {difference:e}");
+        let other = velocity(&texts, &(image * -1.0)).unwrap();
+        assert!(relative_difference(&other, &pair) > 1e-3, "{name} is blind");
+    }
+}
+
+#[test]
 fn every_family_computes_in_16_bits() {
     for (name, kind) in [
         ("i2v", Timestep::Uniform as fn(f64) -> Timestep),

@@ -35,12 +35,27 @@ fn large() -> (WanConfig, ClipSize) {
     (config, clip)
 }
 
+/// Wan 2.1 I2V 14B at 1280x720, 81 frames.
+fn large_with_picture() -> (WanConfig, ClipSize) {
+    let (mut config, clip) = large();
+    config.transformer.in_channels = 36;
+    config.transformer.image_dim = Some(1280);
+    config.transformer.added_kv_proj_dim = Some(5120);
+    let encoder = json!({
+        "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32,
+        "num_attention_heads": 16, "image_size": 224, "patch_size": 14, "hidden_act": "gelu"
+    });
+    config.image_encoder = Some(serde_json::from_value(encoder).unwrap());
+    (config, clip)
+}
+
 fn options() -> MemoryOptions {
     MemoryOptions {
         precision: Precision::Bf16,
         weights: WeightFormat::Native,
         residency: None,
         is_cpu: false,
+        has_step_cache: false,
         is_guided: true,
     }
 }
@@ -76,6 +91,52 @@ fn a_large_card_holds_everything() {
     let [encoding, denoising, decoding] = plan.estimate.stages;
     assert!(encoding.activations < decoding.activations);
     assert!(denoising.activations > gibibytes(10));
+}
+
+#[test]
+fn pictures_and_their_encoder_are_counted() {
+    let ((text, clip), (picture, _)) = (large(), large_with_picture());
+    let limit = gibibytes(200);
+    let without = plan(&text, clip, &options(), limit).unwrap().estimate;
+    let with = plan(&picture, clip, &options(), limit).unwrap().estimate;
+    assert_eq!(without.image_encoder, 0);
+    assert_eq!(with.image_encoder >> 20, 1_166);
+    let more = with.transformer - without.transformer + with.image_encoder;
+    let [encoding, denoising, decoding] = [0, 1, 2].map(|stage| {
+        let (with, without) = (with.stages[stage], without.stages[stage]);
+        assert_eq!(with.weights, without.weights + more);
+        with.activations - without.activations
+    });
+    let pixels = 81 * 720 * 1280 * 3 * 4;
+    assert!(encoding > pixels, "the clip is encoded");
+    assert!(denoising > 0, "given channels and keys are held");
+    assert_eq!(decoding, 0);
+}
+
+#[test]
+fn a_clip_that_is_too_large_to_encode_whole_is_encoded_in_tiles() {
+    let (config, clip) = large_with_picture();
+    let mut tiled = 0;
+    for limit in 8..=160 {
+        let Ok(plan) = plan(&config, clip, &options(), gibibytes(limit)) else {
+            continue;
+        };
+        assert!(plan.estimate.total <= gibibytes(limit));
+        tiled += i32::from(plan.encode_tiling.is_some());
+    }
+    assert!(tiled > 0, "tiles were never chosen");
+    let plan = plan(&config, clip, &options(), gibibytes(160)).unwrap();
+    assert_eq!((plan.encode_tiling, plan.tiling), (None, None));
+}
+
+#[test]
+fn clips_from_text_are_never_encoded() {
+    let (config, clip) = large();
+    for limit in 8..=160 {
+        if let Ok(plan) = plan(&config, clip, &options(), gibibytes(limit)) {
+            assert_eq!(plan.encode_tiling, None);
+        }
+    }
 }
 
 #[test]

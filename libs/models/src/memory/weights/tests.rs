@@ -41,6 +41,33 @@ fn transformers_have_the_published_number_of_parameters() {
 }
 
 #[test]
+fn two_given_frames_add_a_table_of_positions() {
+    let config = json!({
+        "patch_size": [1, 2, 2], "num_attention_heads": 40, "attention_head_dim": 128,
+        "in_channels": 36, "out_channels": 16, "text_dim": 4096, "freq_dim": 256,
+        "ffn_dim": 13_824, "num_layers": 40, "qk_norm": "rms_norm_across_heads",
+        "image_dim": 1280, "added_kv_proj_dim": 5120, "pos_embed_seq_len": 514,
+    });
+    let count = WeightCount::of_transformer(&serde_json::from_value(config).unwrap());
+    assert_eq!(count.parameters(), 16_394_878_784 + 514 * 1280);
+}
+
+#[test]
+fn the_image_encoder_has_the_published_number_of_parameters_but_for_its_end() {
+    let config = json!({
+        "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32,
+        "num_attention_heads": 16, "image_size": 224, "patch_size": 14, "hidden_act": "gelu"
+    });
+    let count = WeightCount::of_image_encoder(&serde_json::from_value(config).unwrap());
+    let (last_block, last_norm) = (19_677_440, 2 * 1280);
+    assert_eq!(count.parameters(), 630_766_080 - last_block - last_norm);
+    assert_eq!(
+        count.swapped_bytes(2, WeightFormat::Int8),
+        count.bytes(2, WeightFormat::Native)
+    );
+}
+
+#[test]
 fn autoencoders_have_the_published_number_of_parameters() {
     assert_eq!(vae([96, 96], 16, false), 126_892_531);
     assert_eq!(vae([160, 256], 48, true), 704_688_668);

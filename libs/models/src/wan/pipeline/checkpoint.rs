@@ -50,6 +50,7 @@ pub(super) fn fingerprint(
         "last_image": request.last_image.as_ref().map(picture_sha256),
         "files": digests,
         "pairs": memory.batch_cfg,
+        "encode_tiles": memory.encode_tiling.map(|tiling| [tiling.tile(), tiling.overlap()]),
         "tiles": memory.tiling.map(|tiling| [tiling.tile(), tiling.overlap()]),
         "surroundings": surroundings,
     });

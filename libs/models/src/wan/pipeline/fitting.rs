@@ -35,6 +35,7 @@ impl Budget {
             residency: options.residency,
             is_cpu,
             is_guided: true,
+            has_step_cache: options.step_cache > 0.0,
         };
         let defaults = &card.defaults;
         let clip = ClipSize {

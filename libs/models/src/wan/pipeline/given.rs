@@ -6,6 +6,7 @@ use super::{WanPipeline, from_clip, stoppable};
 use crate::error::GenerateError;
 use crate::picture;
 use crate::request::{Clip, Control, GenerateRequest, Picture};
+use crate::wan::vae::Tiling;
 use crate::wan::{Family, GivenFrames};
 
 impl WanPipeline {
@@ -21,44 +22,25 @@ impl WanPipeline {
         let Some(first) = &request.image else {
             return Ok(None);
         };
+        let tiling = self.plan_memory(request)?.encode_tiling;
         match self.family() {
             Family::TextToVideo => Ok(None),
             Family::TextImageToVideo => {
                 let frame = frames_of(first, request)?;
-                let latents = self.encode_frames(&frame, control)?;
+                let latents = self.encode_frames(&frame, tiling, control)?;
                 Ok(Some(GivenFrames::First(latents)))
             }
             Family::ImageToVideo | Family::FirstLastToVideo => {
                 let last = request.last_image.as_ref();
-                let channels = self.given_channels(request, first, last, control)?;
+                let clip = gray_clip(request, first, last)?;
+                let latents = self.encode_frames(&clip, tiling, control)?;
+                drop(clip);
+                let stride = self.config.vae.temporal_stride();
+                let channels = GivenFrames::with_mask(&latents, stride, last.is_some())?;
                 let tokens = self.image_tokens(first, last)?;
                 Ok(Some(GivenFrames::Channels { channels, tokens }))
             }
         }
-    }
-
-    /// Mask and latents of a clip that is gray but for the given frames, `[1, 4 + c, f, h, w]`.
-    fn given_channels(
-        &self,
-        request: &GenerateRequest,
-        first: &Picture,
-        last: Option<&Picture>,
-        control: &dyn Control,
-    ) -> Result<Tensor, GenerateError> {
-        let first = frames_of(first, request)?;
-        let last = last.map(|last| frames_of(last, request)).transpose()?;
-        let given = 1 + i64::from(last.is_some());
-        let frames = i64::from(request.frames);
-        let mut gray = first.size();
-        gray[0] = (frames - given).max(0);
-        let gray = Tensor::f_zeros(gray, (first.kind(), first.device()))?;
-        let parts: Vec<&Tensor> = [Some(&first), Some(&gray), last.as_ref()]
-            .into_iter()
-            .flatten()
-            .collect();
-        let latents = self.encode_frames(&Tensor::f_cat(&parts, 0)?, control)?;
-        let stride = self.config.vae.temporal_stride();
-        Ok(GivenFrames::with_mask(&latents, stride, last.is_some())?)
     }
 
     /// What the image encoder sees in the pictures, `[tokens, width]`.
@@ -82,12 +64,34 @@ impl WanPipeline {
     fn encode_frames(
         &self,
         frames: &Tensor,
+        tiling: Option<Tiling>,
         control: &dyn Control,
     ) -> Result<Tensor, GenerateError> {
         let frames = frames.f_to_device(self.device)?;
         let vae = self.vae.enter()?;
-        stoppable(control, |stop| vae.encode(&frames, stop))
+        stoppable(control, |stop| match tiling {
+            Some(tiling) => vae.encode_tiled(&frames, tiling, stop),
+            None => vae.encode(&frames, stop),
+        })
     }
+}
+
+/// A clip `[f, 3, h, w]` that is gray but for its first and, where it is given, its last frame.
+fn gray_clip(
+    request: &GenerateRequest,
+    first: &Picture,
+    last: Option<&Picture>,
+) -> Result<Tensor, GenerateError> {
+    let first = frames_of(first, request)?;
+    let mut size = first.size();
+    size[0] = i64::from(request.frames).max(1);
+    let clip = Tensor::f_zeros(&size, (first.kind(), first.device()))?;
+    clip.f_narrow(0, 0, 1)?.f_copy_(&first)?;
+    if let Some(last) = last {
+        clip.f_narrow(0, size[0] - 1, 1)?
+            .f_copy_(&frames_of(last, request)?)?;
+    }
+    Ok(clip)
 }
 
 /// One frame of the clip's size, `[1, 3, h, w]` from -1 to 1: the picture scaled to cover it, and its
