@@ -68,7 +68,6 @@ impl Repetition {
         let expected_plan = memory_plan(manifest.pairs, manifest.tiles);
         let found_plan = memory_plan(rendering.pairs, rendering.tiles);
         let comparisons = vec![
-            Comparison::of_rest("memory plan", &expected_plan, Some(&found_plan)),
             Comparison::of_rest(
                 "request",
                 &manifest.fingerprint,
@@ -81,6 +80,7 @@ impl Repetition {
             ),
             Comparison::of_clip("frames", &manifest.frames_sha256, &frames),
             Comparison::of_rest("video", &manifest.video_sha256, video.as_deref()),
+            Comparison::of_rest("memory plan", &expected_plan, Some(&found_plan)),
         ];
         Ok((comparisons, path))
     }
