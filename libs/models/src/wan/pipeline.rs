@@ -41,7 +41,6 @@ use self::preview::PreviewMap;
 static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// A loaded model. One thread owns it; after any error it can generate again.
-#[derive(Debug)]
 pub struct WanPipeline {
     card: ModelCard,
     config: WanConfig,
@@ -74,6 +73,13 @@ pub struct Rendering {
     pub fingerprint: String,
     /// The step of the checkpoint that the generation went on from; 0 when it began anew.
     pub resumed_step: u32,
+}
+
+impl std::fmt::Debug for WanPipeline {
+    /// The id only: networks are long.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "WanPipeline({})", self.card.id)
+    }
 }
 
 impl WanPipeline {
