@@ -272,6 +272,9 @@ pub struct Checkpoint {
     pub sha256: String,
     /// Size of the object.
     pub bytes: u64,
+    /// The fencing number of the lease that reported it, set when it is recorded.
+    #[serde(default)]
+    pub lease: u64,
 }
 
 impl Checkpoint {
@@ -378,6 +381,7 @@ mod tests {
             step: 3,
             sha256: "0a".repeat(32),
             bytes: 9,
+            lease: 1,
         };
         assert!(good.is_plausible(job) && !good.is_plausible(other));
         let with = |change: &dyn Fn(&mut Checkpoint)| {

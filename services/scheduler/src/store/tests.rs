@@ -399,6 +399,7 @@ kinora_store::on_both_databases! {
             step: 7,
             sha256: "0a".repeat(32),
             bytes: 1 << 30,
+            lease: 1,
         };
         let report = async |lease| {
             let reporter = Reporter { worker: "w", lease };
