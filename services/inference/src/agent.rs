@@ -231,7 +231,7 @@ impl Agent {
 
     async fn repeat_reports(&self, up: &mpsc::Sender<pb::AttachRequest>) -> Result<(), Status> {
         for (lease, held) in &self.held {
-            if let Some(report) = held.unanswered(*lease) {
+            for report in held.unanswered(*lease) {
                 send(up, report).await?;
             }
         }

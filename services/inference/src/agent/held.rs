@@ -43,14 +43,17 @@ impl Held {
         superseded.map(|checkpoint| checkpoint.key).collect()
     }
 
-    /// What a new stream must repeat: the final report, or where the attempt is.
-    pub(super) fn unanswered(&self, lease: LeaseRef) -> Option<pb::attach_request::Message> {
-        let newest = || self.checkpoints.last().cloned();
-        let is_silent = self.is_revoked;
-        let again = self.report.clone();
-        again
-            .or_else(|| newest().map(|newest| checkpoint_report(lease, newest)))
-            .filter(|_| !is_silent)
+    /// What a new stream must repeat: where the attempt is, and its final report. The checkpoint goes first, since the
+    /// failure ends the lease; a completed job needs none.
+    pub(super) fn unanswered(&self, lease: LeaseRef) -> Vec<pb::attach_request::Message> {
+        use pb::attach_request::Message;
+        if self.is_revoked {
+            return Vec::new();
+        }
+        let is_completed = matches!(self.report, Some(Message::Completion(_)));
+        let newest = self.checkpoints.last().filter(|_| !is_completed);
+        let newest = newest.map(|newest| checkpoint_report(lease, newest.clone()));
+        newest.into_iter().chain(self.report.clone()).collect()
     }
 }
 
@@ -86,7 +89,7 @@ mod tests {
             lease: 1,
         };
         let mut held = Held::default();
-        assert_eq!(held.unanswered(lease), None);
+        assert_eq!(held.unanswered(lease), []);
         held.stored(at(1));
         held.stored(at(2));
         assert!(held.take_superseded().is_empty());
@@ -94,8 +97,8 @@ mod tests {
         held.stored(at(4));
         assert_eq!(held.take_superseded(), ["k1", "k2"]);
         let newest = checkpoint_report(lease, at(4));
-        assert_eq!(held.unanswered(lease), Some(newest));
+        assert_eq!(held.unanswered(lease), [newest]);
         held.is_revoked = true;
-        assert_eq!(held.unanswered(lease), None);
+        assert_eq!(held.unanswered(lease), []);
     }
 }

@@ -90,26 +90,10 @@ async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
         &[],
         forever,
     ));
-    let bench = Workbench {
-        engine: Engine::start(Box::new(FakeBackend { gate: gate.clone() }), EVERY_STEP).unwrap(),
-        blobs: blobs.clone(),
-        ffmpeg: kinora_testkit::env::ffmpeg(),
-        scratch: folder.path().to_owned(),
-        cards: [("fake".to_owned(), card())].into(),
-        machine: Machine {
-            kinora: "0".to_owned(),
-            device: "cpu".to_owned(),
-        },
-        costs: parking_lot::Mutex::default(),
-    };
-    let identity = Identity {
-        worker_id: "w".to_owned(),
-        device: "cpu".to_owned(),
-        slots: 1,
-        drain_timeout,
-    };
+    let bench = workbench(gate.clone(), blobs.clone(), folder.path());
     let shutdown = CancellationToken::new();
     let channel = kinora_mesh::channel::connect_lazy(&endpoint).unwrap();
+    let identity = identity(drain_timeout);
     let agent = Agent::new(identity, Arc::new(bench), channel, shutdown.clone());
     let agent = tokio::spawn(agent.run());
     Bench {
@@ -119,6 +103,30 @@ async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
         shutdown,
         agent,
         _folder: folder,
+    }
+}
+
+fn workbench(gate: Gate, blobs: BlobStore, scratch: &std::path::Path) -> Workbench {
+    Workbench {
+        engine: Engine::start(Box::new(FakeBackend { gate }), EVERY_STEP).unwrap(),
+        blobs,
+        ffmpeg: kinora_testkit::env::ffmpeg(),
+        scratch: scratch.to_owned(),
+        cards: [("fake".to_owned(), card())].into(),
+        machine: Machine {
+            kinora: "0".to_owned(),
+            device: "cpu".to_owned(),
+        },
+        costs: parking_lot::Mutex::default(),
+    }
+}
+
+fn identity(drain_timeout: Duration) -> Identity {
+    Identity {
+        worker_id: "w".to_owned(),
+        device: "cpu".to_owned(),
+        slots: 1,
+        drain_timeout,
     }
 }
 
@@ -466,6 +474,40 @@ async fn a_cut_off_attempt_hands_its_checkpoint_over_before_it_fails() {
     assert_eq!(bench.blobs.get_bytes(&stored.key, 9).await.unwrap(), "3");
     stream.receipt(lease, true).await;
     bench.agent.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_cut_off_while_detached_hands_its_checkpoint_over_before_it_fails() {
+    use pb::attach_request::Message;
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = BlobStore::new(&serve_store(folder.path().join("objects")).await);
+    let bench = Arc::new(workbench(Gate::open(), blobs, folder.path()));
+    // Nobody answers there.
+    let channel = kinora_mesh::channel::connect_lazy("http://127.0.0.1:9").unwrap();
+    let mut agent = Agent::new(identity(LONG), bench, channel, CancellationToken::new());
+    let lease = lease(4);
+    agent.held.insert(lease, Held::default());
+    for step in [2, 3] {
+        let stored = pb::Checkpoint {
+            key: lease.checkpoint_key(step),
+            step,
+            ..Default::default()
+        };
+        agent.note(AttemptEvent::Told(lease, Told::Checkpoint(stored)));
+    }
+    agent.note(AttemptEvent::Finished(lease, Err(AttemptError::Drained)));
+    let (up, mut outgoing) = mpsc::channel(8);
+    agent.repeat_reports(&up).await.unwrap();
+    drop(up);
+    match outgoing.recv().await.unwrap().message.unwrap() {
+        Message::Checkpoint(report) => assert_eq!(report.checkpoint.unwrap().step, 3),
+        other => panic!("expected the newest checkpoint: {other:?}"),
+    }
+    match outgoing.recv().await.unwrap().message.unwrap() {
+        Message::Failure(report) => assert_eq!(report.failure.unwrap().reason, "WORKER_DRAINED"),
+        other => panic!("expected the failure: {other:?}"),
+    }
+    assert!(outgoing.recv().await.is_none(), "no more than that");
 }
 
 #[tokio::test]
