@@ -33,6 +33,7 @@ use crate::progress::{Meter, StageCosts};
 use self::checkpoints::CheckpointStore;
 use self::package::{Package, PackageJob, package};
 
+pub use self::checkpoints::FetchError;
 pub use self::pictures::PictureError;
 
 /// How long an engine may take to notice that it was asked to stop.
@@ -196,8 +197,8 @@ impl<'a> Attempt<'a> {
         let (sender, mut events) = mpsc::unbounded_channel();
         let order = Order {
             model: self.grant.spec.model.clone(),
-            request: self.request(card).await?,
-            checkpoint: self.earlier_checkpoint().await,
+            request: self.unless_stopped(self.request(card)).await?,
+            checkpoint: self.unless_stopped(self.earlier_checkpoint()).await?,
             signal: self.signal.clone(),
         };
         let engine = self.bench.engine.clone();
@@ -222,19 +223,36 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// Where an earlier attempt was cut off. Whatever is wrong with it, the job only starts over.
-    async fn earlier_checkpoint(&self) -> Option<Bytes> {
-        let checkpoint = self.grant.checkpoint.as_ref()?;
+    /// Gives up what waits for the object store when the attempt is to stop.
+    async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, AttemptError>>,
+    ) -> Result<T, AttemptError> {
+        tokio::select! {
+            biased;
+            asked = self.signal.stopped() => Err(stop_error(asked)),
+            done = work => done,
+        }
+    }
+
+    /// Where an earlier attempt was cut off. When it is gone or damaged the job starts over; a store that only does not
+    /// answer ends the attempt, since a later one may still have it.
+    async fn earlier_checkpoint(&self) -> Result<Option<Bytes>, AttemptError> {
+        let Some(checkpoint) = self.grant.checkpoint.as_ref() else {
+            return Ok(None);
+        };
         let step = checkpoint.step;
         match checkpoints::fetch(&self.bench.blobs, self.grant.lease.job, checkpoint).await {
             Ok(bytes) => {
                 tracing::info!(step, "going on from a checkpoint");
-                Some(bytes)
+                Ok(Some(bytes))
             }
-            Err(reason) => {
+            Err(error) if error.is_final() => {
+                let reason = chain(&error);
                 tracing::warn!(step, %reason, "the checkpoint cannot be had; the job starts over");
-                None
+                Ok(None)
             }
+            Err(error) => Err(AttemptError::Checkpoint(error)),
         }
     }
 
@@ -328,7 +346,7 @@ impl<'a> Attempt<'a> {
         small.push((key("manifest.json"), package.manifest, "application/json"));
         let blobs = &self.bench.blobs;
         let (mut done, steps) = (0, if still_key.is_some() { 4 } else { 3 });
-        self.check_stopped()?;
+        self.check_cancelled()?;
         self.advance(pb::Stage::Uploading, done, steps);
         blobs
             .put_file(&video_key, &package.video, "video/mp4")
@@ -338,7 +356,7 @@ impl<'a> Attempt<'a> {
             self.advance(pb::Stage::Uploading, done, steps);
             blobs.put_bytes(&key, bytes, content_type).await?;
         }
-        self.check_stopped()?;
+        self.check_cancelled()?;
         self.advance(pb::Stage::Uploading, steps, steps);
         let spec = &self.grant.spec;
         let seconds = f64::from(spec.frames) / f64::from(spec.fps.max(1));
@@ -360,9 +378,24 @@ impl<'a> Attempt<'a> {
     fn check_stopped(&self) -> Result<(), AttemptError> {
         match self.signal.signal() {
             Signal::GoOn => Ok(()),
-            Signal::Pause => Err(AttemptError::Drained),
+            asked => Err(stop_error(asked)),
+        }
+    }
+
+    /// A drain does not throw a finished clip away: it waits for as long as storing takes.
+    fn check_cancelled(&self) -> Result<(), AttemptError> {
+        match self.signal.signal() {
+            Signal::GoOn | Signal::Pause => Ok(()),
             Signal::Cancel => Err(AttemptError::Cancelled),
         }
+    }
+}
+
+/// How an attempt ends that was asked to stop.
+const fn stop_error(asked: Signal) -> AttemptError {
+    match asked {
+        Signal::Pause => AttemptError::Drained,
+        Signal::GoOn | Signal::Cancel => AttemptError::Cancelled,
     }
 }
 

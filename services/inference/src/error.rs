@@ -8,7 +8,7 @@ use kinora_model_store::StoreError;
 use kinora_models::{GenerateError, LoadError};
 use kinora_proto::scheduler::v1 as pb;
 
-use crate::attempt::PictureError;
+use crate::attempt::{FetchError, PictureError};
 use crate::backend::BackendError;
 
 /// The worker cannot start or go on.
@@ -58,6 +58,9 @@ pub enum AttemptError {
     /// A picture of the job cannot be used.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// The store does not hand the job's checkpoint out now.
+    #[error(transparent)]
+    Checkpoint(FetchError),
     /// No clip came out of the model.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -96,6 +99,8 @@ impl AttemptError {
             Self::TimeLimit(_) | Self::Stuck(_) => ("ATTEMPT_TIME_LIMIT", true),
             Self::Drained => ("WORKER_DRAINED", true),
             Self::Picture(error) => picture_reason(error),
+            Self::Checkpoint(FetchError::Blobs(error)) => blob_reason(error.kind()),
+            Self::Checkpoint(_) => ("STORAGE_UNAVAILABLE", true),
             Self::Backend(error) => backend_reason(error),
             Self::Media(error) => media_reason(error),
             Self::Blobs(error) => blob_reason(error.kind()),
