@@ -17,7 +17,7 @@ use kinora_blobs::BlobStore;
 use kinora_ids::LeaseRef;
 use kinora_media::{MediaError, preview_webp};
 use kinora_mesh::error::chain;
-use kinora_models::{GenerateError, GenerateRequest, ModelCard, Picture, Signal, Stage};
+use kinora_models::{GenerateError, GenerateRequest, ModelCard, Picture, Signal};
 use kinora_proto::scheduler::v1 as pb;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::backend::BackendError;
+use crate::convert::stage_to_pb;
 use crate::engine::{Engine, EngineEvent, Generated, Order, SignalCell};
 use crate::error::AttemptError;
 use crate::manifest::Machine;
@@ -230,7 +231,7 @@ impl<'a> Attempt<'a> {
     ) -> Result<T, AttemptError> {
         tokio::select! {
             biased;
-            asked = self.signal.stopped() => Err(stop_error(asked)),
+            asked = self.signal.stopped() => Err(AttemptError::stopped(asked)),
             done = work => done,
         }
     }
@@ -378,7 +379,7 @@ impl<'a> Attempt<'a> {
     fn check_stopped(&self) -> Result<(), AttemptError> {
         match self.signal.signal() {
             Signal::GoOn => Ok(()),
-            asked => Err(stop_error(asked)),
+            asked => Err(AttemptError::stopped(asked)),
         }
     }
 
@@ -391,18 +392,5 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// How an attempt ends that was asked to stop.
-const fn stop_error(asked: Signal) -> AttemptError {
-    match asked {
-        Signal::Pause => AttemptError::Drained,
-        Signal::GoOn | Signal::Cancel => AttemptError::Cancelled,
-    }
-}
-
-const fn stage_to_pb(stage: Stage) -> pb::Stage {
-    match stage {
-        Stage::Encoding => pb::Stage::Encoding,
-        Stage::Denoising => pb::Stage::Denoising,
-        Stage::Decoding => pb::Stage::Decoding,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use kinora_media::{MediaError, StillError};
 use kinora_mesh::MeshError;
 use kinora_mesh::error::chain;
 use kinora_model_store::StoreError;
-use kinora_models::{GenerateError, LoadError};
+use kinora_models::{GenerateError, LoadError, Signal};
 use kinora_proto::scheduler::v1 as pb;
 
 use crate::attempt::{FetchError, PictureError};
@@ -79,6 +79,15 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
+    /// How an attempt ends that was asked to stop.
+    #[must_use]
+    pub const fn stopped(asked: Signal) -> Self {
+        match asked {
+            Signal::Pause => Self::Drained,
+            Signal::GoOn | Signal::Cancel => Self::Cancelled,
+        }
+    }
+
     /// What the scheduler is told. The chain of causes is logged here and goes no further.
     #[must_use]
     pub fn report(&self) -> pb::Failure {
