@@ -125,11 +125,15 @@ pub fn checkpoint(
     if !is_running_under(job, reporter) {
         return Err(StaleLease);
     }
-    let own = job.checkpoint.as_ref().filter(|it| it.lease == job.lease);
-    let newest = own.map_or(0, |newest| newest.step);
+    let (newest, granted_step) = match &job.checkpoint {
+        Some(own) if own.lease == job.lease => (own.step, own.granted_step),
+        Some(granted) => (0, granted.step),
+        None => (0, 0),
+    };
     if (newest..=job.spec.steps).contains(&checkpoint.step) {
         job.checkpoint = Some(Checkpoint {
             lease: job.lease,
+            granted_step,
             ..checkpoint
         });
     }
@@ -198,7 +202,7 @@ fn end_attempt(
     policy: &RetryPolicy,
     jitter: f64,
 ) -> Event {
-    let decision = policy.decide(job.failed_attempts, &failure, jitter);
+    let decision = policy.decide(job.failed_attempts, &failure, job.has_advanced(), jitter);
     job.failure = Some(failure);
     match decision {
         Decision::Retry { delay, counts } => {

@@ -112,6 +112,7 @@ pub fn checkpoint_from_pb(checkpoint: pb::Checkpoint) -> Checkpoint {
         bytes: checkpoint.bytes,
         // Set when it is recorded.
         lease: 0,
+        granted_step: 0,
     }
 }
 

@@ -400,6 +400,7 @@ kinora_store::on_both_databases! {
             sha256: "0a".repeat(32),
             bytes: 1 << 30,
             lease: 1,
+            granted_step: 0,
         };
         let report = async |lease| {
             let reporter = Reporter { worker: "w", lease };

@@ -200,6 +200,7 @@ fn checkpoint_at(step: u32) -> Checkpoint {
         sha256: String::new(),
         bytes: 1,
         lease: 0,
+        granted_step: 0,
     }
 }
 
@@ -248,6 +249,22 @@ fn newer_attempt_that_started_over_replaces_the_checkpoint_it_could_not_use() {
         let newest = job.checkpoint.as_ref().expect("one");
         assert_eq!((newest.step, newest.lease), expected, "after {step}");
     }
+}
+
+#[test]
+fn only_attempts_that_do_not_get_on_count_when_their_workers_are_lost() {
+    let mut job = queued();
+    // The steps that each attempt comes to, and how many have failed after it.
+    let attempts = [(5, 0), (9, 0), (9, 1), (2, 2), (3, 2), (20, 2), (20, 3)];
+    for (lease, (step, failed)) in (1..).zip(attempts) {
+        claim(&mut job, "w1", start(), LIMIT).expect("claimable");
+        let from = reporter(&job, lease);
+        checkpoint(&mut job, from, checkpoint_at(1)).expect("stands");
+        checkpoint(&mut job, from, checkpoint_at(step)).expect("stands");
+        lose(&mut job, failure(WORKER_LOST), start(), &POLICY).expect("was running");
+        assert_eq!(job.failed_attempts, failed, "after lease {lease}");
+    }
+    assert_eq!(job.state, State::Failed);
 }
 
 #[derive(Clone, Copy, Debug)]
