@@ -143,6 +143,7 @@ fn picture_reason(error: &PictureError) -> (&'static str, bool) {
         PictureError::Missing => ("IMAGE_MISSING", false),
         PictureError::Damaged => ("IMAGE_DAMAGED", true),
         PictureError::Still(StillError::TooLarge) => ("IMAGE_TOO_LARGE", false),
+        PictureError::Still(StillError::TooLong) => ("IMAGE_TOO_LONG", false),
         PictureError::Still(StillError::NotReadable(_)) => ("IMAGE_NOT_READABLE", false),
         PictureError::Blobs(error) => blob_reason(error.kind()),
         PictureError::Task(_) => ("WORKER_ERROR", true),
