@@ -26,30 +26,18 @@ pub struct SeparateProcesses {
     /// A client of the edge.
     pub api: Api,
     database: String,
-    /// Environment of the scheduler.
-    more: Vec<(&'static str, String)>,
 }
 
 impl SeparateProcesses {
     /// Starts everything but workers.
     pub async fn start() -> Self {
-        Self::start_with(&[]).await
-    }
-
-    /// As [`SeparateProcesses::start`], with further environment variables for the scheduler.
-    pub async fn start_with(more: &[(&'static str, &str)]) -> Self {
-        let more: Vec<_> = more
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()))
-            .collect();
         let folder = tempfile::tempdir().unwrap();
         let database = TestPostgres::of_this_run().create_database().await;
         let listener = loopback_listener().await;
         let store_port = listener.local_addr().unwrap().port();
         let store = serve_store(listener, folder.path().join("objects"));
         let (scheduler_port, edge_port) = (free_port(), free_port());
-        let scheduler =
-            start_scheduler(folder.path(), &database, scheduler_port, store_port, &more);
+        let scheduler = start_scheduler(folder.path(), &database, scheduler_port, store_port);
         let edge = start_edge(folder.path(), edge_port, scheduler_port, store_port);
         let api = Api::new(format!("http://127.0.0.1:{edge_port}"), KEY);
         Self {
@@ -61,7 +49,6 @@ impl SeparateProcesses {
             _edge: edge,
             api,
             database,
-            more,
         }
     }
 
@@ -108,7 +95,6 @@ impl SeparateProcesses {
             &self.database,
             self.scheduler_port,
             self.store_port,
-            &self.more,
         );
     }
 
@@ -148,16 +134,9 @@ fn store_environment(port: u16) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn start_scheduler(
-    folder: &Path,
-    database: &str,
-    port: u16,
-    store_port: u16,
-    more: &[(&'static str, String)],
-) -> Program {
+fn start_scheduler(folder: &Path, database: &str, port: u16, store_port: u16) -> Program {
     let listen = format!("127.0.0.1:{port}");
-    let mut store = store_environment(store_port);
-    store.extend_from_slice(more);
+    let store = store_environment(store_port);
     let environment: Vec<(&str, &str)> = store
         .iter()
         .map(|(key, value)| (*key, value.as_str()))

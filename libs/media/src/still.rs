@@ -14,6 +14,11 @@ pub use write::encode_still;
 pub const MAX_STILL_BYTES: usize = 16 << 20;
 /// The longest side, in pixels.
 const MAX_SIDE: u32 = 8192;
+/// How many times as long as the short side the long one may be, not quite: models scale the whole length before they
+/// cut out the middle.
+const MAX_ASPECT: u32 = 64;
+/// Where a JPEG's end mark must be, in bytes from the end: cameras and web sites append a little.
+const JPEG_TAIL: usize = 64 << 10;
 /// The largest area, in pixels.
 const MAX_PIXELS: u64 = 40_000_000;
 /// What a decoder may allocate: the largest area in 16-bit RGBA, and room to work.
@@ -100,6 +105,9 @@ pub enum StillError {
     /// Too many bytes or pixels.
     #[error("the picture is too large: at most 16 MiB, 8192 pixels a side and 40 megapixels")]
     TooLarge,
+    /// One side is many times the other.
+    #[error("the picture is too long: one side must be less than 64 times the other")]
+    TooLong,
     /// Not a picture of a known format, or not a whole one.
     #[error("the picture cannot be read as PNG, JPEG or WebP: {0}")]
     NotReadable(String),
@@ -170,6 +178,9 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, StillError> {
     if pixels == 0 {
         return Err(StillError::NotReadable("it has no pixels".to_owned()));
     }
+    if width.max(height) / width.min(height) >= MAX_ASPECT {
+        return Err(StillError::TooLong);
+    }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     Ok((format, Box::new(decoder), orientation))
 }
@@ -198,7 +209,10 @@ fn still_error(error: ImageError) -> StillError {
 fn is_whole(bytes: &[u8], format: StillFormat) -> bool {
     match format {
         StillFormat::Png => has_png_end(bytes),
-        StillFormat::Jpeg => bytes.windows(2).rev().any(|mark| mark == [0xff, 0xd9]),
+        StillFormat::Jpeg => {
+            let tail = &bytes[bytes.len().saturating_sub(JPEG_TAIL)..];
+            tail.windows(2).rev().any(|mark| mark == [0xff, 0xd9])
+        }
         StillFormat::WebP => bytes
             .get(4..8)
             .and_then(|size| size.try_into().ok())
@@ -227,125 +241,4 @@ fn has_png_end(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use image::{ImageEncoder, RgbImage};
-
-    use super::*;
-
-    const FORMATS: [(ImageFormat, StillFormat); 3] = [
-        (ImageFormat::Png, StillFormat::Png),
-        (ImageFormat::Jpeg, StillFormat::Jpeg),
-        (ImageFormat::WebP, StillFormat::WebP),
-    ];
-
-    fn encoded(format: ImageFormat, width: u32, height: u32) -> Vec<u8> {
-        let mut bytes = Cursor::new(Vec::new());
-        let picture = RgbImage::from_pixel(width, height, image::Rgb([200, 30, 90]));
-        picture.write_to(&mut bytes, format).expect("encodes");
-        bytes.into_inner()
-    }
-
-    #[test]
-    fn every_format_is_told_by_its_bytes_and_decoded() {
-        for (format, expected) in FORMATS {
-            let bytes = encoded(format, 12, 7);
-            let info = probe_still(&bytes).expect("a picture");
-            assert_eq!((info.format, info.width, info.height), (expected, 12, 7));
-            let still = decode_still(&bytes).expect("decodes");
-            assert_eq!((still.width, still.height, still.rgb.len()), (12, 7, 252));
-            let close = |(value, expected): (&u8, u8)| value.abs_diff(expected) < 8;
-            assert!(still.rgb[..3].iter().zip([200, 30, 90]).all(close));
-        }
-    }
-
-    #[test]
-    fn a_picture_that_is_cut_off_is_refused_at_every_length() {
-        for (format, _) in FORMATS {
-            let bytes = encoded(format, 12, 7);
-            for length in 0..bytes.len() {
-                let cut = probe_still(&bytes[..length]);
-                assert!(
-                    matches!(cut, Err(StillError::NotReadable(_))),
-                    "{format:?} {length}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_no_picture_is_refused() {
-        for bytes in [
-            &b""[..],
-            b"hello",
-            b"GIF89a\x01\0\x01\0",
-            b"%PDF-1.7",
-            &[0; 100],
-        ] {
-            let refused = probe_still(bytes);
-            assert!(
-                matches!(refused, Err(StillError::NotReadable(_))),
-                "{refused:?}"
-            );
-            assert!(matches!(
-                decode_still(bytes),
-                Err(StillError::NotReadable(_))
-            ));
-        }
-    }
-
-    /// A PNG whose header claims a size and whose data is a few bytes.
-    fn bomb(width: u32, height: u32) -> Vec<u8> {
-        let mut bytes = encoded(ImageFormat::Png, 1, 1);
-        bytes[16..20].copy_from_slice(&width.to_be_bytes());
-        bytes[20..24].copy_from_slice(&height.to_be_bytes());
-        let checksum = crc32(&bytes[12..29]);
-        bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
-        bytes
-    }
-
-    fn crc32(bytes: &[u8]) -> u32 {
-        !bytes.iter().fold(!0_u32, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-                (crc >> 1) ^ (0xedb8_8320 * (crc & 1))
-            })
-        })
-    }
-
-    #[test]
-    fn headers_beyond_the_limits_are_refused_before_anything_is_decoded() {
-        for (width, height) in [(60_000, 60_000), (8193, 1), (1, 8193), (8192, 8192)] {
-            let bytes = bomb(width, height);
-            assert_eq!(
-                probe_still(&bytes),
-                Err(StillError::TooLarge),
-                "{width}x{height}"
-            );
-            assert_eq!(decode_still(&bytes).err(), Some(StillError::TooLarge));
-        }
-        assert!(probe_still(&bomb(6000, 6000)).is_ok());
-        assert!(
-            decode_still(&bomb(6000, 6000)).is_err(),
-            "the pixels are missing"
-        );
-        let long = vec![0; MAX_STILL_BYTES + 1];
-        assert_eq!(probe_still(&long), Err(StillError::TooLarge));
-    }
-
-    #[test]
-    fn a_picture_on_its_side_is_set_upright() {
-        let mut bytes = Cursor::new(Vec::new());
-        let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
-        // One Exif entry: orientation 6, a quarter turn.
-        let exif = *b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-        encoder.set_exif_metadata(exif.to_vec()).expect("takes it");
-        let picture = RgbImage::from_pixel(12, 7, image::Rgb([1, 2, 3]));
-        let colour = image::ExtendedColorType::Rgb8;
-        encoder
-            .write_image(&picture, 12, 7, colour)
-            .expect("encodes");
-        let info = probe_still(bytes.get_ref()).expect("a picture");
-        assert_eq!((info.width, info.height), (7, 12));
-        let still = decode_still(bytes.get_ref()).expect("decodes");
-        assert_eq!((still.width, still.height), (7, 12));
-    }
-}
+mod tests;

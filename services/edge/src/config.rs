@@ -56,6 +56,31 @@ pub struct EdgeOptions {
     pub blobs: BlobOptions,
 }
 
+/// How much the edge takes in at a time.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct UploadOptions {
+    /// Bodies with pictures that are taken in at a time; more are answered with 503. Each holds up to 150 MiB.
+    #[arg(
+        long,
+        env = "KINORA_EDGE_LARGE_UPLOADS",
+        default_value_t = Self::DEFAULT_LARGE,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub large_uploads: u16,
+}
+
+impl UploadOptions {
+    const DEFAULT_LARGE: u16 = 4;
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self {
+            large_uploads: Self::DEFAULT_LARGE,
+        }
+    }
+}
+
 /// Reads a web origin: scheme and host, nothing after them.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ mod health;
 mod query;
 mod videos;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,6 +23,7 @@ use kinora_blobs::BlobStore;
 use kinora_ids::JobId;
 use kinora_mesh::principal::Principal;
 use kinora_mesh::trace::{REQUEST_ID, ServerTraceLayer};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -38,6 +40,8 @@ pub(crate) struct Edge {
     pub(crate) blobs: BlobStore,
     pub(crate) link_lifetime: Duration,
     pub(crate) shutdown: CancellationToken,
+    /// Large bodies that may be taken in at a time.
+    pub(crate) uploads: Arc<Semaphore>,
 }
 
 /// The whole HTTP surface.

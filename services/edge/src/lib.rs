@@ -26,13 +26,16 @@ pub mod problem;
 pub mod submission;
 pub mod view;
 
+use std::sync::Arc;
+
 use kinora_blobs::BlobStore;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::KeyRing;
 use crate::client::Scheduler;
-pub use crate::config::EdgeOptions;
+pub use crate::config::{EdgeOptions, UploadOptions};
 pub use crate::error::Error;
 
 /// Serves HTTP until `shutdown`, then ends event streams and lets single calls finish.
@@ -45,6 +48,20 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    serve_with(options, UploadOptions::default(), listener, shutdown).await
+}
+
+/// As [`serve`], with another number of large uploads at a time.
+///
+/// # Errors
+///
+/// [`Error`] when an option makes no sense or the listener fails.
+pub async fn serve_with(
+    options: EdgeOptions,
+    uploads: UploadOptions,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     // Streams have a connection of their own: slow readers must not hold up single calls.
     let calls = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
     let streams = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
@@ -53,6 +70,7 @@ pub async fn serve(
         keys: KeyRing::new(options.api_keys),
         blobs: BlobStore::new(&options.blobs),
         link_lifetime: options.link_lifetime,
+        uploads: Arc::new(Semaphore::new(uploads.large_uploads.into())),
         shutdown: shutdown.clone(),
     };
     let router = http::router(state, options.cors_origins);

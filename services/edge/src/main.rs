@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use clap::Parser;
-use kinora_edge::EdgeOptions;
+use kinora_edge::{EdgeOptions, UploadOptions};
 use kinora_mesh::telemetry::TelemetryOptions;
 
 /// Answers REST and event streams in front of a scheduler.
@@ -18,6 +18,8 @@ struct Arguments {
     telemetry: TelemetryOptions,
     #[command(flatten)]
     edge: EdgeOptions,
+    #[command(flatten)]
+    uploads: UploadOptions,
 }
 
 #[tokio::main]
@@ -28,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
     let _telemetry = kinora_mesh::telemetry::init("kinora-edge", &arguments.telemetry)?;
     let shutdown = kinora_mesh::shutdown::on_signals();
     let listener = kinora_mesh::serve::bind(arguments.listen).await?;
-    kinora_edge::serve(arguments.edge, listener, shutdown)
+    kinora_edge::serve_with(arguments.edge, arguments.uploads, listener, shutdown)
         .await
         .context("the edge stopped")
 }

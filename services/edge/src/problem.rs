@@ -135,6 +135,13 @@ impl Problem {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", detail)
     }
 
+    /// Something failed on our side.
+    #[must_use]
+    pub fn internal() -> Self {
+        let detail = "something failed on our side; the request id helps us find it";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", detail)
+    }
+
     /// Names a field that is wrong.
     #[must_use]
     pub fn with_field(mut self, field: &str, detail: impl Into<String>) -> Self {
@@ -247,8 +254,7 @@ pub async fn render(request: Request, next: Next) -> Response {
 #[must_use]
 pub fn of_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     tracing::error!("a handler panicked");
-    let detail = "something failed on our side; the request id helps us find it";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", detail).into_response()
+    Problem::internal().into_response()
 }
 
 /// The status in words. 499 has no name of its own in the registry.

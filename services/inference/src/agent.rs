@@ -229,11 +229,12 @@ impl Agent {
             .unwrap_or(DEFAULT_HEARTBEAT)
     }
 
-    async fn repeat_reports(&self, up: &mpsc::Sender<pb::AttachRequest>) -> Result<(), Status> {
-        for (lease, held) in &self.held {
-            if let Some(report) = held.unanswered(*lease) {
+    async fn repeat_reports(&mut self, up: &mpsc::Sender<pb::AttachRequest>) -> Result<(), Status> {
+        for (lease, held) in &mut self.held {
+            for report in held.unanswered(*lease) {
                 send(up, report).await?;
             }
+            held.told_again(Instant::now());
         }
         Ok(())
     }
@@ -311,7 +312,8 @@ impl Agent {
             AttemptEvent::Finished(lease, result) => (lease, result),
             AttemptEvent::Told(lease, Told::Checkpoint(checkpoint)) => {
                 if let Some(held) = self.held.get_mut(&lease) {
-                    held.stored(checkpoint);
+                    let superseded = held.stored(checkpoint);
+                    self.delete(lease, superseded);
                 }
                 return None;
             }

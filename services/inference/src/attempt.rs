@@ -17,7 +17,7 @@ use kinora_blobs::BlobStore;
 use kinora_ids::LeaseRef;
 use kinora_media::{MediaError, preview_webp};
 use kinora_mesh::error::chain;
-use kinora_models::{GenerateError, GenerateRequest, ModelCard, Picture, Signal, Stage};
+use kinora_models::{GenerateError, GenerateRequest, ModelCard, Picture, Signal};
 use kinora_proto::scheduler::v1 as pb;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::backend::BackendError;
+use crate::convert::stage_to_pb;
 use crate::engine::{Engine, EngineEvent, Generated, Order, SignalCell};
 use crate::error::AttemptError;
 use crate::manifest::Machine;
@@ -33,6 +34,7 @@ use crate::progress::{Meter, StageCosts};
 use self::checkpoints::CheckpointStore;
 use self::package::{Package, PackageJob, package};
 
+pub use self::checkpoints::FetchError;
 pub use self::pictures::PictureError;
 
 /// How long an engine may take to notice that it was asked to stop.
@@ -196,8 +198,8 @@ impl<'a> Attempt<'a> {
         let (sender, mut events) = mpsc::unbounded_channel();
         let order = Order {
             model: self.grant.spec.model.clone(),
-            request: self.request(card).await?,
-            checkpoint: self.earlier_checkpoint().await,
+            request: self.unless_stopped(self.request(card)).await?,
+            checkpoint: self.unless_stopped(self.earlier_checkpoint()).await?,
             signal: self.signal.clone(),
         };
         let engine = self.bench.engine.clone();
@@ -222,19 +224,36 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// Where an earlier attempt was cut off. Whatever is wrong with it, the job only starts over.
-    async fn earlier_checkpoint(&self) -> Option<Bytes> {
-        let checkpoint = self.grant.checkpoint.as_ref()?;
+    /// Gives up what waits for the object store when the attempt is to stop.
+    async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, AttemptError>>,
+    ) -> Result<T, AttemptError> {
+        tokio::select! {
+            biased;
+            asked = self.signal.stopped() => Err(AttemptError::stopped(asked)),
+            done = work => done,
+        }
+    }
+
+    /// Where an earlier attempt was cut off. When it is gone or damaged the job starts over; a store that only does not
+    /// answer ends the attempt, since a later one may still have it.
+    async fn earlier_checkpoint(&self) -> Result<Option<Bytes>, AttemptError> {
+        let Some(checkpoint) = self.grant.checkpoint.as_ref() else {
+            return Ok(None);
+        };
         let step = checkpoint.step;
         match checkpoints::fetch(&self.bench.blobs, self.grant.lease.job, checkpoint).await {
             Ok(bytes) => {
                 tracing::info!(step, "going on from a checkpoint");
-                Some(bytes)
+                Ok(Some(bytes))
             }
-            Err(reason) => {
+            Err(error) if error.is_final() => {
+                let reason = chain(&error);
                 tracing::warn!(step, %reason, "the checkpoint cannot be had; the job starts over");
-                None
+                Ok(None)
             }
+            Err(error) => Err(AttemptError::Checkpoint(error)),
         }
     }
 
@@ -320,7 +339,7 @@ impl<'a> Attempt<'a> {
         let small = package.take_small_files();
         let blobs = &self.bench.blobs;
         let (mut done, steps) = (0, if still_key.is_some() { 4 } else { 3 });
-        self.check_stopped()?;
+        self.check_cancelled()?;
         self.advance(pb::Stage::Uploading, done, steps);
         let video_key = key("video.mp4");
         blobs
@@ -331,7 +350,7 @@ impl<'a> Attempt<'a> {
             self.advance(pb::Stage::Uploading, done, steps);
             blobs.put_bytes(&key(name), bytes, content_type).await?;
         }
-        self.check_stopped()?;
+        self.check_cancelled()?;
         self.advance(pb::Stage::Uploading, steps, steps);
         let spec = &self.grant.spec;
         let seconds = f64::from(spec.frames) / f64::from(spec.fps.max(1));
@@ -353,16 +372,18 @@ impl<'a> Attempt<'a> {
     fn check_stopped(&self) -> Result<(), AttemptError> {
         match self.signal.signal() {
             Signal::GoOn => Ok(()),
-            Signal::Pause => Err(AttemptError::Drained),
+            asked => Err(AttemptError::stopped(asked)),
+        }
+    }
+
+    /// A drain does not throw a finished clip away: it waits for as long as storing takes.
+    fn check_cancelled(&self) -> Result<(), AttemptError> {
+        match self.signal.signal() {
+            Signal::GoOn | Signal::Pause => Ok(()),
             Signal::Cancel => Err(AttemptError::Cancelled),
         }
     }
 }
 
-const fn stage_to_pb(stage: Stage) -> pb::Stage {
-    match stage {
-        Stage::Encoding => pb::Stage::Encoding,
-        Stage::Denoising => pb::Stage::Denoising,
-        Stage::Decoding => pb::Stage::Decoding,
-    }
-}
+#[cfg(test)]
+mod tests;

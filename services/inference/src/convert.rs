@@ -3,13 +3,23 @@
 use std::time::Duration;
 
 use kinora_ids::LeaseRef;
-use kinora_models::ModelCard;
+use kinora_models::{ModelCard, Stage};
 use kinora_proto::scheduler::v1 as pb;
 
 use crate::attempt::Grant;
 
 /// When the scheduler names no limit.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(3600);
+
+/// A stage of the model for the wire.
+#[must_use]
+pub const fn stage_to_pb(stage: Stage) -> pb::Stage {
+    match stage {
+        Stage::Encoding => pb::Stage::Encoding,
+        Stage::Denoising => pb::Stage::Denoising,
+        Stage::Decoding => pb::Stage::Decoding,
+    }
+}
 
 /// A lease for the wire.
 #[must_use]

@@ -13,14 +13,21 @@ use kinora_models::wan::pipeline::{Rendering, Surroundings};
 use kinora_models::{
     Checkpoint, Control, GenerateError, GenerateRequest, Picture, Progress, Signal, Stage,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::backend::{Backend, BackendError};
 
 /// Tells a running clip to stop. Clones share one cell. What was asked for cannot be taken back, and a cancellation
 /// outweighs a pause.
 #[derive(Clone, Debug, Default)]
-pub struct SignalCell(Arc<AtomicU8>);
+pub struct SignalCell(Arc<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// 0, [`PAUSE`] or [`CANCEL`].
+    what: AtomicU8,
+    changed: Notify,
+}
 
 const PAUSE: u8 = 1;
 const CANCEL: u8 = 2;
@@ -28,21 +35,39 @@ const CANCEL: u8 = 2;
 impl SignalCell {
     /// Asks the clip to hand over its state and stop.
     pub fn pause(&self) {
-        self.0.fetch_max(PAUSE, Ordering::Relaxed);
+        self.raise(PAUSE);
     }
 
     /// Asks the clip to stop.
     pub fn cancel(&self) {
-        self.0.fetch_max(CANCEL, Ordering::Relaxed);
+        self.raise(CANCEL);
+    }
+
+    fn raise(&self, what: u8) {
+        self.0.what.fetch_max(what, Ordering::Relaxed);
+        self.0.changed.notify_waiters();
     }
 
     /// What was asked for.
     #[must_use]
     pub fn signal(&self) -> Signal {
-        match self.0.load(Ordering::Relaxed) {
+        match self.0.what.load(Ordering::Relaxed) {
             0 => Signal::GoOn,
             PAUSE => Signal::Pause,
             _ => Signal::Cancel,
+        }
+    }
+
+    /// Waits until either was asked for, and returns which.
+    pub async fn stopped(&self) -> Signal {
+        loop {
+            // Registered before the look, so that nothing is missed between the two.
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            changed.as_mut().enable();
+            match self.signal() {
+                Signal::GoOn => changed.await,
+                asked => return asked,
+            }
         }
     }
 }

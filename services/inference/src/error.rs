@@ -5,10 +5,10 @@ use kinora_media::{MediaError, StillError};
 use kinora_mesh::MeshError;
 use kinora_mesh::error::chain;
 use kinora_model_store::StoreError;
-use kinora_models::{GenerateError, LoadError};
+use kinora_models::{GenerateError, LoadError, Signal};
 use kinora_proto::scheduler::v1 as pb;
 
-use crate::attempt::PictureError;
+use crate::attempt::{FetchError, PictureError};
 use crate::backend::BackendError;
 
 /// The worker cannot start or go on.
@@ -58,6 +58,9 @@ pub enum AttemptError {
     /// A picture of the job cannot be used.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// The store does not hand the job's checkpoint out now.
+    #[error(transparent)]
+    Checkpoint(FetchError),
     /// No clip came out of the model.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -76,6 +79,15 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
+    /// How an attempt ends that was asked to stop.
+    #[must_use]
+    pub const fn stopped(asked: Signal) -> Self {
+        match asked {
+            Signal::Pause => Self::Drained,
+            Signal::GoOn | Signal::Cancel => Self::Cancelled,
+        }
+    }
+
     /// What the scheduler is told. The chain of causes is logged here and goes no further.
     #[must_use]
     pub fn report(&self) -> pb::Failure {
@@ -96,6 +108,8 @@ impl AttemptError {
             Self::TimeLimit(_) | Self::Stuck(_) => ("ATTEMPT_TIME_LIMIT", true),
             Self::Drained => ("WORKER_DRAINED", true),
             Self::Picture(error) => picture_reason(error),
+            Self::Checkpoint(FetchError::Blobs(error)) => blob_reason(error.kind()),
+            Self::Checkpoint(_) => ("STORAGE_UNAVAILABLE", true),
             Self::Backend(error) => backend_reason(error),
             Self::Media(error) => media_reason(error),
             Self::Blobs(error) => blob_reason(error.kind()),
@@ -129,6 +143,7 @@ fn picture_reason(error: &PictureError) -> (&'static str, bool) {
         PictureError::Missing => ("IMAGE_MISSING", false),
         PictureError::Damaged => ("IMAGE_DAMAGED", true),
         PictureError::Still(StillError::TooLarge) => ("IMAGE_TOO_LARGE", false),
+        PictureError::Still(StillError::TooLong) => ("IMAGE_TOO_LONG", false),
         PictureError::Still(StillError::NotReadable(_)) => ("IMAGE_NOT_READABLE", false),
         PictureError::Blobs(error) => blob_reason(error.kind()),
         PictureError::Task(_) => ("WORKER_ERROR", true),

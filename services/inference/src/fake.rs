@@ -1,14 +1,20 @@
 //! A backend for tests: clips of one colour, steps that wait to be let through.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
+use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
 use kinora_models::wan::pipeline::Rendering;
 use kinora_models::{
     Checkpoint, Clip, GenerateError, GenerateRequest, ModelCard, Picture, Progress, Signal, Stage,
 };
+use kinora_testkit::net::loopback_listener;
 
+use crate::attempt::Workbench;
 use crate::backend::{Backend, BackendError, LoadObserver};
-use crate::engine::{Generated, Order};
+use crate::engine::{Engine, Generated, Order, Rhythm};
+use crate::manifest::Machine;
 
 /// Lets steps through; clones share one count.
 #[derive(Clone, Default)]
@@ -170,5 +176,55 @@ impl FakeBackend {
             }
         }
         Ok(())
+    }
+}
+
+/// A checkpoint and a preview after every step.
+const EVERY_STEP: Rhythm = Rhythm {
+    checkpoints: Duration::ZERO,
+    previews: Some(Duration::ZERO),
+};
+
+/// A store of objects in a folder, for as long as the test runs.
+pub async fn serve_store(root: PathBuf) -> BlobOptions {
+    let listener = loopback_listener().await;
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let secret = Secret::new("secret");
+    let forever = std::future::pending();
+    tokio::spawn(EmbeddedS3::serve(
+        listener,
+        root,
+        "access".to_owned(),
+        secret,
+        forever,
+    ));
+    store_options(endpoint)
+}
+
+/// The options of a store of tests.
+pub fn store_options(endpoint: String) -> BlobOptions {
+    BlobOptions {
+        endpoint,
+        public_endpoint: None,
+        region: "us-east-1".to_owned(),
+        bucket: "kinora".to_owned(),
+        access_key: "access".to_owned(),
+        secret_key: Secret::new("secret"),
+    }
+}
+
+/// What attempts of a worker of tests share.
+pub fn workbench(gate: Gate, blobs: BlobStore, scratch: &Path) -> Workbench {
+    Workbench {
+        engine: Engine::start(Box::new(FakeBackend { gate }), EVERY_STEP).unwrap(),
+        blobs,
+        ffmpeg: kinora_testkit::env::ffmpeg(),
+        scratch: scratch.to_owned(),
+        cards: [("fake".to_owned(), card())].into(),
+        machine: Machine {
+            kinora: "0".to_owned(),
+            device: "cpu".to_owned(),
+        },
+        costs: parking_lot::Mutex::default(),
     }
 }

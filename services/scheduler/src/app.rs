@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use kinora_events::EventBus;
 use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix, job_object_prefix};
-use tokio::sync::watch as signal;
+use tokio::sync::{Semaphore, watch as signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::clients::Objects;
@@ -34,6 +34,8 @@ pub struct App {
     bus: EventBus<JobId, Event>,
     clock: Arc<dyn Clock>,
     objects: Arc<dyn Objects>,
+    /// Submissions with pictures that may be taken in at a time.
+    uploads: Arc<Semaphore>,
     options: SchedulerOptions,
     /// Streams of attached workers.
     pub sessions: Sessions,
@@ -58,6 +60,7 @@ impl App {
             bus: EventBus::new(WATCH_CAPACITY),
             clock,
             objects,
+            uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             options,
             sessions: Sessions::default(),
             work: signal::Sender::new(0),

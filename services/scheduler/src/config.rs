@@ -60,6 +60,9 @@ pub struct SchedulerOptions {
     /// of attempts, since a worker may upload until then.
     #[arg(long, env = "KINORA_SCHEDULER_LATE_SWEEP_DELAY", default_value = "40m", value_parser = parse_duration)]
     pub late_sweep_delay: Duration,
+    /// Submissions with pictures that are taken in at a time; more are refused for the moment. Each holds up to 100 MiB.
+    #[arg(long, env = "KINORA_SCHEDULER_PICTURE_UPLOADS", default_value_t = 8)]
+    pub picture_uploads: u16,
 }
 
 impl SchedulerOptions {
@@ -79,6 +82,7 @@ impl SchedulerOptions {
             retry_delay: Duration::from_secs(2),
             sweep_interval: Duration::from_secs(2),
             late_sweep_delay: Duration::from_secs(40 * 60),
+            picture_uploads: 8,
         }
     }
 
@@ -111,6 +115,9 @@ impl SchedulerOptions {
         if self.max_attempts == 0 {
             problems.push("max-attempts must be 1 or more".to_owned());
         }
+        if self.picture_uploads == 0 {
+            problems.push("picture-uploads must be 1 or more".to_owned());
+        }
         (!problems.is_empty()).then(|| problems.join("; "))
     }
 }
@@ -139,8 +146,10 @@ mod tests {
     fn all_problems_are_reported_at_once() {
         let mut options = SchedulerOptions::new("sqlite://x".parse().expect("a URL"));
         options.max_attempts = 0;
+        options.picture_uploads = 0;
         options.worker_ttl = Duration::ZERO;
         let problems = options.problems().expect("problems");
         assert!(problems.contains("max-attempts") && problems.contains("worker-ttl"));
+        assert!(problems.contains("picture-uploads"));
     }
 }

@@ -52,6 +52,9 @@ pub enum Error {
     /// A newer stream of the same worker took over.
     #[error("a newer stream of this worker took over")]
     Superseded,
+    /// Too many pictures are being taken in.
+    #[error("too many pictures are being taken in")]
+    UploadsBusy,
     /// The scheduler stops.
     #[error("the scheduler stops")]
     ShuttingDown,
@@ -112,6 +115,11 @@ impl From<Error> for PublicError {
                 Kind::Aborted,
                 "WORKER_SUPERSEDED",
                 "a newer stream of this worker took over",
+            ),
+            Error::UploadsBusy => Self::new(
+                Kind::ResourceExhausted,
+                "UPLOADS_BUSY",
+                "too many pictures are being taken in; try again in a moment",
             ),
             Error::ShuttingDown => Self::new(
                 Kind::Unavailable,

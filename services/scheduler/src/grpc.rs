@@ -61,7 +61,17 @@ impl SchedulerService for SchedulerGrpc {
         request: Request<pb::SubmitRequest>,
     ) -> Result<Response<pb::SubmitResponse>, Status> {
         let owner = owner(&request)?;
-        let submission = submission_from_pb(request.into_inner());
+        let message = request.into_inner();
+        let has_pictures = !message.image.is_empty() || !message.last_image.is_empty();
+        // Kept until the answer: the pictures are in memory until then.
+        let _place = has_pictures.then(|| self.app.upload_place()).transpose()?;
+        let submission = if has_pictures {
+            // Digests of large pictures take their time.
+            let read = tokio::task::spawn_blocking(move || submission_from_pb(message));
+            read.await.map_err(|_| Error::ShuttingDown)?
+        } else {
+            submission_from_pb(message)
+        };
         let view = self.app.submit(&owner, &submission).await?;
         let job = Some(view_to_pb(view));
         Ok(Response::new(pb::SubmitResponse { job }))

@@ -24,8 +24,10 @@ pub(super) async fn submit(
     body: Body,
 ) -> Result<Response, Problem> {
     let request_id = idempotency_key(&headers)?;
-    let body = body::read_json(&headers, body).await?;
-    let mut request = submission::parse(&body).map_err(rejected)?;
+    let body = body::read_json(&edge.uploads, &headers, body).await?;
+    // Its place is kept until the scheduler has answered: the pictures are in memory until then.
+    let (request, _place) = body.parse(submission::parse).await?;
+    let mut request = request.map_err(rejected)?;
     request.request_id = request_id;
     let video = Video::from(edge.scheduler.submit(&caller, request).await?);
     let location = [(LOCATION, format!("/v1/videos/{}", video.id))];

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kinora_blobs::{BlobOptions, Secret};
-use kinora_edge::EdgeOptions;
 use kinora_edge::auth::ApiKeyHash;
 use kinora_edge::problem::ProblemDocument;
 use kinora_edge::view::Video;
+use kinora_edge::{EdgeOptions, UploadOptions};
 use kinora_mesh::principal::Principal;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -32,6 +32,10 @@ pub struct TestEdge {
 
 impl TestEdge {
     pub async fn start() -> Self {
+        Self::start_with(UploadOptions::default()).await
+    }
+
+    pub async fn start_with(uploads: UploadOptions) -> Self {
         // Fails when another test of this process was first, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let scheduler = FakeScheduler::new();
@@ -43,7 +47,8 @@ impl TestEdge {
         let (listener, address) = listen().await;
         let shutdown = CancellationToken::new();
         let options = options(format!("http://{upstream}"));
-        tokio::spawn(kinora_edge::serve(options, listener, shutdown.clone()));
+        let serving = kinora_edge::serve_with(options, uploads, listener, shutdown.clone());
+        tokio::spawn(serving);
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         Self {
             scheduler,

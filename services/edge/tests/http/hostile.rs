@@ -1,3 +1,4 @@
+use kinora_edge::UploadOptions;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,6 +81,38 @@ async fn large_bodies_are_refused_with_and_without_a_length() {
         .header("content-type", "application/json")
         .body(reqwest::Body::wrap_stream(pieces));
     check_problem(streamed.send().await.unwrap(), 413, "BODY_TOO_LARGE").await;
+}
+
+#[tokio::test]
+async fn large_bodies_wait_their_turn_and_small_ones_do_not() {
+    let edge = TestEdge::start_with(UploadOptions { large_uploads: 1 }).await;
+    let large = json!({ "prompt": "p", "image": "A".repeat(100_000) }).to_string();
+    let mut slow = TcpStream::connect(edge.address).await.unwrap();
+    let head = format!(
+        "POST /v1/videos HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADA}\r\nexpect: 100-continue\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        large.len()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // The edge asks for the body, so this one has the only place.
+    let mut asked = [0; 12];
+    slow.read_exact(&mut asked).await.unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
+    let post = || {
+        edge.request(Method::POST, "/v1/videos")
+            .header("content-type", "application/json")
+            .body(large.clone())
+            .send()
+    };
+    let refused = post().await.unwrap();
+    assert_eq!(refused.headers()["retry-after"], "5");
+    check_problem(refused, 503, "UPLOADS_BUSY").await;
+    edge.submit().await;
+    slow.write_all(large.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("HTTP/1.1 201"), "{answer}");
+    assert_eq!(post().await.unwrap().status(), StatusCode::CREATED);
 }
 
 #[tokio::test]

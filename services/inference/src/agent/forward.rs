@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kinora_ids::LeaseRef;
 use kinora_proto::scheduler::v1 as pb;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::held::checkpoint_report;
@@ -69,13 +70,20 @@ impl Agent {
         let Some(held) = self.held.get_mut(&lease).filter(|held| !held.is_revoked) else {
             return Ok(());
         };
-        held.stored(checkpoint.clone());
-        send(up, checkpoint_report(lease, checkpoint)).await?;
-        let superseded = held.take_superseded();
-        if !superseded.is_empty() {
-            let bench = Arc::clone(&self.bench);
-            tokio::spawn(async move { bench.delete(lease, &superseded).await });
+        let mut superseded = held.stored(checkpoint.clone());
+        let sent = send(up, checkpoint_report(lease, checkpoint)).await;
+        if sent.is_ok() {
+            superseded.extend(held.told_newest(Instant::now()));
         }
-        Ok(())
+        self.delete(lease, superseded);
+        sent
+    }
+
+    /// Removes objects beside everything else.
+    pub(super) fn delete(&self, lease: LeaseRef, keys: Vec<String>) {
+        if !keys.is_empty() {
+            let bench = Arc::clone(&self.bench);
+            tokio::spawn(async move { bench.delete(lease, &keys).await });
+        }
     }
 }

@@ -1,6 +1,7 @@
+use std::collections::BTreeSet;
 use std::pin::Pin;
 
-use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
+use kinora_blobs::BlobStore;
 use kinora_ids::JobId;
 use kinora_proto::scheduler::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use kinora_testkit::net::loopback_listener;
@@ -10,9 +11,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Streaming};
 
 use super::*;
-use crate::engine::{Engine, Rhythm};
-use crate::fake::{FakeBackend, Gate, card};
-use crate::manifest::Machine;
+use crate::fake::{Gate, serve_store, workbench};
 
 type Down = mpsc::Sender<Result<pb::AttachResponse, Status>>;
 
@@ -52,28 +51,6 @@ struct Attached {
     hello: pb::Hello,
 }
 
-async fn serve_store(root: std::path::PathBuf) -> BlobOptions {
-    let listener = loopback_listener().await;
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let secret = Secret::new("secret");
-    let forever = std::future::pending();
-    tokio::spawn(EmbeddedS3::serve(
-        listener,
-        root,
-        "access".to_owned(),
-        secret,
-        forever,
-    ));
-    BlobOptions {
-        endpoint,
-        public_endpoint: None,
-        region: "us-east-1".to_owned(),
-        bucket: "kinora".to_owned(),
-        access_key: "access".to_owned(),
-        secret_key: Secret::new("secret"),
-    }
-}
-
 async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let store = serve_store(folder.path().join("objects")).await;
@@ -90,26 +67,10 @@ async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
         &[],
         forever,
     ));
-    let bench = Workbench {
-        engine: Engine::start(Box::new(FakeBackend { gate: gate.clone() }), EVERY_STEP).unwrap(),
-        blobs: blobs.clone(),
-        ffmpeg: kinora_testkit::env::ffmpeg(),
-        scratch: folder.path().to_owned(),
-        cards: [("fake".to_owned(), card())].into(),
-        machine: Machine {
-            kinora: "0".to_owned(),
-            device: "cpu".to_owned(),
-        },
-        costs: parking_lot::Mutex::default(),
-    };
-    let identity = Identity {
-        worker_id: "w".to_owned(),
-        device: "cpu".to_owned(),
-        slots: 1,
-        drain_timeout,
-    };
+    let bench = workbench(gate.clone(), blobs.clone(), folder.path());
     let shutdown = CancellationToken::new();
     let channel = kinora_mesh::channel::connect_lazy(&endpoint).unwrap();
+    let identity = identity(drain_timeout);
     let agent = Agent::new(identity, Arc::new(bench), channel, shutdown.clone());
     let agent = tokio::spawn(agent.run());
     Bench {
@@ -119,6 +80,15 @@ async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
         shutdown,
         agent,
         _folder: folder,
+    }
+}
+
+fn identity(drain_timeout: Duration) -> Identity {
+    Identity {
+        worker_id: "w".to_owned(),
+        device: "cpu".to_owned(),
+        slots: 1,
+        drain_timeout,
     }
 }
 
@@ -263,11 +233,6 @@ fn lease(number: u64) -> LeaseRef {
         lease: number,
     }
 }
-
-const EVERY_STEP: Rhythm = Rhythm {
-    checkpoints: Duration::ZERO,
-    previews: Some(Duration::ZERO),
-};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -469,27 +434,62 @@ async fn a_cut_off_attempt_hands_its_checkpoint_over_before_it_fails() {
 }
 
 #[tokio::test]
-async fn older_checkpoints_are_removed_and_the_newest_is_repeated_on_a_new_stream() {
+async fn an_attempt_that_was_cut_off_while_detached_hands_its_checkpoint_over_before_it_fails() {
+    use pb::attach_request::Message;
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = BlobStore::new(&serve_store(folder.path().join("objects")).await);
+    let bench = Arc::new(workbench(Gate::open(), blobs, folder.path()));
+    // Nobody answers there.
+    let channel = kinora_mesh::channel::connect_lazy("http://127.0.0.1:9").unwrap();
+    let mut agent = Agent::new(identity(LONG), bench, channel, CancellationToken::new());
+    let lease = lease(4);
+    agent.held.insert(lease, Held::default());
+    for step in [2, 3] {
+        let stored = pb::Checkpoint {
+            key: lease.checkpoint_key(step),
+            step,
+            ..Default::default()
+        };
+        agent.note(AttemptEvent::Told(lease, Told::Checkpoint(stored)));
+    }
+    agent.note(AttemptEvent::Finished(lease, Err(AttemptError::Drained)));
+    let (up, mut outgoing) = mpsc::channel(8);
+    agent.repeat_reports(&up).await.unwrap();
+    drop(up);
+    match outgoing.recv().await.unwrap().message.unwrap() {
+        Message::Checkpoint(report) => assert_eq!(report.checkpoint.unwrap().step, 3),
+        other => panic!("expected the newest checkpoint: {other:?}"),
+    }
+    match outgoing.recv().await.unwrap().message.unwrap() {
+        Message::Failure(report) => assert_eq!(report.failure.unwrap().reason, "WORKER_DRAINED"),
+        other => panic!("expected the failure: {other:?}"),
+    }
+    assert!(outgoing.recv().await.is_none(), "no more than that");
+}
+
+#[tokio::test]
+async fn what_the_scheduler_may_still_grant_stays_and_the_newest_is_repeated_on_a_new_stream() {
     let mut bench = start(Gate::default(), LONG).await;
     let mut stream = bench.attached().await;
     let lease = lease(1);
-    stream.grant(lease, "endless", 50).await;
-    for step in 1..=4 {
+    stream.grant(lease, "endless", 100).await;
+    for step in 1..=66 {
         bench.gate.allow(1);
         assert_eq!(stream.checkpoint().await.step, step);
     }
+    // The reports of the last ones may not have been read yet.
     let prefix = kinora_ids::job_checkpoint_prefix(lease.job);
-    let expected = [3, 4].map(|step| lease.checkpoint_key(step));
+    let kept: BTreeSet<String> = (3..=66).map(|step| lease.checkpoint_key(step)).collect();
     let limit = Duration::from_secs(20);
-    kinora_testkit::wait::until("two checkpoints are left", limit, || async {
+    kinora_testkit::wait::until("the last checkpoints are left", limit, || async {
         let objects = bench.blobs.list(&prefix).await.unwrap();
-        let keys: Vec<String> = objects.into_iter().map(|object| object.key).collect();
-        if keys == expected { Ok(()) } else { Err(keys) }
+        let keys: BTreeSet<String> = objects.into_iter().map(|object| object.key).collect();
+        if keys == kept { Ok(()) } else { Err(keys) }
     })
     .await;
     drop(stream);
     let mut stream = bench.attached().await;
-    assert_eq!(stream.checkpoint().await.step, 4);
+    assert_eq!(stream.checkpoint().await.step, 66);
 }
 
 #[tokio::test]

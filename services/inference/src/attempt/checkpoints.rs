@@ -1,12 +1,12 @@
 //! Checkpoints on their way to the object store and back.
 //!
 //! The engine never waits for the store: while one checkpoint is on its way the newest one waits, and replaces any that
-//! waited before. A checkpoint that cannot be stored or fetched costs time, never the attempt.
+//! waited before. A checkpoint that cannot be stored costs time, never the attempt.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use kinora_blobs::{BlobError, BlobStore};
+use kinora_blobs::{BlobError, BlobErrorKind, BlobStore};
 use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix};
 use kinora_mesh::error::chain;
 use kinora_models::Checkpoint;
@@ -113,19 +113,34 @@ async fn store(
 
 /// Why a checkpoint cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub enum FetchError {
     /// The scheduler named an object of something else.
-    #[error("it is not one of this job's")]
+    #[error("the job's checkpoint is not one of its own")]
     Foreign,
     /// The store does not hand it out.
-    #[error("it cannot be fetched: {}", chain(.0))]
-    Blobs(BlobError),
+    #[error("the job's checkpoint cannot be fetched")]
+    Blobs(#[source] BlobError),
     /// The store takes too long.
-    #[error("it takes too long to fetch")]
+    #[error("the job's checkpoint takes too long to fetch")]
     TimedOut,
     /// The object is not what was stored.
-    #[error("it is damaged")]
+    #[error("the job's checkpoint is damaged")]
     Damaged,
+}
+
+impl FetchError {
+    /// Whether no other attempt can fetch it either.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Foreign | Self::Damaged => true,
+            Self::TimedOut => false,
+            Self::Blobs(error) => match error.kind() {
+                BlobErrorKind::NotFound | BlobErrorKind::Invalid => true,
+                BlobErrorKind::Unavailable | BlobErrorKind::Refused | BlobErrorKind::Full => false,
+            },
+        }
+    }
 }
 
 /// Fetches a checkpoint and compares its digest.

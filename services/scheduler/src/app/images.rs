@@ -1,9 +1,11 @@
 //! Pictures that callers send: stored before their job, removed when there is none.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kinora_ids::job_input_prefix;
 use kinora_media::StillInfo;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::App;
@@ -16,6 +18,15 @@ use crate::store::Removal;
 const ORPHANED_AFTER: Duration = Duration::from_secs(600);
 
 impl App {
+    /// A place for a submission with pictures, kept until it is answered.
+    ///
+    /// # Errors
+    /// [`Error::UploadsBusy`] when there is none at the moment.
+    pub fn upload_place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let place = Arc::clone(&self.uploads).try_acquire_owned();
+        place.map_err(|_| Error::UploadsBusy)
+    }
+
     /// Stores the pictures of a submission and notes them in its job.
     ///
     /// Their removal is planned first: whatever happens before the job is stored, they do not stay. The transaction

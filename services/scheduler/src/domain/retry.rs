@@ -42,9 +42,19 @@ pub enum Decision {
 }
 
 impl RetryPolicy {
-    /// Decides what follows a failure, when `failed_attempts` had failed before. `jitter` is 0 to 1.
+    /// Decides what follows a failure, when `failed_attempts` had failed before. `has_advanced` tells whether the attempt
+    /// stored a checkpoint beyond the one it was granted. `jitter` is 0 to 1.
+    ///
+    /// An attempt that was cut off does not count when it has advanced: a long job outlives any number of workers, and a
+    /// job that kills its workers without getting on is given up. Steps are finite, so this ends.
     #[must_use]
-    pub fn decide(&self, failed_attempts: u32, failure: &Failure, jitter: f64) -> Decision {
+    pub fn decide(
+        &self,
+        failed_attempts: u32,
+        failure: &Failure,
+        has_advanced: bool,
+        jitter: f64,
+    ) -> Decision {
         if !failure.retryable {
             return Decision::GiveUp;
         }
@@ -55,20 +65,19 @@ impl RetryPolicy {
                 counts: false,
             };
         }
+        let is_worker_gone = failure.reason == WORKER_LOST || failure.reason == WORKER_RESTARTED;
+        let is_cut_off = is_worker_gone || failure.reason == ATTEMPT_TIME_LIMIT;
+        let counts = !(is_cut_off && has_advanced);
         let failed = failed_attempts.saturating_add(1);
-        if failed >= self.max_attempts {
+        if counts && failed >= self.max_attempts {
             return Decision::GiveUp;
         }
-        let is_worker_gone = failure.reason == WORKER_LOST || failure.reason == WORKER_RESTARTED;
         let delay = if is_worker_gone {
             Duration::ZERO
         } else {
             self.delay(failed, jitter)
         };
-        Decision::Retry {
-            delay,
-            counts: true,
-        }
+        Decision::Retry { delay, counts }
     }
 
     /// Doubles from attempt to attempt; the jitter spreads it over its upper half.
@@ -89,12 +98,21 @@ mod tests {
     };
 
     fn check(failed_before: u32, reason: &str, retryable: bool, expected: Option<(f64, bool)>) {
+        check_advanced(failed_before, reason, (retryable, false), expected);
+    }
+
+    fn check_advanced(
+        failed_before: u32,
+        reason: &str,
+        (retryable, has_advanced): (bool, bool),
+        expected: Option<(f64, bool)>,
+    ) {
         let failure = Failure {
             reason: reason.to_owned(),
             message: String::new(),
             retryable,
         };
-        let decision = POLICY.decide(failed_before, &failure, 1.0);
+        let decision = POLICY.decide(failed_before, &failure, has_advanced, 1.0);
         let expected = expected.map_or(Decision::GiveUp, |(seconds, counts)| Decision::Retry {
             delay: Duration::from_secs_f64(seconds),
             counts,
@@ -118,6 +136,23 @@ mod tests {
     fn lost_worker_costs_an_attempt_and_no_time() {
         check(1, WORKER_LOST, true, Some((0.0, true)));
         check(2, WORKER_LOST, true, None);
+    }
+
+    #[test]
+    fn attempt_that_was_cut_off_costs_nothing_when_it_has_advanced() {
+        let advanced = (true, true);
+        check_advanced(2, WORKER_LOST, advanced, Some((0.0, false)));
+        check_advanced(2, WORKER_RESTARTED, advanced, Some((0.0, false)));
+        check_advanced(0, ATTEMPT_TIME_LIMIT, advanced, Some((2.0, false)));
+        check_advanced(2, ATTEMPT_TIME_LIMIT, advanced, Some((8.0, false)));
+    }
+
+    #[test]
+    fn attempt_that_broke_costs_one_however_far_it_came() {
+        let advanced = (true, true);
+        check_advanced(0, "OUT_OF_MEMORY", advanced, Some((2.0, true)));
+        check_advanced(2, "OUT_OF_MEMORY", advanced, None);
+        check_advanced(0, WORKER_LOST, (false, true), None);
     }
 
     #[test]

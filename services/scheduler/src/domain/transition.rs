@@ -112,7 +112,8 @@ pub fn advance_with_preview(
 
 /// Records where the next attempt can go on. No event: callers do not see it.
 ///
-/// Fewer steps than the newest checkpoint change nothing.
+/// Within a lease fewer steps change nothing. The first checkpoint of a newer lease replaces an older lease's, however
+/// far that was: an attempt that has fewer steps could not use the older one, and the next could not either.
 ///
 /// # Errors
 /// [`StaleLease`], and the job is unchanged.
@@ -124,9 +125,17 @@ pub fn checkpoint(
     if !is_running_under(job, reporter) {
         return Err(StaleLease);
     }
-    let newest = job.checkpoint.as_ref().map_or(0, |newest| newest.step);
-    if checkpoint.step >= newest && checkpoint.step <= job.spec.steps {
-        job.checkpoint = Some(checkpoint);
+    let (newest, granted_step) = match &job.checkpoint {
+        Some(own) if own.lease == job.lease => (own.step, own.granted_step),
+        Some(granted) => (0, granted.step),
+        None => (0, 0),
+    };
+    if (newest..=job.spec.steps).contains(&checkpoint.step) {
+        job.checkpoint = Some(Checkpoint {
+            lease: job.lease,
+            granted_step,
+            ..checkpoint
+        });
     }
     Ok(())
 }
@@ -193,7 +202,7 @@ fn end_attempt(
     policy: &RetryPolicy,
     jitter: f64,
 ) -> Event {
-    let decision = policy.decide(job.failed_attempts, &failure, jitter);
+    let decision = policy.decide(job.failed_attempts, &failure, job.has_advanced(), jitter);
     job.failure = Some(failure);
     match decision {
         Decision::Retry { delay, counts } => {

@@ -110,6 +110,9 @@ pub fn checkpoint_from_pb(checkpoint: pb::Checkpoint) -> Checkpoint {
         step: checkpoint.step,
         sha256: bounded(&checkpoint.sha256, 64),
         bytes: checkpoint.bytes,
+        // Set when it is recorded.
+        lease: 0,
+        granted_step: 0,
     }
 }
 

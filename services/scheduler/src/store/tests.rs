@@ -399,6 +399,8 @@ kinora_store::on_both_databases! {
             step: 7,
             sha256: "0a".repeat(32),
             bytes: 1 << 30,
+            lease: 1,
+            granted_step: 0,
         };
         let report = async |lease| {
             let reporter = Reporter { worker: "w", lease };

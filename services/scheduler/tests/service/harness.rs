@@ -13,6 +13,7 @@ use kinora_proto::scheduler::v1::worker_service_client::WorkerServiceClient;
 use kinora_scheduler::clients::ObjectError;
 use kinora_scheduler::{Objects, SchedulerOptions};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -31,6 +32,8 @@ pub struct Removals {
     pub failures_left: Mutex<u32>,
     pub stored: Mutex<Vec<(String, Vec<u8>)>>,
     pub puts_fail: Mutex<bool>,
+    /// Each put takes a permit before it ends.
+    pub puts_wait: Mutex<Option<Arc<Semaphore>>>,
 }
 
 impl Objects for Removals {
@@ -60,7 +63,11 @@ impl Objects for Removals {
         if !fails {
             self.stored.lock().push((key.to_owned(), bytes));
         }
+        let wait = self.puts_wait.lock().clone();
         Box::pin(async move {
+            if let Some(wait) = wait {
+                wait.acquire().await?.forget();
+            }
             if fails {
                 Err("the store is away".into())
             } else {

@@ -1,8 +1,11 @@
 //! Pictures on their way to workers, and what is no picture.
 
+use std::sync::Arc;
+
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
 use crate::harness::{FakeWorker, TestScheduler, hello, image_model, picture, prompt, reason};
@@ -91,6 +94,28 @@ kinora_store::on_both_databases! {
         .await;
     }
 
+    async fn pictures_wait_their_turn_and_words_do_not(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start_with(&url, |options| options.picture_uploads = 1).await;
+        let anna = scheduler.caller("anna").await;
+        let _worker = with_models(&scheduler).await;
+        let store = Arc::new(Semaphore::new(0));
+        *scheduler.removals.puts_wait.lock() = Some(Arc::clone(&store));
+        let other = scheduler.caller("anna").await;
+        let slow = tokio::spawn(async move { other.submit(to("i2v", picture(8, 8))).await });
+        kinora_testkit::wait::until("the first is being stored", crate::harness::PATIENCE, || async {
+            let begun = scheduler.removals.stored.lock().len();
+            if begun == 1 { Ok(()) } else { Err(begun) }
+        })
+        .await;
+        let status = anna.submit(to("i2v", picture(9, 9))).await.expect_err("refused");
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "UPLOADS_BUSY"));
+        anna.submit(to("tiny", Vec::new())).await.expect("accepted");
+        store.add_permits(1);
+        slow.await.expect("ends").expect("accepted");
+        store.add_permits(1);
+        anna.submit(to("i2v", picture(9, 9))).await.expect("accepted");
+    }
+
     async fn what_is_no_picture_is_refused(url: DatabaseUrl) {
         let scheduler = TestScheduler::start(&url).await;
         let anna = scheduler.caller("anna").await;
@@ -104,6 +129,7 @@ kinora_store::on_both_databases! {
         for (bytes, expected) in [
             (b"hello".to_vec(), "IMAGE_NOT_READABLE"),
             (cut, "IMAGE_NOT_READABLE"),
+            (picture(256, 2), "IMAGE_TOO_LONG"),
             (vec![0; 17 << 20], "IMAGE_TOO_LARGE"),
         ] {
             check_refused(anna.submit(to("i2v", bytes)).await, expected);

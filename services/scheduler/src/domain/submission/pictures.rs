@@ -71,6 +71,7 @@ pub(super) fn probe(
         Err(error) => {
             let reason = match error {
                 StillError::TooLarge => "IMAGE_TOO_LARGE",
+                StillError::TooLong => "IMAGE_TOO_LONG",
                 StillError::NotReadable(_) => "IMAGE_NOT_READABLE",
             };
             Err(Invalid::new(reason, field, error.to_string()))

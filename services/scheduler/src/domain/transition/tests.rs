@@ -199,11 +199,13 @@ fn checkpoint_at(step: u32) -> Checkpoint {
         step,
         sha256: String::new(),
         bytes: 1,
+        lease: 0,
+        granted_step: 0,
     }
 }
 
 #[test]
-fn checkpoint_survives_the_attempt_and_never_goes_back() {
+fn checkpoint_survives_the_attempt_and_never_goes_back_within_it() {
     let mut job = running();
     let lease = reporter(&job, 1);
     let step_after = |job: &mut Job, lease, step| {
@@ -218,7 +220,11 @@ fn checkpoint_survives_the_attempt_and_never_goes_back() {
     lose(&mut job, failure(WORKER_LOST), start(), &POLICY).expect("was running");
     assert_eq!(step_after(&mut job, lease, 6), Err(StaleLease));
     claim(&mut job, "w2", start(), LIMIT).expect("claimable");
-    assert_eq!(job.checkpoint, Some(checkpoint_at(5)));
+    let kept = Checkpoint {
+        lease: 1,
+        ..checkpoint_at(5)
+    };
+    assert_eq!(job.checkpoint, Some(kept));
     assert_eq!(step_after(&mut job, lease, 6), Err(StaleLease));
     let newest = Reporter {
         worker: "w2",
@@ -228,6 +234,37 @@ fn checkpoint_survives_the_attempt_and_never_goes_back() {
     complete(&mut job, newest, outputs(), start()).expect("stands");
     assert_eq!(job.checkpoint, None, "a job that has ended needs none");
     assert_eq!(step_after(&mut job, newest, 20), Err(StaleLease));
+}
+
+#[test]
+fn newer_attempt_that_started_over_replaces_the_checkpoint_it_could_not_use() {
+    let mut job = running();
+    let first = reporter(&job, 1);
+    checkpoint(&mut job, first, checkpoint_at(15)).expect("stands");
+    lose(&mut job, failure(WORKER_LOST), start(), &POLICY).expect("was running");
+    claim(&mut job, "w1", start(), LIMIT).expect("claimable");
+    let second = reporter(&job, 2);
+    for (step, expected) in [(21, (15, 1)), (2, (2, 2)), (1, (2, 2)), (3, (3, 2))] {
+        checkpoint(&mut job, second, checkpoint_at(step)).expect("stands");
+        let newest = job.checkpoint.as_ref().expect("one");
+        assert_eq!((newest.step, newest.lease), expected, "after {step}");
+    }
+}
+
+#[test]
+fn only_attempts_that_do_not_get_on_count_when_their_workers_are_lost() {
+    let mut job = queued();
+    // The steps that each attempt comes to, and how many have failed after it.
+    let attempts = [(5, 0), (9, 0), (9, 1), (2, 2), (3, 2), (20, 2), (20, 3)];
+    for (lease, (step, failed)) in (1..).zip(attempts) {
+        claim(&mut job, "w1", start(), LIMIT).expect("claimable");
+        let from = reporter(&job, lease);
+        checkpoint(&mut job, from, checkpoint_at(1)).expect("stands");
+        checkpoint(&mut job, from, checkpoint_at(step)).expect("stands");
+        lose(&mut job, failure(WORKER_LOST), start(), &POLICY).expect("was running");
+        assert_eq!(job.failed_attempts, failed, "after lease {lease}");
+    }
+    assert_eq!(job.state, State::Failed);
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -302,7 +339,8 @@ proptest! {
             prop_assert_eq!(event.is_some(), job.seq == before.seq + 1);
             let is_checkpoint = matches!(step, Step::Checkpoint(..));
             prop_assert!(event.is_some() || is_checkpoint || job == before);
-            let newest = |job: &Job| job.checkpoint.as_ref().map_or(0, |newest| newest.step);
+            // By lease first, by step within it.
+            let newest = |job: &Job| job.checkpoint.as_ref().map(|newest| (newest.lease, newest.step));
             prop_assert!(job.state.is_terminal() || newest(&job) >= newest(&before));
             prop_assert!(!job.state.is_terminal() || job.checkpoint.is_none());
             prop_assert!(!before.state.is_terminal() || job == before);
