@@ -12,7 +12,7 @@ use crate::relative_path::RelativePath;
 ///
 /// Both layouts are tried: the hub's, `<mirror>/<owner>/<name>/resolve/<revision>/<path>`, and a store's,
 /// `<mirror>/<id>/<path>`, so that one store is a mirror for the next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Mirror {
     /// A server. Named by the operator, so plain HTTP is taken too; digests of the catalogue hold all the same.
     Http(Url),
@@ -26,6 +26,16 @@ pub enum Mirror {
     "`{0}` is not a mirror: name a folder, or an http://, https:// or file:// URL without a query or fragment"
 )]
 pub struct MirrorError(String);
+
+/// Logs show options, so this shows no password either.
+impl std::fmt::Debug for Mirror {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Http(url) => write!(formatter, "Http({})", public(url)),
+            Self::Folder(path) => write!(formatter, "Folder({})", path.display()),
+        }
+    }
+}
 
 impl FromStr for Mirror {
     type Err = MirrorError;
@@ -166,6 +176,8 @@ mod tests {
         let url = Url::parse("https://ada:secret@mirror.example/m/x?signature=secret#secret");
         let shown = Location::Http(url.unwrap()).to_string();
         assert_eq!(shown, "https://mirror.example/m/x");
+        let mirror = Mirror::from_str("https://ada:secret@mirror.example").unwrap();
+        assert_eq!(format!("{mirror:?}"), "Http(https://mirror.example/)");
         for text in [
             "https://ada:secret@mirror.example/?a=secret",
             "ftp://ada:secret@mirror.example",
