@@ -40,6 +40,8 @@ impl From<StoreError> for Failure {
             | StoreError::Offline { .. } => Status::Usage,
             StoreError::Locked(_)
             | StoreError::FolderInTheWay { .. }
+            | StoreError::LinkedFolder(_)
+            | StoreError::NoLocks { .. }
             | StoreError::NotEnoughSpace { .. }
             | StoreError::VolumeFull { .. }
             | StoreError::Io { .. }

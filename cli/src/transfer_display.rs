@@ -91,6 +91,9 @@ impl TransferDisplay {
             PullEvent::WaitingForLock => self.say(&format!(
                 "{id}: somebody else is fetching it into this folder; waiting for them"
             )),
+            PullEvent::OtherRevision { installed, wanted } => self.say(&format!(
+                "{id}: revision {installed} is here and the catalogue has {wanted}, which is fetched in its place"
+            )),
             PullEvent::Started { total_bytes, files } => {
                 self.begin(*total_bytes);
                 self.say(&format!("{id}: {files} files, {}", size(*total_bytes)));

@@ -101,7 +101,7 @@ pub struct PullArguments {
     #[arg(required = true, value_name = "ID")]
     pub ids: Vec<String>,
     /// Ask this place instead of the hub: a folder, or an http://, https:// or file:// URL.
-    #[arg(long, env = "KINORA_MODEL_MIRROR")]
+    #[arg(long, env = "KINORA_MODEL_MIRROR", hide_env_values = true)]
     pub mirror: Option<Mirror>,
     /// Never use the network; a mirror that is a folder is none.
     #[arg(long, env = "KINORA_OFFLINE")]

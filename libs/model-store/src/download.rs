@@ -1,6 +1,7 @@
 //! One file: what is there of it, what is missing, and whether it is the right one.
 
 mod adopt;
+mod judge;
 mod receive;
 mod refusals;
 
@@ -17,7 +18,8 @@ use crate::origin::{Location, locations};
 use crate::part::PartFile;
 use crate::progress::{Journal, Promise};
 use crate::pull::PullOptions;
-use crate::record::{FileRecord, Trust};
+use crate::record::FileRecord;
+use crate::room::{Allowance, FreeSpace};
 
 /// What all files of one pull share.
 pub(crate) struct Job {
@@ -27,6 +29,9 @@ pub(crate) struct Job {
     pub fetcher: Fetcher,
     pub options: PullOptions,
     pub observer: Observer,
+    pub free_space: FreeSpace,
+    /// What all files without a size in the catalogue may take.
+    pub allowance: Allowance,
     /// Every writer holds the lock, so that it outlives a pull that is dropped while its last block is written.
     pub lock: Arc<ModelLock>,
 }
@@ -36,6 +41,8 @@ pub(crate) struct Download {
     job: Arc<Job>,
     file: FileEntry,
     promise: Promise,
+    /// What the record said of the file, when a complete model is repaired.
+    recorded: Option<FileRecord>,
     places: Vec<Location>,
     /// Index of the place that is asked.
     place: usize,
@@ -43,6 +50,8 @@ pub(crate) struct Download {
     has_old_bytes: bool,
     /// Most bytes that the file ever had in this run: more is progress.
     most_bytes: u64,
+    /// Why the bytes that are there cannot be continued, if so. They are dropped when others come, and not before.
+    useless: Option<String>,
     /// Set when nobody waits for this download any more, for what blocks.
     is_dropped: Dropped,
 }
@@ -73,15 +82,26 @@ impl Job {
 
 impl Download {
     pub(crate) fn new(job: Arc<Job>, file: FileEntry) -> Self {
-        let places = locations(&job.entry, &file.path, job.options.mirror.as_ref());
+        let mut places = locations(&job.entry, &file.path, job.options.mirror.as_ref());
+        let mut promise = job.journal.promise(&file.path);
+        let promised = places
+            .iter()
+            .position(|place| place.to_string() == promise.origin);
+        match promised {
+            Some(index) => places.swap(0, index),
+            // What another place said is nothing to these.
+            None => promise = Promise::default(),
+        }
         Self {
-            promise: job.journal.promise(&file.path),
+            promise,
+            recorded: job.journal.recorded(&file.path),
             job,
             file,
             places,
             place: 0,
             has_old_bytes: false,
             most_bytes: 0,
+            useless: None,
             is_dropped: Dropped::default(),
         }
     }
@@ -119,6 +139,7 @@ impl Download {
         let file = self.file.clone();
         let expected = self.file.sha256.clone();
         self.blocking(move || {
+            adopt::refuse_linked_folders(&job.folder, &file.path)?;
             let path = file.path.under(&job.folder);
             let Ok(metadata) = std::fs::symlink_metadata(&path) else {
                 return Ok(None);
@@ -131,7 +152,7 @@ impl Download {
                     return Ok(Some(record));
                 }
             }
-            adopt::adopt(&job, &file, &path, metadata.is_file())
+            adopt::adopt(&job, &file, &path, &metadata)
         })
         .await
     }
@@ -140,10 +161,10 @@ impl Download {
     async fn fill(&mut self, mut part: PartFile) -> Result<PartFile, StoreError> {
         let mut failures = 0;
         loop {
-            part = self.drop_useless(part)?;
-            if self.expected().is_some() && self.size() == Some(part.length()) {
+            if self.is_complete(&part) {
                 return Ok(part);
             }
+            self.judge(&part);
             self.most_bytes = self.most_bytes.max(part.length());
             let step;
             (part, step) = self.attempt(part).await?;
@@ -157,44 +178,32 @@ impl Download {
         }
     }
 
-    /// Bytes that cannot be continued are thrown away: too many, or of a file that may have changed since.
-    fn drop_useless(&self, mut part: PartFile) -> Result<PartFile, StoreError> {
-        let reason = if self.size().is_some_and(|size| part.length() > size) {
-            "there are more bytes than the file has"
-        } else if part.length() > 0 && self.promise.etag.is_none() && self.expected().is_none() {
-            "nothing says whether the file is still the same"
-        } else {
-            return Ok(part);
-        };
-        self.restart(&mut part, reason)?;
-        Ok(part)
-    }
-
     /// Asks once and takes what comes.
-    async fn attempt(&mut self, mut part: PartFile) -> Result<(PartFile, Step), StoreError> {
+    async fn attempt(&mut self, part: PartFile) -> Result<(PartFile, Step), StoreError> {
         let location = self.location()?.clone();
         if self.job.options.offline && matches!(location, Location::Http(_)) {
             let id = self.job.entry.id.clone();
             return Err(StoreError::Offline { id });
         }
         let etag = self.promise.etag.clone();
-        let asked = self
-            .job
-            .fetcher
-            .open(&location, part.length(), etag.as_deref());
+        let offset = match self.useless {
+            None => part.length(),
+            Some(_) => 0,
+        };
+        let asked = self.job.fetcher.open(&location, offset, etag.as_deref());
         match asked.await {
             Err(error) => Ok((part, Step::Again(error))),
             Ok(Answer::OutOfStep(reason)) => {
-                self.restart(&mut part, &reason)?;
+                self.useless = Some(reason.clone());
                 Ok((part, transient(reason)))
             }
-            Ok(Answer::NothingMore { total }) if total == Some(part.length()) => {
+            Ok(Answer::NothingMore { total }) if total == Some(offset) => {
                 Ok((part, Step::Complete))
             }
             Ok(Answer::NothingMore { .. }) => {
-                let reason = "the file has fewer bytes than are here";
-                self.restart(&mut part, reason)?;
-                Ok((part, transient(reason.to_owned())))
+                let reason = "the file has fewer bytes than are here".to_owned();
+                self.useless = Some(reason.clone());
+                Ok((part, transient(reason)))
             }
             Ok(Answer::Bytes(delivery)) => self.receive(part, delivery, &location).await,
         }
@@ -203,13 +212,13 @@ impl Download {
     /// A file that is complete and wrong: once more when an earlier run may be to blame, else the source is.
     fn wrong(
         &mut self,
-        mut part: PartFile,
+        part: PartFile,
         expected: String,
         found: String,
     ) -> Result<PartFile, StoreError> {
         if self.has_old_bytes {
             self.has_old_bytes = false;
-            self.restart(&mut part, &format!("its sha256 is {found}, not {expected}"))?;
+            self.useless = Some(format!("its sha256 is {found}, not {expected}"));
             return Ok(part);
         }
         part.discard()?;
@@ -217,16 +226,11 @@ impl Download {
     }
 
     async fn finish(self, part: PartFile, sha256: String) -> Result<FileRecord, StoreError> {
-        let trust = match (&self.file.sha256, &self.promise.sha256) {
-            (Some(_), _) => Trust::Catalogue,
-            (None, Some(_)) if self.job.options.mirror.is_none() => Trust::Hub,
-            (None, _) => Trust::FirstUse,
-        };
         let record = FileRecord {
             path: self.file.path.clone(),
             size: part.length(),
             sha256,
-            trust,
+            trust: self.trust(),
         };
         let job = Arc::clone(&self.job);
         let noted = record.clone();
@@ -239,6 +243,10 @@ impl Download {
     }
 
     fn done(&self, record: FileRecord) -> FileRecord {
+        if self.file.size.is_none() {
+            // It is here, whatever is left for the others.
+            self.job.allowance.note(&record.path, record.size);
+        }
         self.job.tell(PullEvent::FileDone {
             path: record.path.clone(),
             size: record.size,
@@ -254,12 +262,17 @@ impl Download {
                 reason,
                 retry_after,
             } => (reason, retry_after),
-            FetchError::NotFound if self.place + 1 < self.places.len() => {
+            FetchError::NotFound | FetchError::Forbidden(_)
+                if self.place + 1 < self.places.len() =>
+            {
                 self.place += 1;
+                self.promise = Promise::default();
                 return Ok(());
             }
             FetchError::NotFound => return Err(self.refused("it is not there".to_owned())),
-            FetchError::Refused(reason) => return Err(self.refused(reason)),
+            FetchError::Forbidden(reason) | FetchError::Refused(reason) => {
+                return Err(self.refused(reason));
+            }
         };
         let retry = self.job.options.retry;
         if failures >= retry.attempts {
@@ -292,19 +305,6 @@ impl Download {
         });
         self.tell_progress(0, self.size());
         Ok(())
-    }
-
-    /// The digest that the file must have, as far as anybody says.
-    fn expected(&self) -> Option<String> {
-        self.file
-            .sha256
-            .clone()
-            .or_else(|| self.promise.sha256.clone())
-    }
-
-    /// The size that the file must have, as far as anybody says.
-    fn size(&self) -> Option<u64> {
-        self.file.size.or(self.promise.size)
     }
 
     fn tell_progress(&self, position: u64, size: Option<u64>) {

@@ -43,6 +43,17 @@ pub enum StoreError {
         /// The folder of its download.
         part: PathBuf,
     },
+    /// A folder in a model is a symbolic link, and what is written under it would land elsewhere.
+    #[error("{} is a link to another folder, and a pull writes through none: put a folder in its place", .0.display())]
+    LinkedFolder(PathBuf),
+    /// The volume of the store has no file locks, so nothing keeps two pulls apart.
+    #[error("{} cannot be locked: its volume has no file locks (flock); mount it with locks, or name a store on another volume", path.display())]
+    NoLocks {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The volume has less room than the model needs.
     #[error("{} has {available} bytes free, and `{id}` needs {needed} more", store.display())]
     NotEnoughSpace {

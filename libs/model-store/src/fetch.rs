@@ -31,6 +31,7 @@ const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
 pub(crate) struct Fetcher {
     client: Client,
     token: Option<HubToken>,
+    is_of_hub: bool,
 }
 
 /// What a source answers.
@@ -69,6 +70,8 @@ pub(crate) enum FetchError {
     },
     /// There is no such file here.
     NotFound,
+    /// The file is not given, to us or at all: some servers say so for what they do not have.
+    Forbidden(String),
     /// It will not go better next time.
     Refused(String),
 }
@@ -81,13 +84,19 @@ enum Body {
 /// What the hub itself says before it redirects.
 #[derive(Default)]
 struct HubWord {
+    /// Whether the hub is asked at all: a mirror is not heard.
+    is_of_hub: bool,
     sha256: Option<String>,
     size: Option<u64>,
 }
 
 impl Fetcher {
     /// A client that gives up on a server that sends nothing for `stall`.
-    pub(crate) fn new(token: Option<HubToken>, stall: Duration) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        token: Option<HubToken>,
+        is_of_hub: bool,
+        stall: Duration,
+    ) -> Result<Self, StoreError> {
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(stall)
@@ -95,7 +104,13 @@ impl Fetcher {
             .user_agent(concat!("kinora/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| StoreError::Client(chain(&error)))?;
-        Ok(Self { client, token })
+        // The token is the hub's: a mirror is somebody else.
+        let token = token.filter(|_| is_of_hub);
+        Ok(Self {
+            client,
+            token,
+            is_of_hub,
+        })
     }
 
     /// Asks for the bytes from `offset` on, unless the file has changed since `etag`.
@@ -118,11 +133,14 @@ impl Fetcher {
         etag: Option<&str>,
     ) -> Result<Answer, FetchError> {
         let mut url = first.clone();
-        let mut word = HubWord::default();
+        let mut word = HubWord {
+            is_of_hub: self.is_of_hub,
+            ..HubWord::default()
+        };
         for _ in 0..=MAX_REDIRECTS {
-            let is_hub = url.origin() == first.origin();
-            let response = self.send(&url, is_hub, offset, etag).await?;
-            if is_hub {
+            let is_first = url.origin() == first.origin();
+            let response = self.send(&url, is_first, offset, etag).await?;
+            if is_first {
                 word.hear(response.headers());
             }
             if !response.status().is_redirection() {
@@ -138,7 +156,7 @@ impl Fetcher {
     async fn send(
         &self,
         url: &Url,
-        is_hub: bool,
+        is_first: bool,
         offset: u64,
         etag: Option<&str>,
     ) -> Result<Response, FetchError> {
@@ -153,7 +171,7 @@ impl Fetcher {
                 request = request.header(IF_RANGE, etag);
             }
         }
-        if let (true, Some(token)) = (is_hub, &self.token) {
+        if let (true, Some(token)) = (is_first, &self.token) {
             request = request.bearer_auth(token.reveal());
         }
         request
@@ -187,6 +205,9 @@ impl Delivery {
 impl HubWord {
     /// The first word counts: later hops know less about the file.
     fn hear(&mut self, headers: &HeaderMap) {
+        if !self.is_of_hub {
+            return;
+        }
         let digest = [&LINKED_ETAG, &ETAG]
             .iter()
             .filter_map(|name| text(headers, name))
@@ -219,7 +240,7 @@ fn answer(response: Response, offset: u64, word: HubWord) -> Result<Answer, Fetc
             let total = range.and_then(|range| range.total).or(word.size);
             return Ok(Answer::NothingMore { total });
         }
-        _ => return Err(refusal(status, headers)),
+        _ => return Err(refusal(status, headers, word.is_of_hub)),
     };
     let etag = text(headers, &ETAG)
         .filter(|tag| tag.starts_with('"'))
@@ -233,7 +254,7 @@ fn answer(response: Response, offset: u64, word: HubWord) -> Result<Answer, Fetc
     }))
 }
 
-fn refusal(status: StatusCode, headers: &HeaderMap) -> FetchError {
+fn refusal(status: StatusCode, headers: &HeaderMap, is_of_hub: bool) -> FetchError {
     let is_transient = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     if is_transient {
         let wait = text(headers, &RETRY_AFTER)
@@ -246,9 +267,14 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> FetchError {
     }
     match status {
         StatusCode::NOT_FOUND | StatusCode::GONE => FetchError::NotFound,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FetchError::Refused(format!(
-            "HTTP status {status}: the hub wants a token (--hub-token-file), or its own terms accepted on its page"
-        )),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let words = if is_of_hub {
+                "the hub wants a token (--hub-token-file), or its own terms accepted on its page"
+            } else {
+                "the mirror does not have the file, or wants credentials (https://NAME:PASSWORD@...)"
+            };
+            FetchError::Forbidden(format!("HTTP status {status}: {words}"))
+        }
         _ => FetchError::Refused(format!("HTTP status {status}")),
     }
 }
@@ -336,43 +362,4 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_read_as_servers_write_them() {
-        let range = |start, total| Some(ContentRange { start, total });
-        assert_eq!(parse_range("bytes 5-9/10"), range(Some(5), Some(10)));
-        assert_eq!(parse_range("bytes 5-9/*"), range(Some(5), None));
-        assert_eq!(parse_range("bytes */10"), range(None, Some(10)));
-        for wrong in [
-            "",
-            "bytes",
-            "bytes 5/10",
-            "lines 5-9/10",
-            "bytes x-9/10",
-            "bytes -5-9",
-        ] {
-            assert_eq!(parse_range(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_hub_promises_digests_and_nobody_else_does() {
-        let digest = "a".repeat(64);
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            ETAG,
-            "\"33a64df551425fcc55e4d42a148795d9f25f89d4\""
-                .parse()
-                .unwrap(),
-        );
-        let mut word = HubWord::default();
-        word.hear(&headers);
-        assert_eq!(word.sha256, None, "a git digest is none of the content");
-        headers.insert(LINKED_ETAG, format!("\"{digest}\"").parse().unwrap());
-        headers.insert(LINKED_SIZE, "12".parse().unwrap());
-        word.hear(&headers);
-        assert_eq!((word.sha256, word.size), (Some(digest), Some(12)));
-    }
-}
+mod tests;

@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::error::StoreError;
 
 /// How often a lock that somebody holds is tried again. A blocking wait could not be given up, and on network file
@@ -33,7 +35,7 @@ impl ModelLock {
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(unusable(source)),
+            Err(TryLockError::Error(source)) => Err(failure(path, source)),
         }
     }
 
@@ -49,5 +51,34 @@ impl ModelLock {
                 return Ok(lock);
             }
         }
+    }
+}
+
+fn failure(path: &Path, source: std::io::Error) -> StoreError {
+    let has_no_locks = matches!(
+        Errno::from_io_error(&source),
+        Some(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK)
+    );
+    if has_no_locks {
+        let path = path.to_owned();
+        return StoreError::NoLocks { path, source };
+    }
+    StoreError::io(path, source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_without_locks_has_its_own_sentence() {
+        let of = |errno: Errno| failure(Path::new("/nas/m.lock"), errno.into()).to_string();
+        for errno in [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOLCK] {
+            assert!(
+                of(errno).contains("/nas/m.lock cannot be locked"),
+                "{errno}"
+            );
+        }
+        assert_eq!(of(Errno::ACCESS), "/nas/m.lock cannot be used");
     }
 }

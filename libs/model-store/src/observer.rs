@@ -14,6 +14,13 @@ pub type Observer = Arc<dyn Fn(PullEvent) + Send + Sync>;
 pub enum PullEvent {
     /// Somebody else works on the model; this pull waits and then looks again.
     WaitingForLock,
+    /// The model is there in another revision than the catalogue's, which is fetched in its place.
+    OtherRevision {
+        /// The commit that is there.
+        installed: String,
+        /// The commit of the catalogue.
+        wanted: String,
+    },
     /// The fetching begins.
     Started {
         /// Bytes of the whole model, as far as known.

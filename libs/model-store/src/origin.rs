@@ -12,7 +12,7 @@ use crate::relative_path::RelativePath;
 ///
 /// Both layouts are tried: the hub's, `<mirror>/<owner>/<name>/resolve/<revision>/<path>`, and a store's,
 /// `<mirror>/<id>/<path>`, so that one store is a mirror for the next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Mirror {
     /// A server. Named by the operator, so plain HTTP is taken too; digests of the catalogue hold all the same.
     Http(Url),
@@ -22,14 +22,26 @@ pub enum Mirror {
 
 /// Why a mirror is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a mirror: name a folder, or an http://, https:// or file:// URL")]
+#[error(
+    "`{0}` is not a mirror: name a folder, or an http://, https:// or file:// URL without a query or fragment"
+)]
 pub struct MirrorError(String);
+
+/// Logs show options, so this shows no password either.
+impl std::fmt::Debug for Mirror {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Http(url) => write!(formatter, "Http({})", public(url)),
+            Self::Folder(path) => write!(formatter, "Folder({})", path.display()),
+        }
+    }
+}
 
 impl FromStr for Mirror {
     type Err = MirrorError;
 
     fn from_str(text: &str) -> Result<Self, MirrorError> {
-        let wrong = || MirrorError(text.to_owned());
+        let wrong = || MirrorError(without_secrets(text));
         if text.is_empty() {
             return Err(wrong());
         }
@@ -37,6 +49,9 @@ impl FromStr for Mirror {
             return Ok(Self::Folder(PathBuf::from(text)));
         }
         let url = Url::parse(text).map_err(|_| wrong())?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong());
+        }
         match url.scheme() {
             "http" | "https" if url.host().is_some() => Ok(Self::Http(url)),
             "file" => Ok(Self::Folder(url.to_file_path().map_err(|()| wrong())?)),
@@ -57,9 +72,29 @@ pub(crate) enum Location {
 impl std::fmt::Display for Location {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Http(url) => formatter.write_str(url.as_str()),
+            Self::Http(url) => formatter.write_str(public(url).as_str()),
             Self::File(path) => path.display().fmt(formatter),
         }
+    }
+}
+
+/// A URL without what may be secret in it.
+fn public(url: &Url) -> Url {
+    let mut url = url.clone();
+    // These fail for URLs that cannot have a user, and so have none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url
+}
+
+/// As [`public`], for what may be no URL at all: then only its scheme is safe to show.
+fn without_secrets(text: &str) -> String {
+    match (Url::parse(text), text.split_once("://")) {
+        (Ok(url), _) => public(&url).to_string(),
+        (Err(_), Some((scheme, _))) => format!("{scheme}://..."),
+        (Err(_), None) => text.to_owned(),
     }
 }
 
@@ -124,8 +159,32 @@ mod tests {
             folder("http://10.0.0.1:8000/hub"),
             Mirror::Http(_)
         ));
-        for text in ["", "ftp://x", "file://host/x", "http://"] {
+        for text in [
+            "",
+            "ftp://x",
+            "file://host/x",
+            "http://",
+            "http://x/?token=1",
+            "http://x/#y",
+        ] {
             assert!(Mirror::from_str(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_secret_in_a_url_is_not_shown() {
+        let url = Url::parse("https://ada:secret@mirror.example/m/x?signature=secret#secret");
+        let shown = Location::Http(url.unwrap()).to_string();
+        assert_eq!(shown, "https://mirror.example/m/x");
+        let mirror = Mirror::from_str("https://ada:secret@mirror.example").unwrap();
+        assert_eq!(format!("{mirror:?}"), "Http(https://mirror.example/)");
+        for text in [
+            "https://ada:secret@mirror.example/?a=secret",
+            "ftp://ada:secret@mirror.example",
+            "https://ada:secret@[x",
+        ] {
+            let error = Mirror::from_str(text).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable;
 use crate::error::StoreError;
-use crate::record::FileRecord;
+use crate::record::{FileRecord, LicenceRecord, StoreRecord};
 use crate::relative_path::RelativePath;
 
 pub(crate) const PROGRESS_FILE: &str = "progress.json";
@@ -16,6 +16,8 @@ pub(crate) const PROGRESS_FILE: &str = "progress.json";
 /// What is known of one unfinished file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Promise {
+    /// Who made it: the place that was asked first, without what redirects add. It says nothing about other places.
+    pub origin: String,
     /// Strong validator of the server that sent the bytes: with it, a changed file is not continued.
     pub etag: Option<String>,
     /// SHA-256 that the hub promised.
@@ -29,6 +31,12 @@ struct Document {
     revision: String,
     promises: BTreeMap<RelativePath, Promise>,
     finished: BTreeMap<RelativePath, FileRecord>,
+    /// What the record of the complete model said before it was opened for a repair.
+    #[serde(default)]
+    recorded: BTreeMap<RelativePath, FileRecord>,
+    /// The terms that were accepted for that model. They hold for every revision.
+    #[serde(default)]
+    licence: Option<LicenceRecord>,
 }
 
 /// The notes of one download. Every change is on the disk when its function returns.
@@ -46,16 +54,42 @@ impl Journal {
             tracing::warn!(path = %path.display(), %error, "the notes of a download are damaged");
             None
         });
-        let document = found
-            .filter(|document| document.revision == revision)
-            .unwrap_or_else(|| Document {
+        let document = match found {
+            Some(document) if document.revision == revision => document,
+            other => Document {
                 revision: revision.to_owned(),
+                licence: other.and_then(|document| document.licence),
                 ..Document::default()
-            });
+            },
+        };
         Self {
             path,
             document: Mutex::new(document),
         }
+    }
+
+    /// The terms that somebody accepted for the model that a folder held before it was opened.
+    pub(crate) fn licence(folder: &Path) -> Option<LicenceRecord> {
+        let found = durable::read_json::<Document>(&folder.join(PROGRESS_FILE));
+        found.ok().flatten()?.licence
+    }
+
+    /// Keeps what the record of a complete model says, which is about to be removed.
+    pub(crate) fn keep(&self, record: &StoreRecord) -> Result<(), StoreError> {
+        self.change(|document| {
+            document.licence = Some(record.licence.clone());
+            if document.revision == record.revision {
+                let files = record.files.iter();
+                document.recorded = files
+                    .map(|file| (file.path.clone(), file.clone()))
+                    .collect();
+            }
+        })
+    }
+
+    /// What the record of the complete model said of a file.
+    pub(crate) fn recorded(&self, path: &RelativePath) -> Option<FileRecord> {
+        self.lock().recorded.get(path).cloned()
     }
 
     pub(crate) fn promise(&self, path: &RelativePath) -> Promise {

@@ -1,5 +1,7 @@
 //! A whole model: lock, room, files, record, and the one rename that makes it appear.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use self::folder::{renew_acceptance, write_card};
 use crate::catalogue::ModelEntry;
 use crate::download::{Download, Job};
 use crate::durable;
@@ -17,11 +20,10 @@ use crate::fetch::Fetcher;
 use crate::lock::ModelLock;
 use crate::observer::{Observer, PullEvent};
 use crate::origin::Mirror;
-use crate::progress::{Journal, PROGRESS_FILE};
-use crate::record::{
-    AcceptedLicence, CARD_FILE, FileRecord, LicenceRecord, RECORD_FILE, StoreRecord,
-};
+use crate::progress::Journal;
+use crate::record::{AcceptedLicence, CARD_FILE, FileRecord, LicenceRecord, StoreRecord};
 use crate::relative_path::RelativePath;
+use crate::room::{self, Allowance};
 use crate::store::{InstalledModel, Store};
 use crate::token::HubToken;
 
@@ -99,6 +101,13 @@ impl Default for RetryPolicy {
     }
 }
 
+impl PullOptions {
+    /// Whether nobody may be asked for anything that is not here.
+    fn asks_nobody(&self) -> bool {
+        self.offline && !matches!(self.mirror, Some(Mirror::Folder(_)))
+    }
+}
+
 impl RetryPolicy {
     pub(crate) fn delay(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
@@ -129,61 +138,27 @@ impl Store {
         // Held to the end of this function, and by every writer of the files.
         let lock = Arc::new(ModelLock::take(&self.lock_path(id), waiting).await?);
         let installed = self.record_before(id, options.repair)?;
-        let accepted = acceptance(&entry, installed.as_ref(), options.acceptance.as_ref())?;
-        if let Some(record) = installed.filter(|_| !options.repair) {
-            let record = self.renew_acceptance(&entry, record, accepted)?;
-            let model = self.installed(record);
-            return Ok(Pulled {
-                model,
-                was_installed: true,
-            });
+        let licence = installed.as_ref().map(|record| record.licence.clone());
+        let licence = licence.or_else(|| self.licence_of_part(id));
+        let accepted = acceptance(&entry, licence.as_ref(), options.acceptance.as_ref())?;
+        if let Some(record) = &installed {
+            if !options.repair && record.revision == entry.source.revision {
+                let record = renew_acceptance(&self.folder(id), &entry, record.clone(), accepted)?;
+                return Ok(Pulled {
+                    model: self.installed(record),
+                    was_installed: true,
+                });
+            }
+            leave_revision(&entry, record, &options, &observer)?;
         }
-        self.open_part(id)?;
-        let part = self.part_folder(id);
-        let is_ready = StoreRecord::read(&part)?
-            .is_some_and(|record| record.revision == entry.source.revision);
-        if !is_ready {
+        self.open_part(&entry, installed.as_ref())?;
+        if let Some(record) = self.record_of_part(&entry)? {
+            renew_acceptance(&self.part_folder(id), &entry, record, accepted)?;
+        } else {
             self.fetch(entry, options, observer, Arc::clone(&lock), accepted)
                 .await?;
         }
         self.promote(id)
-    }
-
-    /// The record of the model as it is. One that is damaged does not keep a model from being mended.
-    fn record_before(&self, id: &str, is_repair: bool) -> Result<Option<StoreRecord>, StoreError> {
-        match StoreRecord::read(&self.folder(id)) {
-            Err(_) if is_repair => Ok(None),
-            record => record,
-        }
-    }
-
-    /// Writes an acceptance that was given for a model that is there already.
-    fn renew_acceptance(
-        &self,
-        entry: &ModelEntry,
-        mut record: StoreRecord,
-        accepted: Option<AcceptedLicence>,
-    ) -> Result<StoreRecord, StoreError> {
-        let licence = LicenceRecord::of(&entry.licence, accepted);
-        if record.licence != licence {
-            record.licence = licence;
-            record.write(&self.folder(&entry.id))?;
-        }
-        Ok(record)
-    }
-
-    /// Makes the folder of the download, from a folder that is no complete model if there is one.
-    fn open_part(&self, id: &str) -> Result<(), StoreError> {
-        let (folder, part) = (self.folder(id), self.part_folder(id));
-        if folder.exists() {
-            if part.exists() {
-                return Err(StoreError::FolderInTheWay { folder, part });
-            }
-            let record = folder.join(RECORD_FILE);
-            remove_if_there(&record).map_err(|error| StoreError::io(&record, error))?;
-            std::fs::rename(&folder, &part).map_err(|error| StoreError::io(&folder, error))?;
-        }
-        std::fs::create_dir_all(&part).map_err(|error| StoreError::io(&part, error))
     }
 
     async fn fetch(
@@ -195,16 +170,20 @@ impl Store {
         accepted: Option<AcceptedLicence>,
     ) -> Result<(), StoreError> {
         let folder = self.part_folder(&entry.id);
-        self.check_room(&entry, &folder)?;
+        let there = crate::store::folder_bytes(&folder);
+        let needed = entry.needs.download_bytes.saturating_sub(there);
+        room::check(self.free_space(), &folder, &entry.id, needed)?;
         observer(PullEvent::Started {
             total_bytes: entry.needs.download_bytes,
             files: entry.files.len(),
         });
-        // The token is the hub's: a mirror is somebody else.
-        let token = options.token.clone().filter(|_| options.mirror.is_none());
+        let is_of_hub = options.mirror.is_none();
+        let stall = options.retry.stall;
         let job = Arc::new(Job {
             journal: Journal::open(&folder, &entry.source.revision),
-            fetcher: Fetcher::new(token, options.retry.stall)?,
+            fetcher: Fetcher::new(options.token.clone(), is_of_hub, stall)?,
+            free_space: self.free_space(),
+            allowance: Allowance::of(&entry),
             folder,
             entry,
             options,
@@ -213,40 +192,6 @@ impl Store {
         });
         let files = fetch_files(&job).await?;
         complete(&job, files, accepted)
-    }
-
-    fn check_room(&self, entry: &ModelEntry, folder: &Path) -> Result<(), StoreError> {
-        let room =
-            rustix::fs::statvfs(folder).map_err(|error| StoreError::io(folder, error.into()))?;
-        let available = room.f_bavail.saturating_mul(room.f_frsize);
-        let there = crate::store::folder_bytes(folder);
-        let needed = entry.needs.download_bytes.saturating_sub(there);
-        if needed > available {
-            return Err(StoreError::NotEnoughSpace {
-                id: entry.id.clone(),
-                store: self.root().to_owned(),
-                needed,
-                available,
-            });
-        }
-        Ok(())
-    }
-
-    /// The model appears, whole.
-    fn promote(&self, id: &str) -> Result<Pulled, StoreError> {
-        let (folder, part) = (self.folder(id), self.part_folder(id));
-        let notes = part.join(PROGRESS_FILE);
-        remove_if_there(&notes).map_err(|error| StoreError::io(&notes, error))?;
-        std::fs::rename(&part, &folder)
-            .and_then(|()| durable::sync_folder(self.root()))
-            .map_err(|error| StoreError::io(&folder, error))?;
-        let record = StoreRecord::read(&folder)?;
-        let record = record.ok_or_else(|| StoreError::Internal("the record is gone".to_owned()))?;
-        let model = self.installed(record);
-        Ok(Pulled {
-            model,
-            was_installed: false,
-        })
     }
 }
 
@@ -279,7 +224,7 @@ fn complete(
 ) -> Result<(), StoreError> {
     let entry = &job.entry;
     let card = job.folder.join(CARD_FILE);
-    durable::write_json(&card, &entry.card()).map_err(|error| StoreError::io(&card, error))?;
+    write_card(&card, entry)?;
     let licence = LicenceRecord::of(&entry.licence, accepted);
     let (repo, revision) = (&entry.source.repo, &entry.source.revision);
     let mut record = StoreRecord::new(&entry.id, repo, revision, licence);
@@ -288,10 +233,32 @@ fn complete(
     record.write(&job.folder)
 }
 
+/// Says that a model of another revision is given up for the one of the catalogue; not where nobody may be asked.
+fn leave_revision(
+    entry: &ModelEntry,
+    record: &StoreRecord,
+    options: &PullOptions,
+    observer: &Observer,
+) -> Result<(), StoreError> {
+    let (installed, wanted) = (&record.revision, &entry.source.revision);
+    if installed == wanted {
+        return Ok(());
+    }
+    if options.asks_nobody() {
+        let id = entry.id.clone();
+        return Err(StoreError::Offline { id });
+    }
+    observer(PullEvent::OtherRevision {
+        installed: installed.clone(),
+        wanted: wanted.clone(),
+    });
+    Ok(())
+}
+
 /// The acceptance that holds after this pull.
 fn acceptance(
     entry: &ModelEntry,
-    installed: Option<&StoreRecord>,
+    before: Option<&LicenceRecord>,
     given: Option<&Acceptance>,
 ) -> Result<Option<AcceptedLicence>, StoreError> {
     if let Some(Acceptance { by, at }) = given {
@@ -301,9 +268,9 @@ fn acceptance(
         }));
     }
     let licence = &entry.licence;
-    let before = installed
-        .filter(|record| record.licence.terms_sha256 == licence.digest())
-        .and_then(|record| record.licence.accepted.clone());
+    let before = before
+        .filter(|before| before.terms_sha256 == licence.digest())
+        .and_then(|before| before.accepted.clone());
     if licence.accept && before.is_none() {
         return Err(StoreError::LicenceNotAccepted {
             id: entry.id.clone(),

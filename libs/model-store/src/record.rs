@@ -126,7 +126,17 @@ impl StoreRecord {
     /// Reads the record of a folder; none when the folder holds no complete model.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>, StoreError> {
         let path = folder.join(RECORD_FILE);
-        durable::read_json(&path).map_err(|error| StoreError::io(&path, error))
+        let unusable = |error| StoreError::io(&path, error);
+        let record: Option<Self> = durable::read_json(&path).map_err(unusable)?;
+        match record {
+            Some(record) if record.format > FORMAT => {
+                Err(unusable(std::io::Error::other(format!(
+                    "a later version of kinora wrote it (format {})",
+                    record.format
+                ))))
+            }
+            record => Ok(record),
+        }
     }
 
     pub(crate) fn write(&self, folder: &Path) -> Result<(), StoreError> {

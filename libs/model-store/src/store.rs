@@ -11,12 +11,14 @@ use crate::error::StoreError;
 use crate::lock::ModelLock;
 use crate::pull::remove_if_there;
 use crate::record::{RECORD_FILE, StoreRecord};
+use crate::room::FreeSpace;
 
 /// A folder of models. Cheap to clone; nothing is read or made until it is asked for.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
     catalogue: Arc<Catalogue>,
+    free_space: FreeSpace,
 }
 
 /// A complete model.
@@ -82,7 +84,19 @@ impl Store {
         Self {
             root: root.into(),
             catalogue: Arc::new(catalogue),
+            free_space: crate::room::free_on_volume,
         }
+    }
+
+    /// Asks `free_space` for the room on the volume, for volumes whose limit the system does not tell.
+    #[must_use]
+    pub fn with_free_space(mut self, free_space: FreeSpace) -> Self {
+        self.free_space = free_space;
+        self
+    }
+
+    pub(crate) fn free_space(&self) -> FreeSpace {
+        self.free_space
     }
 
     /// The folder.

@@ -5,10 +5,8 @@
 mod hub;
 
 use std::fs::File;
-use std::path::Path;
-use std::process::Command;
 
-use hub::{Fault, Hub, LARGE, Setup, catalogue, options};
+use hub::{Hub, LARGE, Setup, catalogue, options};
 use kinora_model_store::{
     Acceptance, LicenceState, Mirror, ModelState, PullOptions, Store, StoreError, Trust,
     check_licence,
@@ -210,73 +208,69 @@ async fn a_crash_after_the_record_needs_no_network_to_finish() {
     setup.store.open_model("m").unwrap();
 }
 
-/// A file system of its own, taken away when dropped.
-struct SmallVolume(tempfile::TempDir);
-
-impl SmallVolume {
-    /// None where mounting is not allowed: the unit test on `/dev/full` stands in then.
-    fn mount(bytes: usize) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={bytes}");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(folder.path())
-            .status();
-        mount
-            .is_ok_and(|status| status.success())
-            .then(|| Self(folder))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallVolume {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_volume_without_room_is_refused_before_a_byte_is_fetched() {
-    let Some(volume) = SmallVolume::mount(LARGE.len() / 2) else {
-        return eprintln!("no mount here");
-    };
-    let setup = Setup::at(Hub::start().await, volume.path().join("store"));
+    let mut setup = Setup::new(Hub::start().await);
+    setup.store = setup.store.with_free_space(|_| Ok(1000));
     let error = setup.pull().await.unwrap_err();
     assert!(
-        matches!(error, StoreError::NotEnoughSpace { .. }),
+        matches!(
+            error,
+            StoreError::NotEnoughSpace {
+                available: 1000,
+                ..
+            }
+        ),
         "{error}"
     );
     assert_eq!(setup.hub.requests(), 0);
 }
 
 #[tokio::test]
-async fn a_volume_that_fills_up_keeps_what_is_there() {
-    let Some(volume) = SmallVolume::mount(LARGE.len() + (200 << 10)) else {
-        return eprintln!("no mount here");
-    };
-    // Somebody else takes the room while the server stalls.
-    let setup = Setup::at(
-        Hub::start().await.with(Fault::StallAfter(100_000), 1),
-        volume.path().join("store"),
-    );
-    let ballast = volume.path().join("ballast");
-    let fill = async {
-        setup.until_stalled().await;
-        let _ = std::fs::write(&ballast, vec![0; 10 << 20]);
-    };
-    let (result, ()) = tokio::join!(setup.pull(), fill);
-    let error = result.unwrap_err();
-    assert!(matches!(error, StoreError::VolumeFull { .. }), "{error}");
-    std::fs::remove_file(&ballast).unwrap();
-    assert!(setup.partial_length() >= 100_000);
-    setup.pull().await.unwrap();
+async fn a_size_that_the_source_announces_must_fit_too() {
+    let hub = Hub::start().await;
+    let mut setup = Setup::new(hub);
+    // The catalogue knows nothing of the large file, and of its sum.
+    let text = hub::catalogue_text(&setup.hub.address, false);
+    let large = LARGE.len();
+    let text = text
+        .replace(
+            &format!(", size = {large}, sha256 = \"{}\"", hub::sha256(&LARGE)),
+            "",
+        )
+        .replace(
+            &format!("download_bytes = {}", large + 22),
+            "download_bytes = 5",
+        );
+    let catalogue = kinora_model_store::Catalogue::parse("test", &text).unwrap();
+    setup.store = Store::new(setup.root(), catalogue).with_free_space(|_| Ok(1000));
+    let error = setup.pull().await.unwrap_err();
     assert!(
-        setup
-            .verdicts()
-            .iter()
-            .all(|verdict| verdict.verdict.is_good())
+        matches!(
+            error,
+            StoreError::NotEnoughSpace {
+                needed: 400_000,
+                ..
+            }
+        ),
+        "{error}"
     );
+    assert_eq!(setup.partial_length(), 0);
+}
+
+#[tokio::test]
+async fn a_bucket_that_forbids_what_it_lacks_is_asked_for_the_other_layout() {
+    let mirror = Hub::start().await.with_bucket_manners();
+    let setup = Setup::new(Hub::start().await);
+    let through = PullOptions {
+        mirror: Some(mirror.address.parse().unwrap()),
+        ..options()
+    };
+    setup.pull_with(through.clone()).await.unwrap();
+    assert_eq!(setup.hub.requests(), 0);
+    mirror.fail(403);
+    let second = Setup::new(setup.hub.clone());
+    let error = second.pull_with(through).await.unwrap_err().to_string();
+    assert!(error.contains("403") && error.contains("mirror"), "{error}");
+    assert!(!error.contains("--hub-token-file"), "{error}");
 }

@@ -10,6 +10,7 @@ use crate::fetch::Delivery;
 use crate::origin::Location;
 use crate::part::PartFile;
 use crate::progress::Promise;
+use crate::room;
 
 /// Most bytes that are taken for a file whose size nobody announces.
 const UNANNOUNCED_LIMIT: u64 = 64 << 20;
@@ -27,15 +28,14 @@ impl Download {
         location: &Location,
     ) -> Result<(PartFile, Step), StoreError> {
         self.note(&delivery, location)?;
+        let bound = self.admit(&delivery)?;
+        let size = self.file.size.or(delivery.total);
+        let useless = self.useless.take();
         if delivery.start != part.length() {
-            self.restart(
-                &mut part,
-                "the server sends the file from its beginning only",
-            )?;
+            let reason = "the server sends the file from its beginning only";
+            self.restart(&mut part, useless.as_deref().unwrap_or(reason))?;
             self.has_old_bytes = false;
         }
-        let size = self.size().or(delivery.total);
-        let bound = size.unwrap_or(UNANNOUNCED_LIMIT);
         let (part, end) = self.pour(part, &mut delivery, bound).await?;
         if part.length() > bound {
             part.discard()?;
@@ -50,6 +50,26 @@ impl Download {
             (Ok(()), _) => Step::Complete,
         };
         Ok((part, step))
+    }
+
+    /// The most bytes that the file may have. A source that announces them must not fill the volume, whatever the
+    /// catalogue leaves open.
+    fn admit(&self, delivery: &Delivery) -> Result<u64, StoreError> {
+        if let Some(size) = self.file.size {
+            return Ok(size);
+        }
+        let (job, path) = (&self.job, &self.file.path);
+        let Some(size) = delivery.total else {
+            return Ok(job.allowance.left(path).min(UNANNOUNCED_LIMIT));
+        };
+        if let Err(left) = job.allowance.claim(path, size) {
+            return Err(self.refused(format!(
+                "it has {size} bytes there, and the catalogue leaves {left} for it"
+            )));
+        }
+        let needed = size.saturating_sub(delivery.start);
+        room::check(job.free_space, &job.folder, &job.entry.id, needed)?;
+        Ok(size)
     }
 
     /// Moves bytes to a thread that writes and hashes, at most one chunk beyond `bound`.
@@ -106,6 +126,7 @@ impl Download {
             return Err(self.mismatch(expected.clone(), promised.clone()));
         }
         let promise = Promise {
+            origin: location.to_string(),
             etag: delivery.etag.clone(),
             sha256: delivery.sha256.clone(),
             size: delivery.total,

@@ -60,6 +60,10 @@ struct Behaviour {
     faults: Vec<Fault>,
     ignores_ranges: bool,
     elsewhere: Option<String>,
+    /// Answered to every request, while set.
+    status: Option<u16>,
+    /// A path that is not this server's business, such as a store's layout has.
+    forbids_hub_layout: bool,
     seen: Vec<Seen>,
     stalled: bool,
 }
@@ -80,7 +84,9 @@ impl Hub {
             behaviour: Arc::default(),
         };
         let router = Router::new()
-            .route("/a/b/resolve/0123/{*path}", get(answer))
+            .route("/a/b/resolve/0123/{*path}", get(answer_as_hub))
+            .route("/a/b/resolve/4567/{*path}", get(answer_as_hub))
+            .route("/m/{*path}", get(answer))
             .with_state(hub.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         hub
@@ -108,8 +114,21 @@ impl Hub {
         self
     }
 
+    /// Every request fails from now on.
+    pub fn fail(&self, status: u16) {
+        self.behaviour.lock().unwrap().status = Some(status);
+    }
+
+    /// What is asked for as at a hub is forbidden, as servers of buckets say of what they do not have.
+    pub fn with_bucket_manners(self) -> Self {
+        self.behaviour.lock().unwrap().forbids_hub_layout = true;
+        self
+    }
+
     pub fn behave(&self) {
-        self.behaviour.lock().unwrap().faults.clear();
+        let mut behaviour = self.behaviour.lock().unwrap();
+        behaviour.faults.clear();
+        behaviour.status = None;
     }
 
     pub fn requests(&self) -> usize {
@@ -130,6 +149,13 @@ impl Hub {
     pub fn has_stalled(&self) -> bool {
         self.behaviour.lock().unwrap().stalled
     }
+}
+
+async fn answer_as_hub(state: State<Hub>, path: UrlPath<String>, headers: HeaderMap) -> Response {
+    if state.0.behaviour.lock().unwrap().forbids_hub_layout {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    answer(state, path, headers).await
 }
 
 async fn answer(
@@ -154,6 +180,9 @@ async fn answer(
     behaviour
         .seen
         .push((path.clone(), range, text(header::AUTHORIZATION)));
+    if let Some(status) = behaviour.status {
+        return StatusCode::from_u16(status).unwrap().into_response();
+    }
     if let Some(elsewhere) = &behaviour.elsewhere {
         return Redirect::temporary(&format!("{elsewhere}/a/b/resolve/0123/{path}"))
             .into_response();

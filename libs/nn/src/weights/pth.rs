@@ -3,7 +3,7 @@
 //! The pickle says which tensors there are and where they lie; see [`super::pickle`] for why reading
 //! it is safe. The numbers are stored uncompressed, so that a tensor is a range of the file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufReader;
 use std::sync::Arc;
 
@@ -229,24 +229,35 @@ fn named_tensors<'u, 'a>(
         };
     }
     let mut found: Option<(Id, Vec<_>)> = None;
-    for &(key, value) in pairs {
-        let nested = unpickled
-            .pairs(value)
-            .map(|pairs| tensors_of(unpickled, pairs));
-        let nested = nested.filter(|tensors| !tensors.is_empty());
-        match (&found, nested) {
-            (Some((other, _)), Some(_)) => {
-                let (one, two) = (key_text(unpickled, *other), key_text(unpickled, key));
-                return Err(format!(
-                    "both {one} and {two} hold tensors; save one of them alone"
-                ));
-            }
-            (None, Some(tensors)) => found = Some((key, tensors)),
-            _ => {}
+    for (key, nested) in inner_dictionaries(unpickled, pairs) {
+        let tensors = tensors_of(unpickled, nested);
+        if tensors.is_empty() {
+            continue;
         }
+        if let Some((other, _)) = found {
+            let (one, two) = (key_text(unpickled, other), key_text(unpickled, key));
+            return Err(format!(
+                "both {one} and {two} hold tensors; save one of them alone"
+            ));
+        }
+        found = Some((key, tensors));
     }
     let (_, tensors) = found.ok_or("it holds no tensors")?;
     Ok(tensors)
+}
+
+/// The dictionaries among the values, each under its first key only: one that a pickle mentions a million times is
+/// read once.
+fn inner_dictionaries<'u>(
+    unpickled: &'u Unpickled<'_>,
+    pairs: &[(Id, Id)],
+) -> Vec<(Id, &'u [(Id, Id)])> {
+    let mut seen = HashSet::new();
+    let inner = pairs.iter().filter_map(|&(key, value)| {
+        let nested = unpickled.pairs(value)?;
+        seen.insert(value).then_some((key, nested))
+    });
+    inner.collect()
 }
 
 fn tensors_of<'u, 'a>(
@@ -275,5 +286,31 @@ fn key_text(unpickled: &Unpickled<'_>, key: Id) -> String {
     match unpickled.value(key) {
         Some(Value::Text(text)) => text.chars().take(100).collect(),
         _ => "a value without a name".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dictionary_that_is_mentioned_many_times_is_read_once() {
+        const MANY: usize = 100_000;
+        // Memo 0 holds a dictionary of MANY pairs; the outermost one has it MANY times.
+        let mut pickle = b"}q\x00(".to_vec();
+        pickle.extend(b"NN".repeat(MANY));
+        pickle.extend(b"u0}(");
+        pickle.extend(b"Nh\x00".repeat(MANY));
+        pickle.extend(b"u.");
+        let unpickled = Unpickled::read(&pickle).unwrap();
+        let outer = unpickled.pairs(unpickled.top()).unwrap();
+        assert_eq!(outer.len(), MANY);
+        let inner = inner_dictionaries(&unpickled, outer);
+        let looked_at: usize = inner.iter().map(|(_, pairs)| pairs.len()).sum();
+        assert_eq!((inner.len(), looked_at), (1, MANY));
+        assert_eq!(
+            named_tensors(&unpickled).unwrap_err(),
+            "it holds no tensors"
+        );
     }
 }

@@ -155,6 +155,39 @@ fn deep_nesting_and_cycles_end_without_harm() {
 }
 
 #[test]
+fn calls_with_long_tuples_end_at_the_first_one() {
+    // One tuple of 200,000 values, for 200,000 calls: copied each time, it would be 40,000,000,000 values.
+    let arguments = Pickle::new()
+        .raw(b"(")
+        .raw(&b"N".repeat(200_000))
+        .raw(b"tq\x000");
+    let callable = arguments
+        .global("torch._utils", "_rebuild_parameter")
+        .raw(b"q\x010");
+    let calls = callable.raw(&b"h\x01h\x00R0".repeat(200_000));
+    pickle_refused(calls, "more than 16 arguments");
+}
+
+#[test]
+fn one_dictionary_under_many_keys_is_refused_for_what_it_is() {
+    let inner = Pickle::new().raw(b"}q\x00(").raw(&b"NN".repeat(100_000));
+    let outer = inner.raw(b"u0}(").raw(&b"Nh\x00".repeat(200_000));
+    pickle_refused(outer.raw(b"u"), "no tensors");
+}
+
+#[test]
+fn storages_with_long_names_are_refused() {
+    let pickle = Pickle::new()
+        .raw(b"(")
+        .text("storage")
+        .global("torch", "FloatStorage")
+        .text(&"0".repeat(300))
+        .text("cpu")
+        .int(16);
+    pickle_refused(pickle.raw(b"tQ"), "too long");
+}
+
+#[test]
 fn endless_pickles_are_refused() {
     let long = Pickle::new().raw(&b"N0".repeat(600_000));
     pickle_refused(long, "more than 1048576 instructions");

@@ -4,6 +4,10 @@ use super::{ElementType, Global, Id, Machine, Value};
 
 /// Most axes of a tensor.
 const MAX_AXES: usize = 16;
+/// Most arguments of a call: the longest known one has seven.
+const MAX_ARGUMENTS: usize = 16;
+/// Longest name of a record, in bytes: torch numbers them.
+const MAX_KEY_BYTES: usize = 256;
 
 /// A record of raw numbers in the checkpoint.
 #[derive(Clone, Debug)]
@@ -31,8 +35,14 @@ impl<'a> Machine<'a> {
     /// REDUCE and NEWOBJ: a known object is called with a tuple.
     pub(super) fn call(&mut self) -> Result<(), String> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
-        let arguments = match self.values.get(arguments) {
-            Some(Value::Tuple(items)) => items.clone(),
+        // Borrowed: a long tuple that is copied for each of many calls would cost the square of the file.
+        let arguments: &[Id] = match self.values.get(arguments) {
+            Some(Value::Tuple(items)) if items.len() <= MAX_ARGUMENTS => items,
+            Some(Value::Tuple(_)) => {
+                return Err(format!(
+                    "the pickle makes a call with more than {MAX_ARGUMENTS} arguments"
+                ));
+            }
             _ => return Err("the pickle calls with something that is no tuple".to_owned()),
         };
         let value = match self.values.get(callable) {
@@ -40,11 +50,11 @@ impl<'a> Machine<'a> {
                 Value::Dict(Vec::new())
             }
             Some(Value::Global(Global::RebuildTensor)) => {
-                Value::Tensor(self.tensor(&arguments, None)?)
+                Value::Tensor(self.tensor(arguments, None)?)
             }
             Some(Value::Global(Global::RebuildTypedTensor)) => {
                 let element = self.element(arguments.get(6))?;
-                Value::Tensor(self.tensor(&arguments, Some(element))?)
+                Value::Tensor(self.tensor(arguments, Some(element))?)
             }
             Some(Value::Global(Global::RebuildParameter)) => {
                 match arguments.first().and_then(|&id| self.values.get(id)) {
@@ -81,6 +91,9 @@ impl<'a> Machine<'a> {
             return Err("the pickle refers to something that is no storage".to_owned());
         };
         let length = u64::try_from(length).map_err(|_| "a storage has a negative length")?;
+        if key.len() > MAX_KEY_BYTES {
+            return Err("a storage has a name that is too long".to_owned());
+        }
         let element = element.clone();
         self.push(Value::Storage(StorageRef {
             key,
