@@ -47,6 +47,12 @@ test: ## all tests, on SQLite and on a real PostgreSQL, with a real ffmpeg
 	else
 		scripts/with-postgres cargo test --workspace --lib --bins --tests
 	fi
+	# Volumes that fill up need the right to mount.
+	if unshare --mount true 2>/dev/null; then
+		cargo test -p kinora-model-store --test full_volume -- --ignored
+	else
+		echo "== full volumes not tested: no right to mount here"
+	fi
 
 lint: ## formatting and clippy, warnings are errors
 	@cargo fmt --all --check
