@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 use crate::support::{check_close, goldens, one_thread, values};
 
 /// Width of the golden image encoder.
-const IMAGE_WIDTH: i64 = 16;
+const IMAGE_WIDTH: i64 = 32;
 
 fn settings() -> DenoiseSettings {
     DenoiseSettings {
