@@ -1,8 +1,9 @@
 //! Measures peak memory of stages on the CPU against the estimate.
 //!
 //! `cargo run --release -p kinora-models --example memory` runs every case in a process of its own
-//! and fails if an estimate is below the measured peak or more than 1.6 times as large. Weights are
-//! random where a case asks for more than the small model of the repository.
+//! and fails if an estimate is below the measured peak, or above it by more than 60 % and 128 MiB:
+//! of less, the process itself decides. Weights are random where a case asks for more than the small
+//! model of the repository.
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
@@ -26,6 +27,9 @@ use tch::{Device, Kind, Tensor};
 use random::{transformer_shapes, vae_shapes, write_random};
 
 type Failure = Box<dyn Error>;
+
+/// By how much an estimate may be above the measured peak, whatever the ratio.
+const SLACK_BYTES: u64 = 128 << 20;
 
 const CASES: [Case; 17] = [
     Case::denoise("tiny", Kind::Float, WeightFormat::Native, 1, [9, 64, 64]),
@@ -303,7 +307,8 @@ fn main() -> Result<(), Failure> {
             measured >> 20,
             estimated >> 20
         );
-        if !(1.0..=1.6).contains(&ratio) {
+        let is_close = ratio <= 1.6 || estimated - measured <= SLACK_BYTES;
+        if ratio < 1.0 || !is_close {
             failures.push(name);
         }
     }

@@ -119,7 +119,7 @@ fn feed_forward(width: u64, inner: u64, compute: u64) -> u64 {
 #[must_use]
 pub fn decode(config: &VaeConfig, latents: LatentSize) -> u64 {
     let frames = decoded_bytes(config, latents);
-    let decoder = decoder_peak(config, latents);
+    let decoder = decoder_peak(config, latents) + reordered_weights(config);
     // The pixels, scaled twice in 32-bit floats, then bytes in two orders.
     let conversion = 3 * frames + frames / 2;
     decoder.max(conversion)
@@ -131,7 +131,7 @@ pub fn decode_tiled(config: &VaeConfig, latents: LatentSize, tile: u64) -> u64 {
     let part = tile_of(latents, tile);
     let frames = decoded_bytes(config, latents);
     let conversion = 3 * frames + frames / 2;
-    (frames + decoder_peak(config, part)).max(conversion)
+    (frames + decoder_peak(config, part) + reordered_weights(config)).max(conversion)
 }
 
 /// Encoding tile by tile, with tiles of at most `tile` positions a side; the clip's pixels included.
@@ -181,10 +181,14 @@ pub fn encode(config: &VaeConfig, latents: LatentSize) -> u64 {
         peak.shortcut(config, 2 * entered + positions * frames * width);
     }
     let pixels = decoded_bytes(config, latents);
-    // Measured, of unknown cause: half as much again as the layers' tensors, and a third of the
-    // weights.
-    let weights = WeightCount::of_vae(config).parameters() * FULL;
-    pixels + peak.bytes() * 3 / 2 + weights / 3
+    // Measured, of unknown cause: half as much again as the layers' tensors.
+    pixels + peak.bytes() * 3 / 2 + reordered_weights(config)
+}
+
+/// A third of the autoencoder's weights, which is what a first pass takes besides (measured; probably
+/// weights in the order that convolution kernels like).
+fn reordered_weights(config: &VaeConfig) -> u64 {
+    WeightCount::of_vae(config).parameters() * FULL / 3
 }
 
 /// Bytes of the decoded frames in 32-bit floats.

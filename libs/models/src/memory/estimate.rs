@@ -10,8 +10,11 @@ use crate::request::{Precision, Stage};
 use crate::residency::Residency;
 use crate::wan::Family;
 
-/// Percent of a stage's activations that fragmentation and kernels' work space may add.
-const MARGIN_PERCENT: u64 = 20;
+/// Percent of a stage's activations that fragmentation and kernels' work space may add on CUDA, not
+/// measured yet.
+const CUDA_MARGIN_PERCENT: u64 = 20;
+/// The same on the CPU, so that no measured case is above its estimate.
+const CPU_MARGIN_PERCENT: u64 = 36;
 /// What a CUDA context, its kernels and the libraries' work spaces take.
 const CUDA_OVERHEAD_BYTES: u64 = 1 << 30;
 /// What threads and libraries of a process on the CPU take once they are in use.
@@ -301,7 +304,12 @@ pub fn cpu_overhead_bytes(weights: u64) -> u64 {
 /// Activations with what fragmentation and work spaces may add.
 #[must_use]
 pub fn with_margin(activations: u64, is_cpu: bool) -> u64 {
-    let margin = activations / 100 * MARGIN_PERCENT;
+    let percent = if is_cpu {
+        CPU_MARGIN_PERCENT
+    } else {
+        CUDA_MARGIN_PERCENT
+    };
+    let margin = activations / 100 * percent;
     let leftover = if is_cpu {
         (activations / 3).min(MAX_HEAP_LEFTOVER_BYTES)
     } else {
