@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -245,9 +246,13 @@ impl Drop for Running {
 fn a_job_of_the_mesh_may_be_named_instead_of_a_file() {
     let bench = Bench::new("models");
     let mut up = bench.command(&["up", "--listen", "127.0.0.1:0"]);
-    up.stdout(Stdio::null()).stderr(Stdio::null());
-    let _mesh = Running(up.spawn().unwrap());
-    // The command waits for the mesh that is starting.
+    up.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut mesh = Running(up.spawn().unwrap());
+    // Before it has the folder, the next command would start a mesh of its own and end it again.
+    let mut banner = BufReader::new(mesh.0.stdout.take().unwrap());
+    let mut line = String::new();
+    banner.read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
     let line = ["generate", PROMPT, "--seed", "4", "--steps", "2", "--json"];
     let made = bench.kinora(&line);
     ended_with(&made, 0);
