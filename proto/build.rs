@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 5] = [
+    "kinora/scheduler/v1/admin_service.proto",
     "kinora/scheduler/v1/job.proto",
     "kinora/scheduler/v1/scheduler_service.proto",
+    "kinora/scheduler/v1/webhook_service.proto",
     "kinora/scheduler/v1/worker_service.proto",
 ];
 

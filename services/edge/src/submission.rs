@@ -71,6 +71,7 @@ pub fn parse(body: &[u8]) -> Result<SubmitRequest, Rejected> {
         seed: fields.whole("seed", u64::MAX),
         image: fields.picture("image"),
         last_image: fields.picture("last_image"),
+        ..SubmitRequest::default()
     };
     fields.finish()?;
     Ok(request)

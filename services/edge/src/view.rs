@@ -65,6 +65,8 @@ pub struct Video {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// The preview is there; the caller decides.
+    AwaitingApproval,
     /// Waits for a worker.
     Queued,
     /// A worker holds it.
@@ -75,6 +77,8 @@ pub enum State {
     Failed,
     /// The caller ended it.
     Cancelled,
+    /// Not started, or not approved, in time.
+    Expired,
     /// A state that this build does not know.
     #[serde(other)]
     Unknown,
@@ -84,18 +88,23 @@ impl State {
     /// Whether nothing will change any more.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+        matches!(
+            self,
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Expired
+        )
     }
 
     /// The name that stands in JSON and in `event:` lines.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::AwaitingApproval => "awaiting_approval",
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
             Self::Unknown => "unknown",
         }
     }

@@ -366,6 +366,7 @@ impl<'a> Attempt<'a> {
             duration: Duration::from_secs_f64(seconds).try_into().ok(),
             video_sha256: package.video_sha256,
             still_key: still_key.unwrap_or_default(),
+            ..pb::Outputs::default()
         })
     }
 

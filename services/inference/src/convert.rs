@@ -85,6 +85,7 @@ pub fn card_to_pb(card: &ModelCard) -> pb::Model {
         vocabulary: card.vocabulary.clone(),
         image_input: image_input(&card.family).into(),
         last_image_input: last_image_input(&card.family).into(),
+        memory: None,
     }
 }
 

@@ -55,6 +55,56 @@ impl WorkerGrpc {
 #[tonic::async_trait]
 impl SchedulerService for SchedulerGrpc {
     type WatchStream = ServerStream<pb::WatchResponse>;
+    type WatchGroupStream = ServerStream<pb::WatchGroupResponse>;
+
+    async fn approve(
+        &self,
+        _: Request<pb::ApproveRequest>,
+    ) -> Result<Response<pb::ApproveResponse>, Status> {
+        Err(Status::unimplemented("approve"))
+    }
+
+    async fn estimate(
+        &self,
+        _: Request<pb::EstimateRequest>,
+    ) -> Result<Response<pb::EstimateResponse>, Status> {
+        Err(Status::unimplemented("estimate"))
+    }
+
+    async fn submit_batch(
+        &self,
+        _: Request<pb::SubmitBatchRequest>,
+    ) -> Result<Response<pb::SubmitBatchResponse>, Status> {
+        Err(Status::unimplemented("submit_batch"))
+    }
+
+    async fn submit_sequence(
+        &self,
+        _: Request<pb::SubmitSequenceRequest>,
+    ) -> Result<Response<pb::SubmitSequenceResponse>, Status> {
+        Err(Status::unimplemented("submit_sequence"))
+    }
+
+    async fn get_group(
+        &self,
+        _: Request<pb::GetGroupRequest>,
+    ) -> Result<Response<pb::GetGroupResponse>, Status> {
+        Err(Status::unimplemented("get_group"))
+    }
+
+    async fn watch_group(
+        &self,
+        _: Request<pb::WatchGroupRequest>,
+    ) -> Result<Response<Self::WatchGroupStream>, Status> {
+        Err(Status::unimplemented("watch_group"))
+    }
+
+    async fn cancel_group(
+        &self,
+        _: Request<pb::CancelGroupRequest>,
+    ) -> Result<Response<pb::CancelGroupResponse>, Status> {
+        Err(Status::unimplemented("cancel_group"))
+    }
 
     async fn submit(
         &self,
@@ -95,6 +145,7 @@ impl SchedulerService for SchedulerGrpc {
         let pb::ListRequest {
             page_size,
             page_token,
+            states: _,
         } = request.into_inner();
         let (views, next_page_token) = self.app.list(&owner, page_size, &page_token).await?;
         let jobs = views.into_iter().map(view_to_pb).collect();

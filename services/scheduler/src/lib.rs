@@ -28,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod policy;
 pub mod sessions;
 pub mod store;
 

@@ -47,6 +47,7 @@ pub(super) async fn list(
     let request = ListRequest {
         page_size,
         page_token: parameters.text("page_token"),
+        states: Vec::new(),
     };
     let page = edge.scheduler.list(&caller, request).await?;
     let videos = page.jobs.into_iter().map(Video::from).collect();

@@ -14,11 +14,13 @@ impl From<proto::JobState> for State {
     fn from(state: proto::JobState) -> Self {
         match state {
             proto::JobState::Unspecified => Self::Unknown,
+            proto::JobState::AwaitingApproval => Self::AwaitingApproval,
             proto::JobState::Queued => Self::Queued,
             proto::JobState::Running => Self::Running,
             proto::JobState::Completed => Self::Completed,
             proto::JobState::Failed => Self::Failed,
             proto::JobState::Cancelled => Self::Cancelled,
+            proto::JobState::Expired => Self::Expired,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// UTC, to the microsecond that databases keep.
 pub type Time = DateTime<Utc>;
@@ -17,8 +18,20 @@ pub struct Job {
     pub id: JobId,
     /// The principal who submitted it.
     pub owner: String,
+    /// Whose share of the machines it counts against: the part of the owner's name before the first colon.
+    pub tenant: String,
+    /// What a worker does for it.
+    pub kind: Kind,
+    /// Its class.
+    pub priority: Priority,
     /// What to generate, every field resolved.
     pub spec: VideoSpec,
+    /// What is made first, for approval.
+    pub preview_spec: Option<VideoSpec>,
+    /// The preview, once it is made. Kept after the approval.
+    pub preview_outputs: Option<Outputs>,
+    /// Whether the owner has approved the preview. Without one it means nothing.
+    pub is_approved: bool,
     /// Where the job stands.
     pub state: State,
     /// Where the newest attempt stands.
@@ -35,6 +48,12 @@ pub struct Job {
     pub worker: Option<String>,
     /// A queued job is not leased before.
     pub run_at: Time,
+    /// The start that the caller asked for.
+    pub not_before: Option<Time>,
+    /// A job that has not started, or was not approved, by then expires. None while it runs, and once approved.
+    pub expire_at: Option<Time>,
+    /// An ended job is removed with its objects then.
+    pub purge_at: Option<Time>,
     /// A running attempt must have ended by then.
     pub deadline: Option<Time>,
     /// When the job was accepted.
@@ -49,6 +68,22 @@ pub struct Job {
     pub failure: Option<Failure>,
     /// Where the next attempt goes on. None once the job has ended.
     pub checkpoint: Option<Checkpoint>,
+    /// The batch or sequence it was submitted with.
+    pub group: Option<GroupRef>,
+    /// The job that this one repeats, varies or extends.
+    pub source: Option<JobId>,
+    /// Jobs that must complete first. The job is queued, but not to be had, while one of them has not.
+    pub needs: Vec<Need>,
+    /// Whether a worker is to store the last frame, for a job that goes on from it.
+    pub wants_last_frame: bool,
+    /// Expected time on a device, what the fair queue charges at the claim.
+    pub estimated_cost: Duration,
+    /// Time that ended attempts had a device.
+    pub device_time: Duration,
+    /// Workers that were lost, one after the other, while they ran it without getting on.
+    pub lost_workers: u32,
+    /// Taken out of circulation because of those.
+    pub is_quarantined: bool,
     /// Remarks for the caller.
     pub notes: Vec<String>,
     /// W3C trace context of the submitting call.
@@ -61,16 +96,25 @@ impl Job {
     pub fn queued(id: JobId, owner: String, spec: VideoSpec, now: Time) -> Self {
         Self {
             id,
+            tenant: tenant_of(&owner).to_owned(),
             owner,
+            kind: Kind::Generate,
+            priority: Priority::Standard,
             state: State::Queued,
             progress: Progress::at(Stage::Queued, spec.steps),
             spec,
+            preview_spec: None,
+            preview_outputs: None,
+            is_approved: false,
             attempt: 0,
             failed_attempts: 0,
             lease: 0,
             seq: 1,
             worker: None,
             run_at: now,
+            not_before: None,
+            expire_at: None,
+            purge_at: None,
             deadline: None,
             create_time: now,
             start_time: None,
@@ -78,6 +122,14 @@ impl Job {
             outputs: None,
             failure: None,
             checkpoint: None,
+            group: None,
+            source: None,
+            needs: Vec::new(),
+            wants_last_frame: false,
+            estimated_cost: Duration::ZERO,
+            device_time: Duration::ZERO,
+            lost_workers: 0,
+            is_quarantined: false,
             notes: Vec::new(),
             traceparent: None,
         }
@@ -90,6 +142,21 @@ impl Job {
             job: self.id,
             lease: self.lease,
         }
+    }
+
+    /// What the next or the present attempt makes: the preview until it is approved, then the clip.
+    #[must_use]
+    pub fn work(&self) -> &VideoSpec {
+        match &self.preview_spec {
+            Some(preview) if !self.is_approved => preview,
+            _ => &self.spec,
+        }
+    }
+
+    /// Whether every job that must come first has completed.
+    #[must_use]
+    pub fn has_what_it_needs(&self) -> bool {
+        self.needs.iter().all(|need| need.is_met)
     }
 
     /// Whether the newest attempt stored a checkpoint beyond the one it was granted.
@@ -111,9 +178,87 @@ impl Job {
             progress: self.progress.clone(),
             failure: self.failure.clone(),
             outputs: self.outputs.clone(),
+            preview_outputs: match self.state {
+                State::AwaitingApproval => self.preview_outputs.clone(),
+                _ => None,
+            },
+            group: self.group,
             preview: None,
         }
     }
+}
+
+/// The tenant that a principal belongs to: the part before the first colon, or the whole name without one.
+#[must_use]
+pub fn tenant_of(principal: &str) -> &str {
+    principal
+        .split_once(':')
+        .map_or(principal, |(tenant, _)| tenant)
+}
+
+/// What a worker does for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Draws the clip.
+    Generate,
+    /// Joins the clips of the jobs it needs. Any worker can.
+    Stitch,
+}
+
+/// Who goes first. The order is that of the classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody waits in front of a screen.
+    Interactive,
+    /// The default.
+    Standard,
+    /// Whenever there is room.
+    Batch,
+}
+
+/// A job's place in a batch or a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRef {
+    /// Which group.
+    pub id: Uuid,
+    /// From 0, in the order of submission.
+    pub index: u32,
+}
+
+/// A job that must complete first, and what is taken from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// Which job.
+    pub job: JobId,
+    /// What is taken from it.
+    pub role: NeedRole,
+    /// Whether it has completed.
+    pub is_met: bool,
+    /// Its clip, once it has: what a stitch joins.
+    pub part: Option<StitchPart>,
+}
+
+/// What a job takes from one that it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NeedRole {
+    /// Its last frame becomes this job's first picture.
+    LastFrame,
+    /// Its clip becomes a part of this one, in the order of the list.
+    Part,
+}
+
+/// A clip that becomes part of a longer one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StitchPart {
+    /// Its object.
+    pub video_key: String,
+    /// SHA-256 of that object, lower-case hex.
+    pub video_sha256: String,
+    /// Whether its first frame repeats the last one of the part before, and is left out.
+    pub skips_first_frame: bool,
 }
 
 /// What to generate, every field resolved.
@@ -168,6 +313,8 @@ pub struct StoredImage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// The preview is there; its owner decides.
+    AwaitingApproval,
     /// Waits for a worker.
     Queued,
     /// A worker holds the newest lease.
@@ -178,6 +325,8 @@ pub enum State {
     Failed,
     /// Ended by its owner.
     Cancelled,
+    /// Not started, or not approved, in time.
+    Expired,
 }
 
 impl State {
@@ -185,8 +334,8 @@ impl State {
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         match self {
-            Self::Queued | Self::Running => false,
-            Self::Completed | Self::Failed | Self::Cancelled => true,
+            Self::AwaitingApproval | Self::Queued | Self::Running => false,
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Expired => true,
         }
     }
 }
@@ -241,7 +390,7 @@ impl Progress {
 }
 
 /// Objects of a completed job, by key in the object store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outputs {
     /// The clip.
     pub video_key: String,
@@ -266,6 +415,12 @@ pub struct Outputs {
     /// PNG of the frame when there is only one, else empty.
     #[serde(default)]
     pub still_key: String,
+    /// PNG of the last frame, for a job that goes on from it, else empty.
+    #[serde(default)]
+    pub last_frame_key: String,
+    /// SHA-256 of that object, lower-case hex, else empty.
+    #[serde(default)]
+    pub last_frame_sha256: String,
 }
 
 /// A generation at the end of a step, in the object store.
@@ -335,6 +490,10 @@ pub struct Event {
     pub failure: Option<Failure>,
     /// Set once completed.
     pub outputs: Option<Outputs>,
+    /// Set while it awaits approval.
+    pub preview_outputs: Option<Outputs>,
+    /// The job's group.
+    pub group: Option<GroupRef>,
     /// What the clip begins to look like. Only in events that are announced while they happen, never stored.
     pub preview: Option<Preview>,
 }

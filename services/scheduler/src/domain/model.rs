@@ -27,6 +27,18 @@ pub struct Model {
     /// Whether it takes a last frame.
     #[serde(default)]
     pub last_image_input: ImageInput,
+    /// What it needs of a device, when a worker has told.
+    #[serde(default)]
+    pub memory: Option<MemoryNeed>,
+}
+
+/// Predicted peak of device memory: `base_bytes + bytes_per_pixel * width * height * frames`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemoryNeed {
+    /// Weights, and what every clip needs.
+    pub base_bytes: u64,
+    /// A pixel of a frame.
+    pub bytes_per_pixel: f64,
 }
 
 /// Whether a model takes a picture.

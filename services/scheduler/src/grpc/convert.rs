@@ -8,9 +8,10 @@ use kinora_proto::scheduler::v1 as pb;
 
 use crate::app::{Sighting, View};
 use crate::domain::job::{
-    Checkpoint, Event, Failure, Job, Outputs, Progress, Stage, State, StoredImage, VideoSpec,
+    Checkpoint, Event, Failure, GroupRef, Job, Kind, Outputs, Priority, Progress, Stage, State,
+    StitchPart, StoredImage, VideoSpec,
 };
-use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
+use crate::domain::model::{ImageInput, MemoryNeed, Model, ModelDefaults, ModelLimits};
 use crate::domain::submission::{SentImage, Submission};
 use crate::error::Error;
 
@@ -66,6 +67,16 @@ pub fn view_to_pb(view: View) -> pb::Job {
         outputs: job.outputs.map(outputs_to_pb),
         failure: job.failure.map(failure_to_pb),
         notes: job.notes,
+        priority: priority_to_pb(job.priority).into(),
+        not_before: job.not_before.map(time_to_pb),
+        expire_time: job.expire_at.map(time_to_pb),
+        purge_time: job.purge_at.map(time_to_pb),
+        preview_spec: job.preview_spec.map(spec_to_pb),
+        preview_outputs: job.preview_outputs.map(outputs_to_pb),
+        group_id: group_id(job.group),
+        group_index: job.group.map_or(0, |group| group.index),
+        source_id: job.source.map(|id| id.to_string()).unwrap_or_default(),
+        kind: kind_to_pb(job.kind).into(),
     }
 }
 
@@ -88,7 +99,13 @@ fn event_to_pb(event: Event, jobs_ahead: u64) -> pb::Event {
         preview_webp: event
             .preview
             .map_or_else(Vec::new, |preview| preview.webp().to_vec()),
+        preview_outputs: event.preview_outputs.map(outputs_to_pb),
+        group_id: group_id(event.group),
     }
+}
+
+fn group_id(group: Option<GroupRef>) -> String {
+    group.map(|group| group.id.to_string()).unwrap_or_default()
 }
 
 /// What a worker is told of a job. `time_limit` is for the attempt.
@@ -96,7 +113,15 @@ pub fn grant_to_pb(job: Job, time_limit: Duration) -> pb::LeaseGrant {
     pb::LeaseGrant {
         lease: Some(lease_to_pb(job.newest_lease())),
         attempt: job.attempt,
-        spec: Some(spec_to_pb(job.spec)),
+        spec: Some(spec_to_pb(job.work().clone())),
+        kind: kind_to_pb(job.kind).into(),
+        parts: job
+            .needs
+            .into_iter()
+            .filter_map(|need| need.part)
+            .map(part_to_pb)
+            .collect(),
+        wants_last_frame: job.wants_last_frame,
         time_limit: Some(duration_to_pb(time_limit)),
         traceparent: job.traceparent.unwrap_or_default(),
         checkpoint: job.checkpoint.map(checkpoint_to_pb),
@@ -164,6 +189,7 @@ fn progress_to_pb(progress: &Progress, jobs_ahead: u64) -> pb::Progress {
         fraction: progress.fraction,
         eta: progress.eta.map(duration_to_pb),
         queue_position: u32::try_from(jobs_ahead).unwrap_or(u32::MAX),
+        queue_eta: None,
     }
 }
 
@@ -188,6 +214,8 @@ pub fn outputs_from_pb(outputs: Option<pb::Outputs>) -> Result<Outputs, Error> {
             .map_err(|_| invalid("have a negative duration"))?,
         video_sha256: bounded(&outputs.video_sha256, 64),
         still_key: bounded(&outputs.still_key, MAX_KEY_CHARS),
+        last_frame_key: bounded(&outputs.last_frame_key, MAX_KEY_CHARS),
+        last_frame_sha256: bounded(&outputs.last_frame_sha256, 64),
     })
 }
 
@@ -204,6 +232,8 @@ fn outputs_to_pb(outputs: Outputs) -> pb::Outputs {
         duration: Some(duration_to_pb(outputs.duration)),
         video_sha256: outputs.video_sha256,
         still_key: outputs.still_key,
+        last_frame_key: outputs.last_frame_key,
+        last_frame_sha256: outputs.last_frame_sha256,
     }
 }
 
@@ -292,6 +322,10 @@ pub fn model_from_pb(model: pb::Model) -> Model {
         vocabulary: model.vocabulary,
         image_input: input_from_pb(image_input),
         last_image_input: input_from_pb(last_image_input),
+        memory: model.memory.map(|need| MemoryNeed {
+            base_bytes: need.base_bytes,
+            bytes_per_pixel: need.bytes_per_pixel,
+        }),
     }
 }
 
@@ -328,6 +362,10 @@ pub fn model_to_pb(model: Model) -> pb::Model {
         vocabulary: model.vocabulary,
         image_input: input_to_pb(model.image_input).into(),
         last_image_input: input_to_pb(model.last_image_input).into(),
+        memory: model.memory.map(|need| pb::MemoryNeed {
+            base_bytes: need.base_bytes,
+            bytes_per_pixel: need.bytes_per_pixel,
+        }),
     }
 }
 
@@ -347,13 +385,38 @@ const fn input_to_pb(input: ImageInput) -> pb::ImageInput {
     }
 }
 
+fn part_to_pb(part: StitchPart) -> pb::StitchPart {
+    pb::StitchPart {
+        video_key: part.video_key,
+        video_sha256: part.video_sha256,
+        skips_first_frame: part.skips_first_frame,
+    }
+}
+
+const fn kind_to_pb(kind: Kind) -> pb::JobKind {
+    match kind {
+        Kind::Generate => pb::JobKind::Generate,
+        Kind::Stitch => pb::JobKind::Stitch,
+    }
+}
+
+const fn priority_to_pb(priority: Priority) -> pb::Priority {
+    match priority {
+        Priority::Interactive => pb::Priority::Interactive,
+        Priority::Standard => pb::Priority::Standard,
+        Priority::Batch => pb::Priority::Batch,
+    }
+}
+
 const fn state_to_pb(state: State) -> pb::JobState {
     match state {
+        State::AwaitingApproval => pb::JobState::AwaitingApproval,
         State::Queued => pb::JobState::Queued,
         State::Running => pb::JobState::Running,
         State::Completed => pb::JobState::Completed,
         State::Failed => pb::JobState::Failed,
         State::Cancelled => pb::JobState::Cancelled,
+        State::Expired => pb::JobState::Expired,
     }
 }
 

@@ -36,10 +36,9 @@ pub fn job_to_row(job: &Job) -> Result<job::Model, JobStoreError> {
 }
 
 pub fn job_from_row(row: job::Model) -> Result<Job, JobStoreError> {
+    let spec = from_json("job", row.spec)?;
+    let new = Job::queued(JobId::from_uuid(row.id), row.owner, spec, row.create_time);
     Ok(Job {
-        id: JobId::from_uuid(row.id),
-        owner: row.owner,
-        spec: from_json("job", row.spec)?,
         state: state_from_text("job", &row.state)?,
         progress: from_json("job", row.progress)?,
         attempt: number("job", row.attempt)?,
@@ -57,6 +56,7 @@ pub fn job_from_row(row: job::Model) -> Result<Job, JobStoreError> {
         checkpoint: from_optional_json("job", row.checkpoint)?,
         notes: from_json("job", row.notes)?,
         traceparent: row.traceparent,
+        ..new
     })
 }
 
@@ -83,27 +83,33 @@ pub fn event_from_row(row: job_event::Model) -> Result<Event, JobStoreError> {
         progress: from_json("job_event", row.progress)?,
         outputs: from_optional_json("job_event", row.outputs)?,
         failure: from_optional_json("job_event", row.failure)?,
+        preview_outputs: None,
+        group: None,
         preview: None,
     })
 }
 
 pub const fn state_to_text(state: State) -> &'static str {
     match state {
+        State::AwaitingApproval => "awaiting_approval",
         State::Queued => "queued",
         State::Running => "running",
         State::Completed => "completed",
         State::Failed => "failed",
         State::Cancelled => "cancelled",
+        State::Expired => "expired",
     }
 }
 
 fn state_from_text(table: &'static str, text: &str) -> Result<State, JobStoreError> {
     let all = [
+        State::AwaitingApproval,
         State::Queued,
         State::Running,
         State::Completed,
         State::Failed,
         State::Cancelled,
+        State::Expired,
     ];
     all.into_iter()
         .find(|state| state_to_text(*state) == text)

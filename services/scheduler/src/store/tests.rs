@@ -89,6 +89,7 @@ fn model(id: &str) -> Model {
         vocabulary: vec!["red".to_owned()],
         image_input: ImageInput::Optional,
         last_image_input: ImageInput::None,
+        memory: None,
     }
 }
 

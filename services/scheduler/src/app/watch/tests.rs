@@ -85,6 +85,7 @@ fn greeting() -> Greeting {
         vocabulary: Vec::new(),
         image_input: ImageInput::None,
         last_image_input: ImageInput::None,
+        memory: None,
     };
     Greeting {
         worker: "w".to_owned(),

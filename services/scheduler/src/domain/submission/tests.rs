@@ -33,6 +33,7 @@ fn model() -> Model {
         vocabulary: Vec::new(),
         image_input: ImageInput::None,
         last_image_input: ImageInput::None,
+        memory: None,
     }
 }
 

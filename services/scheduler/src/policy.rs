@@ -1,0 +1,122 @@
+//! Who goes first: a pure function from a bounded look at the queue to what is leased to whom.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kinora_ids::{JobId, LeaseRef};
+use uuid::Uuid;
+
+use crate::domain::job::{Priority, Time};
+use crate::domain::model::MemoryNeed;
+
+/// A bounded look at what waits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The lanes that come first in each queue, in no particular order.
+    pub lanes: Vec<Lane>,
+    /// Tenants of those lanes.
+    pub tenants: HashMap<String, Usage>,
+    /// Owners of those lanes.
+    pub owners: HashMap<String, Usage>,
+}
+
+/// How much of its concurrency a tenant or an owner uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Jobs that run.
+    pub running: u32,
+    /// Jobs that may run at a time; 0 for no limit.
+    pub max_running: u32,
+}
+
+/// The queued jobs of one owner, of one model and class: the unit of fairness within a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lane {
+    /// Empty for work that needs no model.
+    pub model: String,
+    /// The class.
+    pub priority: Priority,
+    /// Whose jobs.
+    pub owner: String,
+    /// Whose share of the machines.
+    pub tenant: String,
+    /// Start tag of the first job, in weighted micro-seconds of device time. Lower goes first within the queue.
+    pub start_tag: i64,
+    /// Share of the machines relative to other tenants; 100 is usual.
+    pub weight: u32,
+    /// Its first jobs, in their order.
+    pub jobs: Vec<Candidate>,
+}
+
+/// A job that may be leased.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Which job.
+    pub job: JobId,
+    /// Since when it may be leased.
+    pub ready_since: Time,
+    /// Expected device time.
+    pub estimated_cost: Duration,
+    /// Width times height times frames of what is made.
+    pub pixels: u64,
+    /// The worker that had it last.
+    pub last_worker: Option<String>,
+}
+
+/// An attached worker with what it can take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerView {
+    /// Its name.
+    pub worker: String,
+    /// Its stream.
+    pub session: Uuid,
+    /// Leases it can take now.
+    pub free_slots: u32,
+    /// Models it offers, with what each needs of its device where that is known.
+    pub models: HashMap<String, Option<MemoryNeed>>,
+    /// Models in its device memory.
+    pub resident: Vec<String>,
+    /// Memory for a clip and its model. None when it is not known.
+    pub memory_bytes: Option<u64>,
+    /// Whether it takes work that needs no model.
+    pub can_stitch: bool,
+    /// What it runs.
+    pub running: Vec<Running>,
+}
+
+/// A lease that a worker holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// Which lease.
+    pub lease: LeaseRef,
+    /// Its model.
+    pub model: String,
+    /// Its class.
+    pub priority: Priority,
+    /// When the attempt began.
+    pub started: Time,
+    /// Share of the attempt that is done.
+    pub fraction: f64,
+    /// How often the job was pre-empted before.
+    pub preemptions: u32,
+}
+
+/// A job for a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Which job.
+    pub job: JobId,
+    /// For whom.
+    pub worker: String,
+    /// The worker's stream; another one gets nothing.
+    pub session: Uuid,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What to lease, in order.
+    pub assignments: Vec<Assignment>,
+    /// Leases to be handed back for higher classes.
+    pub preemptions: Vec<LeaseRef>,
+}
