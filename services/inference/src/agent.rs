@@ -201,6 +201,7 @@ impl Agent {
                 self.identity.slots
             },
             held: self.held_leases(),
+            ..pb::Hello::default()
         }
     }
 
@@ -209,6 +210,7 @@ impl Agent {
         pb::attach_request::Message::Heartbeat(pb::Heartbeat {
             held: self.held_leases(),
             draining,
+            device_state: None,
         })
     }
 
@@ -249,7 +251,7 @@ impl Agent {
                 }
             }
             Some(Message::Receipt(receipt)) => self.receipt(&receipt),
-            Some(Message::Welcome(_)) | None => {}
+            Some(Message::Welcome(_) | Message::Preemption(_) | Message::Drain(_)) | None => {}
         }
     }
 

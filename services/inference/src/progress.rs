@@ -94,6 +94,7 @@ impl Meter {
             fraction: self.fraction,
             eta: self.eta(elapsed),
             queue_position: 0,
+            queue_eta: None,
         };
         self.newest = Some(progress);
         progress

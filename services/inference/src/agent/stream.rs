@@ -36,10 +36,12 @@ pub(super) fn final_report(
         Ok(outputs) => pb::attach_request::Message::Completion(pb::CompletionReport {
             lease,
             outputs: Some(outputs),
+            device_time: None,
         }),
         Err(error) => pb::attach_request::Message::Failure(pb::FailureReport {
             lease,
             failure: Some(error.report()),
+            device_time: None,
         }),
     }
 }

@@ -166,6 +166,7 @@ async fn finish(store: &JobStore, worker: &str, job: &Job) -> bool {
         duration: Duration::from_micros(1_625_001),
         video_sha256: "00".to_owned(),
         still_key: "still".to_owned(),
+        ..Outputs::default()
     };
     let lease = job.newest_lease();
     let changed = store.change(job.id, None, |job| {

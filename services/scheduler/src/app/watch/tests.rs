@@ -126,6 +126,7 @@ fn outputs(lease: LeaseRef) -> Outputs {
         duration: std::time::Duration::from_secs(1),
         video_sha256: String::new(),
         still_key: String::new(),
+        ..Outputs::default()
     }
 }
 

@@ -60,6 +60,7 @@ fn outputs() -> Outputs {
         duration: Duration::from_millis(1625),
         video_sha256: String::new(),
         still_key: String::new(),
+        ..Outputs::default()
     }
 }
 
