@@ -336,4 +336,6 @@ fn signed(duration: Duration) -> chrono::TimeDelta {
 }
 
 #[cfg(test)]
+mod explorer;
+#[cfg(test)]
 mod tests;
