@@ -1,9 +1,14 @@
 //! The use cases: rules, rows and watchers brought together.
 
+mod admin;
+mod approvals;
 mod dispatch;
+mod groups;
 mod images;
 mod jobs;
 mod page;
+mod prepare;
+mod submit;
 mod upkeep;
 mod watch;
 
@@ -13,6 +18,7 @@ use kinora_events::EventBus;
 use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix, job_object_prefix};
 use tokio::sync::{Semaphore, watch as signal};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::clients::Objects;
 use crate::clock::Clock;
@@ -21,7 +27,10 @@ use crate::domain::job::{Event, Job, State, Time};
 use crate::sessions::Sessions;
 use crate::store::{JobStore, Removal};
 
+pub use admin::DeadLetter;
+pub use approvals::Estimate;
 pub use dispatch::Greeting;
+pub use groups::GroupView;
 pub use jobs::View;
 pub use watch::{Sighting, Watching};
 
@@ -37,6 +46,8 @@ pub struct App {
     /// Submissions with pictures that may be taken in at a time.
     uploads: Arc<Semaphore>,
     options: SchedulerOptions,
+    /// Names this process where duties are shared out.
+    replica: String,
     /// Streams of attached workers.
     pub sessions: Sessions,
     /// Counts up whenever a job may have become leasable.
@@ -62,6 +73,7 @@ impl App {
             objects,
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             options,
+            replica: Uuid::now_v7().to_string(),
             sessions: Sessions::default(),
             work: signal::Sender::new(0),
             shutdown,
@@ -114,13 +126,17 @@ impl App {
             .collect()
     }
 
-    /// What the end of an attempt without a clip leaves behind.
+    /// What the end of an attempt without a clip leaves behind. The pictures that came with a failed job stay until it is
+    /// purged: an operator may try it again.
     fn removals_after_failure(&self, job: &Job, now: Time) -> Vec<Removal> {
-        if job.state == State::Failed {
-            self.removals(job.id, now)
-        } else {
-            Vec::new()
+        if job.state != State::Failed {
+            return Vec::new();
         }
+        (1..=job.lease)
+            .map(|lease| LeaseRef { job: job.id, lease }.object_prefix())
+            .chain([job_checkpoint_prefix(job.id)])
+            .flat_map(|prefix| self.twice(prefix, now))
+            .collect()
     }
 
     fn twice(&self, prefix: String, now: Time) -> Vec<Removal> {

@@ -6,7 +6,9 @@ use clap::{ArgAction, Args};
 use humantime::parse_duration;
 use kinora_store::DatabaseUrl;
 
+use crate::domain::job::Terms;
 use crate::domain::retry::RetryPolicy;
+use crate::store::{Caps, Limits};
 
 /// How the scheduler runs.
 #[derive(Args, Clone, Debug)]
@@ -63,6 +65,37 @@ pub struct SchedulerOptions {
     /// Submissions with pictures that are taken in at a time; more are refused for the moment. Each holds up to 100 MiB.
     #[arg(long, env = "KINORA_SCHEDULER_PICTURE_UPLOADS", default_value_t = 8)]
     pub picture_uploads: u16,
+    /// Jobs of a principal that may be under way at a time, those that wait for others not counted; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_ACTIVE", default_value_t = 3)]
+    pub max_active: u32,
+    /// Jobs of a tenant that may wait at a time; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_QUEUED", default_value_t = 10_000)]
+    pub max_queued: u32,
+    /// Jobs of one model and class that may wait at a time; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_QUEUE", default_value_t = 100_000)]
+    pub max_queue: u32,
+    /// Jobs of a principal that run at a time; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_RUNNING", default_value_t = 0)]
+    pub max_running: u32,
+    /// Jobs of a tenant that run at a time; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_TENANT_RUNNING", default_value_t = 0)]
+    pub max_tenant_running: u32,
+    /// How long a preview waits for its approval before its job expires.
+    #[arg(long, env = "KINORA_SCHEDULER_APPROVAL_WINDOW", default_value = "24h", value_parser = parse_duration)]
+    pub approval_window: Duration,
+    /// How long ended jobs are kept with their objects. What is accepted keeps what was promised then.
+    #[arg(long = "scheduler-retention", env = "KINORA_SCHEDULER_RETENTION", default_value = "30d", value_parser = parse_duration)]
+    pub retention: Duration,
+    /// How often jobs are looked for that expire or whose retention is over.
+    #[arg(long, env = "KINORA_SCHEDULER_UPKEEP_INTERVAL", default_value = "2s", value_parser = parse_duration)]
+    pub upkeep_interval: Duration,
+    /// Principals that may use the admin service, separated by commas.
+    #[arg(
+        long = "scheduler-operators",
+        env = "KINORA_SCHEDULER_OPERATORS",
+        value_delimiter = ','
+    )]
+    pub operators: Vec<String>,
 }
 
 impl SchedulerOptions {
@@ -83,6 +116,15 @@ impl SchedulerOptions {
             sweep_interval: Duration::from_secs(2),
             late_sweep_delay: Duration::from_secs(40 * 60),
             picture_uploads: 8,
+            max_active: 3,
+            max_queued: 10_000,
+            max_queue: 100_000,
+            max_running: 0,
+            max_tenant_running: 0,
+            approval_window: Duration::from_secs(24 * 60 * 60),
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
+            upkeep_interval: Duration::from_secs(2),
+            operators: Vec::new(),
         }
     }
 
@@ -95,6 +137,34 @@ impl SchedulerOptions {
         }
     }
 
+    /// What is promised to a job that is accepted now.
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        Terms {
+            approval_window: self.approval_window,
+            retention: self.retention,
+        }
+    }
+
+    /// How much may wait.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            max_active_per_owner: self.max_active,
+            max_queued_per_tenant: self.max_queued,
+            max_queued_per_queue: self.max_queue,
+        }
+    }
+
+    /// How much may run.
+    #[must_use]
+    pub const fn caps(&self) -> Caps {
+        Caps {
+            max_running_per_owner: self.max_running,
+            max_running_per_tenant: self.max_tenant_running,
+        }
+    }
+
     /// Every problem with the values, in one text.
     pub(crate) fn problems(&self) -> Option<String> {
         let durations = [
@@ -103,6 +173,8 @@ impl SchedulerOptions {
             ("poll-interval", self.poll_interval),
             ("sweep-interval", self.sweep_interval),
             ("time-limit", self.time_limit),
+            ("upkeep-interval", self.upkeep_interval),
+            ("approval-window", self.approval_window),
         ];
         let mut problems: Vec<String> = durations
             .iter()

@@ -1,5 +1,7 @@
 //! What can go wrong, and what a caller is told of it.
 
+use std::time::Duration;
+
 use kinora_ids::JobId;
 use kinora_mesh::MeshError;
 use kinora_mesh::error::{Kind, PublicError};
@@ -9,7 +11,11 @@ use tonic::Status;
 use crate::clients::ObjectError;
 use crate::domain::model::InvalidModel;
 use crate::domain::submission::Invalid;
-use crate::store::JobStoreError;
+use crate::domain::transition::NotApprovable;
+use crate::store::{JobStoreError, LimitHit};
+
+/// What is busy for a moment is free again after this long.
+const SOON: Duration = Duration::from_secs(1);
 
 /// The scheduler did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +38,40 @@ pub enum Error {
     /// No such job of this owner.
     #[error("there is no such job")]
     JobNotFound,
+    /// No such batch or sequence of this owner.
+    #[error("there is no such group")]
+    GroupNotFound,
+    /// No such video of this owner to repeat or go on from.
+    #[error("there is no such source")]
+    SourceNotFound,
+    /// The video to go on from has no clip.
+    #[error("the source has no clip")]
+    SourceNotCompleted,
+    /// The preview cannot be approved.
+    #[error("the preview cannot be approved")]
+    NotApprovable(#[source] NotApprovable),
+    /// A limit leaves no room.
+    #[error("a limit is reached: {0:?}")]
+    OverLimit(LimitHit),
+    /// A field has a form that none of its values has.
+    #[error("{field} {problem}")]
+    Field {
+        /// UPPER_SNAKE.
+        reason: &'static str,
+        /// As the contract names it.
+        field: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The caller is no operator.
+    #[error("the caller is no operator")]
+    NotAnOperator,
+    /// No worker of this name.
+    #[error("there is no such worker")]
+    WorkerNotFound,
+    /// The job has not failed after an attempt.
+    #[error("the job is no dead letter")]
+    NotADeadLetter,
     /// The page size is negative.
     #[error("the page size is negative")]
     PageSize,
@@ -103,6 +143,39 @@ impl From<Error> for PublicError {
             Error::JobNotFound => {
                 Self::new(Kind::NotFound, "JOB_NOT_FOUND", "there is no such video")
             }
+            Error::GroupNotFound => {
+                Self::new(Kind::NotFound, "GROUP_NOT_FOUND", "there is no such group")
+            }
+            Error::SourceNotFound => Self::new(
+                Kind::NotFound,
+                "SOURCE_NOT_FOUND",
+                "there is no such video to start from",
+            ),
+            Error::SourceNotCompleted => Self::new(
+                Kind::FailedPrecondition,
+                "SOURCE_NOT_COMPLETED",
+                "the video to go on from is not completed",
+            ),
+            Error::NotApprovable(refused) => not_approvable(refused),
+            Error::OverLimit(hit) => over_limit(hit),
+            Error::Field {
+                reason,
+                field,
+                problem,
+            } => invalid(reason, field, problem),
+            Error::NotAnOperator => Self::new(
+                Kind::PermissionDenied,
+                "NOT_AN_OPERATOR",
+                "this is for operators",
+            ),
+            Error::WorkerNotFound => {
+                Self::new(Kind::NotFound, "WORKER_NOT_FOUND", "there is no such worker")
+            }
+            Error::NotADeadLetter => Self::new(
+                Kind::FailedPrecondition,
+                "NOT_A_DEAD_LETTER",
+                "only videos that failed after an attempt are retried",
+            ),
             Error::PageSize => invalid("PAGE_SIZE_INVALID", "page_size", "may not be negative"),
             Error::PageToken => invalid(
                 "PAGE_TOKEN_INVALID",
@@ -120,7 +193,8 @@ impl From<Error> for PublicError {
                 Kind::ResourceExhausted,
                 "UPLOADS_BUSY",
                 "too many pictures are being taken in; try again in a moment",
-            ),
+            )
+            .with_retry_after(SOON),
             Error::ShuttingDown => Self::new(
                 Kind::Unavailable,
                 "SHUTTING_DOWN",
@@ -159,6 +233,48 @@ impl From<Error> for PublicError {
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         PublicError::from(error).into()
+    }
+}
+
+const fn not_approvable_reason(refused: NotApprovable) -> (&'static str, &'static str) {
+    match refused {
+        NotApprovable::NotAwaiting => ("NOT_AWAITING_APPROVAL", "no preview awaits approval"),
+        NotApprovable::Expired => ("APPROVAL_EXPIRED", "the time for the approval is over"),
+    }
+}
+
+fn not_approvable(refused: NotApprovable) -> PublicError {
+    let (reason, text) = not_approvable_reason(refused);
+    PublicError::new(Kind::FailedPrecondition, reason, text)
+}
+
+/// Limits of whole queues take longer to clear than one's own.
+fn over_limit(hit: LimitHit) -> PublicError {
+    let error = |reason, text: &str, limit: u32| {
+        let error = PublicError::new(Kind::ResourceExhausted, reason, text);
+        error.with_metadata("limit", limit.to_string())
+    };
+    match hit {
+        LimitHit::Owner { limit } => error(
+            "CONCURRENT_LIMIT",
+            "you have as many videos under way as you may; wait for one to end",
+            limit,
+        )
+        .with_retry_after(Duration::from_secs(10)),
+        LimitHit::Tenant { limit } => error(
+            "TENANT_QUEUE_FULL",
+            "your organisation has as many videos waiting as it may",
+            limit,
+        )
+        .with_retry_after(Duration::from_secs(10)),
+        LimitHit::Queue {
+            model,
+            priority,
+            limit,
+        } => error("QUEUE_FULL", "too many videos wait for this model", limit)
+            .with_metadata("model", model)
+            .with_metadata("priority", format!("{priority:?}").to_lowercase())
+            .with_retry_after(Duration::from_secs(30)),
     }
 }
 

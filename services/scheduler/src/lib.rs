@@ -20,6 +20,10 @@
 //! current lease, and the next grant carries it. Pictures that come with a submission are stored before its row;
 //! **previews** of a running attempt go to whoever watches, and nowhere else.
 //!
+//! A **preview** that was asked for is made first; its job then awaits approval. Jobs of a **sequence** need each other:
+//! the end of one hands its last frame to the next and its clip to the job that joins them, in the same transaction.
+//! Whatever waits too long expires, and what has ended is forgotten with its objects after its retention.
+//!
 //! The scheduler never runs a model, touches no pixel (it reads the headers of pictures) and knows no user but by name.
 
 pub mod app;
@@ -38,6 +42,7 @@ mod worker;
 use std::sync::Arc;
 
 use kinora_migrations::scheduler::migrate;
+use kinora_proto::scheduler::v1::admin_service_server::{self, AdminServiceServer};
 use kinora_proto::scheduler::v1::scheduler_service_server::{self, SchedulerServiceServer};
 use kinora_proto::scheduler::v1::worker_service_server::{self, WorkerServiceServer};
 use kinora_store::Database;
@@ -52,7 +57,7 @@ pub use error::Error;
 
 use app::App;
 use clock::SystemClock;
-use grpc::{SchedulerGrpc, WorkerGrpc};
+use grpc::{AdminGrpc, SchedulerGrpc, WorkerGrpc};
 use store::JobStore;
 
 /// No message of a worker is longer; vocabularies are the largest part.
@@ -79,7 +84,7 @@ pub async fn serve(
         return Err(Error::Options(problems));
     }
     let db = open(&options).await?;
-    let store = JobStore::new(db.clone());
+    let store = JobStore::new(db.clone()).with_caps(options.caps());
     let app = App::new(
         store,
         options,
@@ -91,10 +96,12 @@ pub async fn serve(
     let upkeep = TaskTracker::new();
     let stop_upkeep = CancellationToken::new();
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::upkeep(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
     let names = [
         scheduler_service_server::SERVICE_NAME,
         worker_service_server::SERVICE_NAME,
+        admin_service_server::SERVICE_NAME,
     ];
     let served = kinora_mesh::serve::grpc(listener, routes(&app), &names, shutdown).await;
     stop_upkeep.cancel();
@@ -119,5 +126,8 @@ fn routes(app: &Arc<App>) -> Routes {
         .max_decoding_message_size(MAX_CALL_BYTES);
     let workers = WorkerServiceServer::new(WorkerGrpc::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
-    Routes::new(callers).add_service(workers)
+    let operators = AdminServiceServer::new(AdminGrpc::new(Arc::clone(app)));
+    Routes::new(callers)
+        .add_service(workers)
+        .add_service(operators)
 }

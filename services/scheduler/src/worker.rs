@@ -68,3 +68,23 @@ pub async fn sweep(app: Arc<App>, stop: CancellationToken) {
         }
     }
 }
+
+/// Expires and forgets jobs whose time is over, until stopped.
+pub async fn upkeep(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = interval(app.options().upkeep_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            kept = app.upkeep() => if let Err(error) = kept {
+                tracing::warn!(error = %chain(&error), "jobs whose time is over were not looked for");
+            }
+        }
+    }
+    // A database that is away must not keep the process from ending.
+    let _ = timeout(REAP_TIMEOUT, app.hand_over_upkeep()).await;
+}

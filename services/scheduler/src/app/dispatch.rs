@@ -11,6 +11,7 @@ use crate::domain::job::{
     Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, State, Time,
 };
 use crate::domain::model::Model;
+use crate::domain::price;
 use crate::domain::retry::WORKER_RESTARTED;
 use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
@@ -183,10 +184,13 @@ impl App {
             return Ok(false);
         }
         let now = self.clock.now();
+        let mut measured = None;
         let accepted = self.report(from, |job| {
+            let (model, units) = (job.work().model.clone(), price::measured_units(job));
             let Some(event) = transition::complete(job, from, outputs, device_time, now)? else {
                 return Ok(Change::default());
             };
+            measured = units.zip(device_time).map(|(units, time)| (model, units, time));
             let removals = match job.state {
                 State::Completed => self.removals_after_completion(job, now),
                 _ => Vec::new(),
@@ -197,6 +201,9 @@ impl App {
             })
         });
         let accepted = accepted.await?;
+        if let Some((model, units, time)) = measured {
+            self.store.note_pace(&model, units, time).await?;
+        }
         log_end(from, "completed", accepted);
         Ok(accepted)
     }
@@ -244,10 +251,8 @@ impl App {
         rule: impl FnOnce(&mut Job) -> Result<Change, StaleLease>,
     ) -> Result<bool, Error> {
         match self.store.change(from.lease.job, None, rule).await? {
-            Some(Ok((_, change))) => {
-                if let Some(event) = change.event {
-                    self.announce(event);
-                }
+            Some(Ok((_, outcome))) => {
+                self.tell(outcome);
                 Ok(true)
             }
             Some(Err(StaleLease)) | None => {
@@ -268,15 +273,11 @@ impl App {
             let (event, removals) = self.lose(job, failure, now);
             Ok(Change { event, removals })
         });
-        if let Some(Ok((
-            _,
-            Change {
-                event: Some(event), ..
-            },
-        ))) = changed.await?
+        if let Some(Ok((_, outcome))) = changed.await?
+            && outcome.event.is_some()
         {
             tracing::warn!(job_id = %seen.id, lease = seen.lease, worker_id = seen.worker, reason, "attempt lost");
-            self.announce(event);
+            self.tell(outcome);
             self.revoke_newest(seen);
         }
         Ok(())
