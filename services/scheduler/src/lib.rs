@@ -26,6 +26,7 @@ pub mod app;
 pub mod clients;
 pub mod clock;
 pub mod config;
+pub mod dispatch;
 pub mod domain;
 pub mod error;
 pub mod policy;
