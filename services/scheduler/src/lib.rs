@@ -31,6 +31,7 @@ pub mod error;
 pub mod policy;
 pub mod sessions;
 pub mod store;
+pub mod webhooks;
 
 mod grpc;
 mod worker;
