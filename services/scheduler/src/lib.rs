@@ -32,6 +32,7 @@ pub mod error;
 pub mod policy;
 pub mod sessions;
 pub mod store;
+pub mod webhooks;
 
 mod grpc;
 mod worker;
