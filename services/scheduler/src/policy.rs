@@ -1,4 +1,14 @@
 //! Who goes first: a pure function from a bounded look at the queue to what is leased to whom.
+//!
+//! The rules and why they are as they are: `policy/README.md`.
+
+mod estimate;
+mod lines;
+mod options;
+mod plan;
+mod pool;
+mod preemption;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +19,11 @@ use uuid::Uuid;
 
 use crate::domain::job::{Priority, Time};
 use crate::domain::model::MemoryNeed;
+
+pub use estimate::{Asked, Capacity, Estimate, QueueLoad, estimate_wait};
+pub use options::PolicyOptions;
+pub use plan::{Situation, plan};
+pub use turns::Turns;
 
 /// A bounded look at what waits.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -119,7 +134,18 @@ pub struct Plan {
     /// What to lease, in order.
     pub assignments: Vec<Assignment>,
     /// Leases to be handed back for higher classes.
-    pub preemptions: Vec<LeaseRef>,
+    pub preemptions: Vec<Preemption>,
+}
+
+/// A lease that is to be handed back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preemption {
+    /// Which lease.
+    pub lease: LeaseRef,
+    /// Who holds it.
+    pub worker: String,
+    /// The job that needs its place.
+    pub waiting: JobId,
 }
 
 /// How far a snapshot looks into each queue.
@@ -139,3 +165,17 @@ impl Default for Bounds {
         }
     }
 }
+
+/// What a job of `cost` adds to a tag: micro-seconds of device time, less for those with more weight.
+fn charge(cost: Duration, weight: u64) -> i64 {
+    let micros = cost.as_micros().saturating_mul(100) / u128::from(weight.max(1));
+    i64::try_from(micros).unwrap_or(i64::MAX)
+}
+
+/// How long a job could have been leased. Zero when the clocks of two machines disagree.
+fn waited(job: &Candidate, now: Time) -> Duration {
+    (now - job.ready_since).to_std().unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
