@@ -45,6 +45,7 @@ fn endpoint() -> TableCreateStatement {
         .col(small_integer_null("slot"))
         .col(text("url"))
         .col(integer("events"))
+        .col(boolean("wants_progress"))
         .col(uuid_null("job_id"))
         .col(text("secret"))
         .col(text_null("former_secret"))
@@ -139,6 +140,10 @@ fn indices() -> Vec<IndexCreateStatement> {
         ),
         index("webhook_endpoint_due", "webhook_endpoint", &["next_due"])
             .and_where(Expr::col("enabled").eq(true))
+            .to_owned(),
+        // Read every few seconds; most endpoints do not want progress.
+        index("webhook_endpoint_progress", "webhook_endpoint", &["id"])
+            .and_where(Expr::col("wants_progress").eq(true))
             .to_owned(),
         index(
             "webhook_endpoint_expiry",

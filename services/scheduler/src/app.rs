@@ -3,7 +3,7 @@
 mod dispatch;
 mod images;
 mod jobs;
-mod page;
+pub(crate) mod page;
 mod upkeep;
 mod watch;
 

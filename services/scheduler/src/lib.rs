@@ -41,6 +41,7 @@ use std::sync::Arc;
 
 use kinora_migrations::scheduler::migrate;
 use kinora_proto::scheduler::v1::scheduler_service_server::{self, SchedulerServiceServer};
+use kinora_proto::scheduler::v1::webhook_service_server::{self, WebhookServiceServer};
 use kinora_proto::scheduler::v1::worker_service_server::{self, WorkerServiceServer};
 use kinora_store::Database;
 use tokio::net::TcpListener;
@@ -54,8 +55,12 @@ pub use error::Error;
 
 use app::App;
 use clock::SystemClock;
-use grpc::{SchedulerGrpc, WorkerGrpc};
+use grpc::{SchedulerGrpc, WebhookGrpc, WorkerGrpc};
 use store::JobStore;
+use webhooks::Webhooks;
+use webhooks::metrics::NoMetrics;
+use webhooks::resolve::SystemLookUp;
+use webhooks::store::WebhookStore;
 
 /// No message of a worker is longer; vocabularies are the largest part.
 const MAX_WORKER_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -82,6 +87,7 @@ pub async fn serve(
     }
     let db = open(&options).await?;
     let store = JobStore::new(db.clone());
+    let webhooks = Arc::new(webhooks(&db, &store, &options)?);
     let app = App::new(
         store,
         options,
@@ -94,11 +100,14 @@ pub async fn serve(
     let stop_upkeep = CancellationToken::new();
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
+    let courier = webhooks::courier::run(Arc::clone(&webhooks), stop_upkeep.clone());
+    upkeep.spawn(courier);
     let names = [
         scheduler_service_server::SERVICE_NAME,
         worker_service_server::SERVICE_NAME,
+        webhook_service_server::SERVICE_NAME,
     ];
-    let served = kinora_mesh::serve::grpc(listener, routes(&app), &names, shutdown).await;
+    let served = kinora_mesh::serve::grpc(listener, routes(&app, webhooks), &names, shutdown).await;
     stop_upkeep.cancel();
     upkeep.close();
     upkeep.wait().await;
@@ -116,10 +125,25 @@ async fn open(options: &SchedulerOptions) -> Result<Database, Error> {
     Ok(db)
 }
 
-fn routes(app: &Arc<App>) -> Routes {
+fn webhooks(db: &Database, jobs: &JobStore, options: &SchedulerOptions) -> Result<Webhooks, Error> {
+    let made = Webhooks::new(
+        WebhookStore::new(db.clone()),
+        jobs.clone(),
+        options.webhooks.clone(),
+        Arc::new(SystemLookUp),
+        Arc::new(SystemClock),
+        Arc::new(NoMetrics),
+    );
+    Ok(made?)
+}
+
+fn routes(app: &Arc<App>, webhooks: Arc<Webhooks>) -> Routes {
     let callers = SchedulerServiceServer::new(SchedulerGrpc::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_CALL_BYTES);
     let workers = WorkerServiceServer::new(WorkerGrpc::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
-    Routes::new(callers).add_service(workers)
+    let webhooks = WebhookServiceServer::new(WebhookGrpc::new(webhooks));
+    Routes::new(callers)
+        .add_service(workers)
+        .add_service(webhooks)
 }

@@ -1,12 +1,19 @@
 //! Rows of the webhooks. sea-orm is used here and not elsewhere in this module.
 
+mod deliveries;
+mod endpoints;
 mod entity;
+mod log;
 pub mod outbox;
+mod upkeep;
 
 use kinora_store::Database;
 use sea_orm::DatabaseTransaction;
 
 use crate::store::JobStoreError;
+
+pub use deliveries::{Due, Room};
+pub use endpoints::{Changes, NewEndpoint};
 
 /// The tables of the webhooks.
 #[derive(Clone, Debug)]
@@ -32,3 +39,6 @@ fn unreadable(table: &'static str, problem: &str) -> JobStoreError {
         problem: problem.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

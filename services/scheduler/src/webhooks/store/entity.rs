@@ -15,6 +15,7 @@ pub mod endpoint {
         #[sea_orm(column_type = "Text")]
         pub url: String,
         pub events: i32,
+        pub wants_progress: bool,
         pub job_id: Option<Uuid>,
         #[sea_orm(column_type = "Text")]
         pub secret: String,
