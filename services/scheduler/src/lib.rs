@@ -51,7 +51,7 @@ pub use config::SchedulerOptions;
 pub use error::Error;
 
 use app::App;
-use clock::SystemClock;
+use clock::{Clock, DatabaseClock, SystemClock};
 use grpc::{SchedulerGrpc, WorkerGrpc};
 use store::JobStore;
 
@@ -75,16 +75,31 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    serve_with_clock(options, objects, listener, Arc::new(SystemClock), shutdown).await
+}
+
+/// As [`serve`], on a machine with another clock: what clocks that step do to a scheduler can be seen.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with_clock(
+    options: SchedulerOptions,
+    objects: Arc<dyn Objects>,
+    listener: TcpListener,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     if let Some(problems) = options.problems() {
         return Err(Error::Options(problems));
     }
     let db = open(&options).await?;
+    let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
     let store = JobStore::new(db.clone());
     let app = App::new(
         store,
         options,
         objects,
-        Arc::new(SystemClock),
+        Arc::clone(&clock) as Arc<dyn Clock>,
         shutdown.clone(),
     );
     let app = Arc::new(app);
@@ -92,6 +107,7 @@ pub async fn serve(
     let stop_upkeep = CancellationToken::new();
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(clock.keep(db.clone(), stop_upkeep.clone()));
     let names = [
         scheduler_service_server::SERVICE_NAME,
         worker_service_server::SERVICE_NAME,
