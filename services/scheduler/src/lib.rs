@@ -54,7 +54,7 @@ pub use config::SchedulerOptions;
 pub use error::Error;
 
 use app::App;
-use clock::SystemClock;
+use clock::{Clock, DatabaseClock, SystemClock};
 use grpc::{SchedulerGrpc, WebhookGrpc, WorkerGrpc};
 use store::JobStore;
 use webhooks::Webhooks;
@@ -82,17 +82,32 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    serve_with_clock(options, objects, listener, Arc::new(SystemClock), shutdown).await
+}
+
+/// As [`serve`], on a machine with another clock: what clocks that step do to a scheduler can be seen.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with_clock(
+    options: SchedulerOptions,
+    objects: Arc<dyn Objects>,
+    listener: TcpListener,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     if let Some(problems) = options.problems() {
         return Err(Error::Options(problems));
     }
     let db = open(&options).await?;
+    let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
     let store = JobStore::new(db.clone());
     let webhooks = Arc::new(webhooks(&db, &store, &options)?);
     let app = App::new(
         store,
         options,
         objects,
-        Arc::new(SystemClock),
+        Arc::clone(&clock) as Arc<dyn Clock>,
         shutdown.clone(),
     );
     let app = Arc::new(app);
@@ -102,6 +117,7 @@ pub async fn serve(
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
     let courier = webhooks::courier::run(Arc::clone(&webhooks), stop_upkeep.clone());
     upkeep.spawn(courier);
+    upkeep.spawn(clock.keep(db.clone(), stop_upkeep.clone()));
     let names = [
         scheduler_service_server::SERVICE_NAME,
         worker_service_server::SERVICE_NAME,
