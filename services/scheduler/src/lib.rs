@@ -26,11 +26,13 @@ pub mod app;
 pub mod clients;
 pub mod clock;
 pub mod config;
+pub mod dispatch;
 pub mod domain;
 pub mod error;
 pub mod policy;
 pub mod sessions;
 pub mod store;
+pub mod webhooks;
 
 mod grpc;
 mod worker;

@@ -1,6 +1,7 @@
 //! Who goes first: a pure function from a bounded look at the queue to what is leased to whom.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kinora_ids::{JobId, LeaseRef};
@@ -72,8 +73,8 @@ pub struct WorkerView {
     pub session: Uuid,
     /// Leases it can take now.
     pub free_slots: u32,
-    /// Models it offers, with what each needs of its device where that is known.
-    pub models: HashMap<String, Option<MemoryNeed>>,
+    /// Models it offers, with what each needs of its device where that is known. Shared: views are made often.
+    pub models: Arc<HashMap<String, Option<MemoryNeed>>>,
     /// Models in its device memory.
     pub resident: Vec<String>,
     /// Memory for a clip and its model. None when it is not known.
@@ -119,4 +120,22 @@ pub struct Plan {
     pub assignments: Vec<Assignment>,
     /// Leases to be handed back for higher classes.
     pub preemptions: Vec<LeaseRef>,
+}
+
+/// How far a snapshot looks into each queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Lanes of a queue, by start tag.
+    pub lanes: u32,
+    /// Jobs of a lane, in their order.
+    pub jobs: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            lanes: 64,
+            jobs: 16,
+        }
+    }
 }

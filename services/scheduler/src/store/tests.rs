@@ -166,10 +166,11 @@ async fn finish(store: &JobStore, worker: &str, job: &Job) -> bool {
         duration: Duration::from_micros(1_625_001),
         video_sha256: "00".to_owned(),
         still_key: "still".to_owned(),
+        ..Outputs::default()
     };
     let lease = job.newest_lease();
     let changed = store.change(job.id, None, |job| {
-        let event = transition::complete(job, Reporter { worker, lease }, outputs, now())?;
+        let event = transition::complete(job, Reporter { worker, lease }, outputs, None, now())?;
         Ok::<_, transition::StaleLease>(Change {
             event,
             removals: Vec::new(),

@@ -188,6 +188,7 @@ impl Caller {
         let request = self.request(pb::ListRequest {
             page_size,
             page_token,
+            states: Vec::new(),
         });
         Ok(self.client.clone().list(request).await?.into_inner())
     }
@@ -327,6 +328,7 @@ pub fn beat(held: &[pb::LeaseRef]) -> Up {
     Up::Heartbeat(pb::Heartbeat {
         held: held.to_vec(),
         draining: false,
+        device_state: None,
     })
 }
 
@@ -392,6 +394,7 @@ pub fn outputs(lease: &pb::LeaseRef) -> pb::Outputs {
         }),
         video_sha256: "ab".repeat(32),
         still_key: String::new(),
+        ..pb::Outputs::default()
     }
 }
 
@@ -400,6 +403,7 @@ pub fn completion(lease: &pb::LeaseRef) -> Up {
     Up::Completion(pb::CompletionReport {
         lease: Some(lease.clone()),
         outputs,
+        device_time: None,
     })
 }
 
@@ -412,6 +416,7 @@ pub fn failure(lease: &pb::LeaseRef, reason: &str, retryable: bool) -> Up {
     Up::Failure(pb::FailureReport {
         lease: Some(lease.clone()),
         failure: Some(failure),
+        device_time: None,
     })
 }
 
@@ -423,6 +428,7 @@ pub fn hello(id: &str, held: &[pb::LeaseRef]) -> Up {
         models: vec![model("tiny")],
         slots: 1,
         held: held.to_vec(),
+        ..pb::Hello::default()
     })
 }
 

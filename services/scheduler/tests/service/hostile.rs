@@ -114,7 +114,7 @@ check(prompt("a \0 ball"), "PROMPT_INVALID").await;
         let job = anna.submit(prompt("a ball")).await.expect("accepted");
         let lease = worker.grant().await.lease.expect("a lease");
         let failure = pb::Failure { message: "\0".repeat(9000), ..pb::Failure::default() };
-        let report = pb::FailureReport { lease: Some(lease.clone()), failure: Some(failure) };
+        let report = pb::FailureReport { lease: Some(lease.clone()), failure: Some(failure), device_time: None };
         worker.say(Up::Failure(report)).await;
         assert_eq!(worker.receipt().await, (lease, true));
         anna.wait_for_state(&job.id, JobState::Failed).await;

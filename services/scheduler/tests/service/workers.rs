@@ -156,7 +156,7 @@ kinora_store::on_both_databases! {
         let mut leaving = scheduler.worker("w1").await;
         let job = anna.submit(prompt("a ball")).await.expect("accepted");
         let lease = leaving.grant().await.lease.expect("a lease");
-        leaving.say(Up::Heartbeat(pb::Heartbeat { held: vec![lease.clone()], draining: true })).await;
+        leaving.say(Up::Heartbeat(pb::Heartbeat { held: vec![lease.clone()], draining: true, device_state: None })).await;
         leaving.say(failure(&lease, "WORKER_DRAINED", true)).await;
         assert_eq!(leaving.receipt().await, (lease, true));
         let mut heir = scheduler.worker("w2").await;

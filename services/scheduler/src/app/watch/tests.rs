@@ -126,6 +126,7 @@ fn outputs(lease: LeaseRef) -> Outputs {
         duration: std::time::Duration::from_secs(1),
         video_sha256: String::new(),
         still_key: String::new(),
+        ..Outputs::default()
     }
 }
 
@@ -153,7 +154,7 @@ async fn watcher_that_falls_behind_still_sees_the_end() {
             );
         }
         assert!(
-            app.complete(reporter, outputs(lease))
+            app.complete(reporter, outputs(lease), None)
                 .await
                 .expect("completes")
         );
