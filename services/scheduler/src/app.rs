@@ -6,7 +6,7 @@ mod dispatch;
 mod groups;
 mod images;
 mod jobs;
-mod page;
+pub(crate) mod page;
 mod prepare;
 mod submit;
 mod upkeep;

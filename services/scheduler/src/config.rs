@@ -9,6 +9,7 @@ use kinora_store::DatabaseUrl;
 use crate::domain::job::Terms;
 use crate::domain::retry::RetryPolicy;
 use crate::store::{Caps, Limits};
+use crate::webhooks::WebhookOptions;
 
 /// How the scheduler runs.
 #[derive(Args, Clone, Debug)]
@@ -96,6 +97,9 @@ pub struct SchedulerOptions {
         value_delimiter = ','
     )]
     pub operators: Vec<String>,
+    /// How webhooks are sent.
+    #[command(flatten)]
+    pub webhooks: WebhookOptions,
 }
 
 impl SchedulerOptions {
@@ -125,6 +129,7 @@ impl SchedulerOptions {
             retention: Duration::from_secs(30 * 24 * 60 * 60),
             upkeep_interval: Duration::from_secs(2),
             operators: Vec::new(),
+            webhooks: WebhookOptions::new(),
         }
     }
 
@@ -190,6 +195,7 @@ impl SchedulerOptions {
         if self.picture_uploads == 0 {
             problems.push("picture-uploads must be 1 or more".to_owned());
         }
+        problems.extend(self.webhooks.problems());
         (!problems.is_empty()).then(|| problems.join("; "))
     }
 }

@@ -16,6 +16,7 @@ use crate::store::{JobStoreError, LimitHit};
 
 /// What is busy for a moment is free again after this long.
 const SOON: Duration = Duration::from_secs(1);
+use crate::webhooks::WebhookError;
 
 /// The scheduler did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,9 @@ pub enum Error {
     /// Too many pictures are being taken in.
     #[error("too many pictures are being taken in")]
     UploadsBusy,
+    /// A webhook call did not do what was asked.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The scheduler stops.
     #[error("the scheduler stops")]
     ShuttingDown,
@@ -195,6 +199,7 @@ impl From<Error> for PublicError {
                 "too many pictures are being taken in; try again in a moment",
             )
             .with_retry_after(SOON),
+            Error::Webhook(error) => error.into(),
             Error::ShuttingDown => Self::new(
                 Kind::Unavailable,
                 "SHUTTING_DOWN",

@@ -5,6 +5,7 @@ mod attach;
 mod convert;
 mod reports;
 mod submissions;
+mod webhooks;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use convert::{group_id_from_pb, group_to_pb, job_id, sighting_to_pb, view_to_pb}
 use submissions::{
     HasPictures, batch_from_pb, sequence_from_pb, states_from_pb, submission_from_pb,
 };
+pub use webhooks::WebhookGrpc;
 
 type ServerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
