@@ -6,6 +6,7 @@ mod dispatch;
 mod groups;
 mod images;
 mod jobs;
+mod outlook;
 pub(crate) mod page;
 mod prepare;
 mod submit;
@@ -26,6 +27,7 @@ use crate::config::SchedulerOptions;
 use crate::domain::job::{Event, Job, State, Time};
 use crate::sessions::Sessions;
 use crate::store::{JobStore, Removal};
+use outlook::OutlookCache;
 
 pub use admin::DeadLetter;
 pub use approvals::Estimate;
@@ -46,6 +48,8 @@ pub struct App {
     /// Submissions with pictures that may be taken in at a time.
     uploads: Arc<Semaphore>,
     options: SchedulerOptions,
+    /// What waits and who works, as of a moment ago.
+    outlook: OutlookCache,
     /// Names this process where duties are shared out.
     replica: String,
     /// Streams of attached workers.
@@ -73,6 +77,7 @@ impl App {
             objects,
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             options,
+            outlook: OutlookCache::default(),
             replica: Uuid::now_v7().to_string(),
             sessions: Sessions::default(),
             work: signal::Sender::new(0),

@@ -172,9 +172,11 @@ impl From<Error> for PublicError {
                 "NOT_AN_OPERATOR",
                 "this is for operators",
             ),
-            Error::WorkerNotFound => {
-                Self::new(Kind::NotFound, "WORKER_NOT_FOUND", "there is no such worker")
-            }
+            Error::WorkerNotFound => Self::new(
+                Kind::NotFound,
+                "WORKER_NOT_FOUND",
+                "there is no such worker",
+            ),
             Error::NotADeadLetter => Self::new(
                 Kind::FailedPrecondition,
                 "NOT_A_DEAD_LETTER",

@@ -47,10 +47,25 @@ impl App {
         if !self.store.cordon(worker, is_cordoned).await? {
             return Err(Error::WorkerNotFound);
         }
-        tracing::info!(worker_id = worker, is_cordoned, "worker cordoned or uncordoned");
+        tracing::info!(
+            worker_id = worker,
+            is_cordoned,
+            "worker cordoned or uncordoned"
+        );
         let workers = self.workers().await?;
         let found = workers.into_iter().find(|row| row.id == worker);
         found.ok_or(Error::WorkerNotFound)
+    }
+
+    /// Cordons a worker, and orders it to hand back what it runs and end. One that is attached to another replica is
+    /// cordoned here and ordered there.
+    ///
+    /// # Errors
+    /// As [`App::cordon`].
+    pub async fn drain_worker(&self, worker: &str) -> Result<WorkerRow, Error> {
+        let row = self.cordon(worker, true).await?;
+        tracing::info!(worker_id = worker, "worker told to drain");
+        Ok(row)
     }
 
     /// Sums up what waits, by model and class.
@@ -66,7 +81,10 @@ impl App {
     /// # Errors
     /// [`Error::Field`] for a weight out of range or a name that no tenant can have, [`Error::Store`].
     pub async fn set_tenant(&self, tenant: &str, change: TenantChange) -> Result<Tenant, Error> {
-        if change.weight.is_some_and(|weight| !(1..=1000).contains(&weight)) {
+        if change
+            .weight
+            .is_some_and(|weight| !(1..=1000).contains(&weight))
+        {
             return Err(Error::Field {
                 reason: "WEIGHT_INVALID",
                 field: "weight",
@@ -123,12 +141,12 @@ impl App {
             fingerprint: id.to_string(),
             expires_at: None,
         };
-        let again = self.again(&job);
+        let again = [self.again(&job)];
         // An operator's word stands above the limits.
         let limits = Limits::default();
         let submitted = self
             .store
-            .submit(&[again], None, Some(&request), &limits, &[]);
+            .submit(&again, None, Some(&request), &limits, &[]);
         match submitted.await? {
             Submitted::Accepted(jobs) => {
                 self.welcome(&jobs);

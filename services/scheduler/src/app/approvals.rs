@@ -6,7 +6,7 @@ use kinora_ids::JobId;
 
 use super::prepare::Desk;
 use super::{App, View};
-use crate::domain::job::{Job, VideoSpec};
+use crate::domain::job::VideoSpec;
 use crate::domain::price;
 use crate::domain::submission::Submission;
 use crate::domain::transition;
@@ -81,17 +81,9 @@ impl App {
 
     async fn cost_of(&self, spec: &VideoSpec) -> Result<Duration, Error> {
         let pace = self.store.pace(&spec.model).await?;
-        Ok(price::device_time(spec, pace.map(|pace| pace.nanos_per_unit)))
-    }
-
-    /// Whether a worker that was heard a moment ago offers the model and has the memory.
-    async fn fits(&self, job: &Job, memory_bytes: Option<u64>) -> Result<bool, Error> {
-        let since = self.now() - self.options.worker_ttl;
-        let workers = self.store.workers(since).await?;
-        Ok(workers.iter().any(|worker| {
-            let total = worker.device_state.memory_total_bytes;
-            let has_room = total == 0 || memory_bytes.is_none_or(|need| need <= total);
-            worker.is_attached && worker.models.contains(&job.spec.model) && has_room
-        }))
+        Ok(price::device_time(
+            spec,
+            pace.map(|pace| pace.nanos_per_unit),
+        ))
     }
 }

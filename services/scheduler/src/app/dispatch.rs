@@ -15,7 +15,8 @@ use crate::domain::price;
 use crate::domain::retry::WORKER_RESTARTED;
 use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
-use crate::store::{Attachment, Change, Claim, Reconciled, Removal};
+use crate::policy::{Assignment, Snapshot};
+use crate::store::{Attachment, Bounds, Change, Reconciled, Removal};
 
 /// What a worker says of itself when it attaches.
 #[derive(Clone, Debug)]
@@ -49,6 +50,7 @@ impl App {
             slots: greeting.slots,
             models: greeting.models,
             held: greeting.held,
+            ..Attachment::default()
         };
         let lose = |job: &mut Job| self.lose(job, restarted(), now);
         let mut reconciled = self.store.attach(&attachment, now, lose).await?;
@@ -71,18 +73,15 @@ impl App {
         limit: u64,
     ) -> Result<Vec<Job>, Error> {
         let now = self.clock.now();
-        if !self.store.has_work(models, now).await? {
+        self.store.promote(now).await?;
+        if limit == 0 || !self.store.has_work(models).await? {
             return Ok(Vec::new());
         }
-        let claim = Claim {
-            worker,
-            session,
-            limit,
-            now,
-            // The worker reports an overdue attempt itself; we step in when it does not.
-            time_limit: self.options.time_limit + self.options.worker_ttl,
-        };
-        let claimed = self.store.claim(claim).await?;
+        let snapshot = self.store.snapshot(models, Bounds::default()).await?;
+        let assignments = in_turn(snapshot, worker, session, limit);
+        // The worker reports an overdue attempt itself; we step in when it does not.
+        let time_limit = self.options.time_limit + self.options.worker_ttl;
+        let claimed = self.store.claim(&assignments, now, time_limit).await?;
         let mut jobs = Vec::with_capacity(claimed.len());
         for (job, event) in claimed {
             tracing::info!(job_id = %job.id, lease = job.lease, worker_id = worker, "job leased");
@@ -190,7 +189,9 @@ impl App {
             let Some(event) = transition::complete(job, from, outputs, device_time, now)? else {
                 return Ok(Change::default());
             };
-            measured = units.zip(device_time).map(|(units, time)| (model, units, time));
+            measured = units
+                .zip(device_time)
+                .map(|(units, time)| (model, units, time));
             let removals = match job.state {
                 State::Completed => self.removals_after_completion(job, now),
                 _ => Vec::new(),
@@ -282,6 +283,22 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// The first jobs by class and turn.
+fn in_turn(snapshot: Snapshot, worker: &str, session: Uuid, limit: u64) -> Vec<Assignment> {
+    let mut lanes = snapshot.lanes;
+    lanes.sort_by_key(|lane| (lane.priority, lane.start_tag));
+    let longest = lanes.iter().map(|lane| lane.jobs.len()).max().unwrap_or(0);
+    (0..longest)
+        .flat_map(|turn| lanes.iter().filter_map(move |lane| lane.jobs.get(turn)))
+        .take(usize::try_from(limit).unwrap_or(usize::MAX))
+        .map(|candidate| Assignment {
+            job: candidate.job,
+            worker: worker.to_owned(),
+            session,
+        })
+        .collect()
 }
 
 fn log_end(from: Reporter<'_>, end: &str, accepted: bool) {

@@ -76,7 +76,11 @@ impl App {
         Ok(())
     }
 
-    pub(super) async fn group_view(&self, group: Group, jobs: Vec<Job>) -> Result<GroupView, Error> {
+    pub(super) async fn group_view(
+        &self,
+        group: Group,
+        jobs: Vec<Job>,
+    ) -> Result<GroupView, Error> {
         let mut views = Vec::with_capacity(jobs.len());
         for job in jobs {
             views.push(self.view(job).await?);

@@ -100,7 +100,10 @@ impl App {
         let deleted = deleted.ok_or(Error::JobNotFound)?;
         let mut job = deleted.job;
         tracing::info!(job_id = %id, "job deleted");
-        deleted.others.into_iter().for_each(|event| self.announce(event));
+        deleted
+            .others
+            .into_iter()
+            .for_each(|event| self.announce(event));
         if let Some(event) = transition::cancel(&mut job, now) {
             self.announce(event);
             self.revoke_newest(&job);

@@ -171,7 +171,8 @@ impl<'a> Desk<'a> {
         for (index, segment) in segments.iter().enumerate() {
             let needs_picture = index > 0 || source.is_some();
             let mut job = if needs_picture {
-                self.segment(segment, jobs.first().or(source.as_ref())).await?
+                self.segment(segment, jobs.first().or(source.as_ref()))
+                    .await?
             } else {
                 let prepared = self.prepare(segment).await?;
                 let job = prepared.job.clone();

@@ -45,7 +45,10 @@ impl App {
         if submission.remix_of.is_none() {
             submission.check_form()?;
         }
-        let prepared = Desk::open(self, owner, now).await?.prepare(submission).await?;
+        let prepared = Desk::open(self, owner, now)
+            .await?
+            .prepare(submission)
+            .await?;
         let accepted = self.accept(vec![prepared], None, request).await?;
         match accepted {
             Acceptance::Known(previous) => self.get(owner, previous.job).await,

@@ -114,7 +114,10 @@ impl SequenceOrder {
             (self.segment.preview_first, "preview_first"),
             (self.segment.remix_of.is_some(), "remix_of"),
             (self.segment.last_image.is_some(), "last_image"),
-            (self.segment.image.is_some() && self.source.is_some(), "image"),
+            (
+                self.segment.image.is_some() && self.source.is_some(),
+                "image",
+            ),
         ];
         let Some((_, field)) = unfit.into_iter().find(|(is_set, _)| *is_set) else {
             return Ok(());
@@ -172,7 +175,8 @@ pub fn join_sequence(jobs: &mut Vec<Job>, group: Uuid, source: Option<&Job>, sti
     let mut before = source.map(|source| source.id);
     let last = jobs.len().saturating_sub(1);
     for (index, job) in jobs.iter_mut().enumerate() {
-        job.needs.extend(before.map(|id| need(id, NeedRole::LastFrame)));
+        job.needs
+            .extend(before.map(|id| need(id, NeedRole::LastFrame)));
         job.wants_last_frame = index < last;
         before = Some(job.id);
     }
@@ -231,7 +235,12 @@ pub fn is_complete(source: &Job) -> bool {
 fn fingerprint(kind: &str, order: &impl Serialize) -> String {
     // Plain values always have a JSON form.
     let body = serde_json::to_vec(order).unwrap_or_default();
-    hex::encode(Sha256::new().chain_update(kind).chain_update(body).finalize())
+    hex::encode(
+        Sha256::new()
+            .chain_update(kind)
+            .chain_update(body)
+            .finalize(),
+    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use chrono::DateTime;
 use kinora_ids::JobId;
 use kinora_proto::scheduler::v1 as pb;
 
-
 use crate::domain::job::{Priority, State, Time};
 use crate::domain::sequence::{BatchOrder, SequenceOrder};
 use crate::domain::submission::{SentImage, Submission};

@@ -1,9 +1,13 @@
 //! The scheduler started for real, spoken to through its generated clients.
 
+mod admin;
+mod approvals;
 mod callers;
 mod crash;
+mod groups;
 mod harness;
 mod hostile;
 mod images;
+mod limits;
 mod webhooks;
 mod workers;

@@ -95,9 +95,21 @@ fn segments_need_each_other_and_the_stitch_needs_all() {
     let wants = jobs.iter().map(|job| job.wants_last_frame);
     assert_eq!(wants.collect::<Vec<_>>(), [true, true, false, false]);
     let last = &jobs[3];
-    assert_eq!((last.id, last.kind, last.spec.model.as_str()), (stitch, Kind::Stitch, ""));
-    assert_eq!(last.spec.frames, 13 + 13 + 9 - 2, "repeated frames are left out");
-    assert_eq!(needed(last), ids.iter().map(|id| (*id, NeedRole::Part)).collect::<Vec<_>>());
+    assert_eq!(
+        (last.id, last.kind, last.spec.model.as_str()),
+        (stitch, Kind::Stitch, "")
+    );
+    assert_eq!(
+        last.spec.frames,
+        13 + 13 + 9 - 2,
+        "repeated frames are left out"
+    );
+    assert_eq!(
+        needed(last),
+        ids.iter()
+            .map(|id| (*id, NeedRole::Part))
+            .collect::<Vec<_>>()
+    );
     let places = jobs.iter().map(|job| job.group.expect("a group").index);
     assert_eq!(places.collect::<Vec<_>>(), [0, 1, 2, 3]);
 }

@@ -123,7 +123,7 @@ fn search_finds_a_repeated_preview_report_that_is_refused() {
 #[test]
 fn search_finds_a_job_that_waits_for_ever() {
     let rules = Rules {
-        need_lost: |_, _, _| None,
+        need_lost: |_, _, _, _| None,
         ..Rules::real()
     };
     refuted(Shape::chain(), &rules, "can never end");

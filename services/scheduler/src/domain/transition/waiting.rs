@@ -106,15 +106,15 @@ fn take_from(job: &mut Job, needed: JobId, outputs: &Outputs) {
     }
 }
 
-/// Ends a job that waits for `ended`, which has no clip, or whose clip is gone. Its cancel and its expiry are passed on;
-/// after anything else the job has failed. One that runs goes on with what it has.
-pub fn need_lost(job: &mut Job, ended: &Job, now: Time) -> Option<Event> {
+/// Ends a job that waits for `needed`, which has no clip, or whose clip is gone. `how` tells how that one ended: its
+/// cancel and its expiry are passed on; after anything else the job has failed. One that runs goes on with what it has.
+pub fn need_lost(job: &mut Job, needed: JobId, how: State, now: Time) -> Option<Event> {
     let waits = matches!(job.state, State::Queued | State::AwaitingApproval);
-    if !waits || !job.needs.iter().any(|need| need.job == ended.id) {
+    if !waits || !job.needs.iter().any(|need| need.job == needed) {
         return None;
     }
-    let state = match ended.state {
-        State::Cancelled | State::Expired => ended.state,
+    let state = match how {
+        State::Cancelled | State::Expired => how,
         _ => State::Failed,
     };
     if state == State::Failed {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use kinora_ids::LeaseRef;
+use kinora_ids::{JobId, LeaseRef};
 
 use crate::domain::job::{
     Checkpoint, Event, Failure, Job, Need, NeedRole, Outputs, State, Time, VideoSpec,
@@ -93,7 +93,7 @@ impl Shape {
 pub struct Rules {
     pub claim: fn(&mut Job, &str, Time) -> Option<Event>,
     pub complete: fn(&mut Job, Reporter<'_>, Outputs, Time) -> Result<Option<Event>, StaleLease>,
-    pub need_lost: fn(&mut Job, &Job, Time) -> Option<Event>,
+    pub need_lost: fn(&mut Job, JobId, State, Time) -> Option<Event>,
 }
 
 impl Rules {
@@ -446,7 +446,7 @@ impl World {
                 if is_completed {
                     need_met(self.job(waiting), &job, now);
                 } else {
-                    (rules.need_lost)(self.job(waiting), &job, now);
+                    (rules.need_lost)(self.job(waiting), job.id, job.state, now);
                 }
             }
         }

@@ -221,7 +221,7 @@ fn stitch_waits_for_all_parts_and_skips_repeated_frames() {
 
 #[test]
 fn job_whose_need_is_lost_ends_the_same_way_or_fails() {
-    let mut needed = queued();
+    let needed = queued();
     for (how, expected) in [
         (State::Cancelled, State::Cancelled),
         (State::Expired, State::Expired),
@@ -229,13 +229,15 @@ fn job_whose_need_is_lost_ends_the_same_way_or_fails() {
         (State::Completed, State::Failed),
     ] {
         let mut job = needing(&[(&needed, NeedRole::LastFrame)]);
-        needed.state = how;
-        let event = need_lost(&mut job, &needed, after(1)).expect("waits");
+        let event = need_lost(&mut job, needed.id, how, after(1)).expect("waits");
         assert_eq!((event.state, job.end_time), (expected, Some(after(1))));
         let reason = job.failure.as_ref().map(|failure| failure.reason.as_str());
         assert_eq!(reason, (expected == State::Failed).then_some(NEED_LOST));
-        assert_eq!(need_lost(&mut job, &needed, after(2)), None);
+        assert_eq!(need_lost(&mut job, needed.id, how, after(2)), None);
     }
     let mut stranger = queued();
-    assert_eq!(need_lost(&mut stranger, &needed, start()), None);
+    assert_eq!(
+        need_lost(&mut stranger, needed.id, State::Failed, start()),
+        None
+    );
 }
