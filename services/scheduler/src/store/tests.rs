@@ -268,7 +268,7 @@ async fn finish(store: &JobStore, worker: &str, job: &Job) -> bool {
     end(store, worker, job, None).await.is_some()
 }
 
-/// Completes an attempt. None when its lease does not stand.
+/// Completes an attempt, a hundred seconds later when its device time is told. None when its lease does not stand.
 async fn end(
     store: &JobStore,
     worker: &str,
@@ -290,9 +290,10 @@ async fn end(
         ..Outputs::default()
     };
     let lease = job.newest_lease();
+    let at = device_time.map_or_else(now, |_| later(100));
     let changed = store.change(job.id, None, |job| {
         let event =
-            transition::complete(job, Reporter { worker, lease }, outputs, device_time, now())?;
+            transition::complete(job, Reporter { worker, lease }, outputs, device_time, at)?;
         Ok::<_, transition::StaleLease>(Change {
             event,
             removals: Vec::new(),
