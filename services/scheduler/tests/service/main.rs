@@ -1,6 +1,7 @@
 //! The scheduler started for real, spoken to through its generated clients.
 
 mod callers;
+mod contract;
 mod crash;
 mod harness;
 mod hostile;
