@@ -12,11 +12,12 @@ use crate::clients::ObjectError;
 use crate::domain::model::InvalidModel;
 use crate::domain::submission::Invalid;
 use crate::domain::transition::NotApprovable;
+use crate::sessions::{NEWEST_PROTOCOL, NameTaken, OLDEST_PROTOCOL};
 use crate::store::{JobStoreError, LimitHit};
+use crate::webhooks::WebhookError;
 
 /// What is busy for a moment is free again after this long.
 const SOON: Duration = Duration::from_secs(1);
-use crate::webhooks::WebhookError;
 
 /// The scheduler did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +91,15 @@ pub enum Error {
     /// A worker announced a model that cannot be used.
     #[error("the announced model cannot be used")]
     Model(#[from] InvalidModel),
+    /// The worker speaks a version of the contract that this scheduler does not.
+    #[error("the worker speaks version {protocol} of the contract")]
+    VersionSkew {
+        /// The worker's.
+        protocol: u32,
+    },
+    /// Another instance of the worker is attached under its name.
+    #[error(transparent)]
+    NameTaken(#[from] NameTaken),
     /// A newer stream of the same worker took over.
     #[error("a newer stream of this worker took over")]
     Superseded,
@@ -190,6 +200,12 @@ impl From<Error> for PublicError {
             ),
             Error::WorkerMessage { field, problem } => invalid("MESSAGE_INVALID", field, problem),
             Error::Model(model) => invalid("MODEL_INVALID", "hello.models", &model.to_string()),
+            Error::VersionSkew { protocol } => version_skew(protocol),
+            Error::NameTaken(_) => Self::new(
+                Kind::AlreadyExists,
+                "WORKER_NAME_TAKEN",
+                "another worker of this name is attached",
+            ),
             Error::Superseded => Self::new(
                 Kind::Aborted,
                 "WORKER_SUPERSEDED",
@@ -288,6 +304,19 @@ fn over_limit(hit: LimitHit) -> PublicError {
 fn invalid(reason: &'static str, field: &'static str, problem: &str) -> PublicError {
     PublicError::new(Kind::InvalidArgument, reason, format!("{field} {problem}"))
         .with_violation(field, problem)
+}
+
+fn version_skew(protocol: u32) -> PublicError {
+    PublicError::new(
+        Kind::FailedPrecondition,
+        "VERSION_SKEW",
+        format!(
+            "this worker speaks version {protocol} of the contract, and the scheduler speaks versions \
+             {OLDEST_PROTOCOL} to {NEWEST_PROTOCOL}; bring both to one release"
+        ),
+    )
+    .with_metadata("oldest", OLDEST_PROTOCOL.to_string())
+    .with_metadata("newest", NEWEST_PROTOCOL.to_string())
 }
 
 fn from_invalid(invalid: Invalid) -> PublicError {

@@ -1,6 +1,7 @@
 //! What workers do: attach, take leases, report.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kinora_ids::LeaseRef;
@@ -16,6 +17,7 @@ use crate::domain::retry::WORKER_RESTARTED;
 use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
 use crate::policy::{Assignment, Snapshot};
+use crate::sessions::{DeviceState, Offer};
 use crate::store::{Attachment, Bounds, Change, Reconciled, Removal};
 
 /// What a worker says of itself when it attaches.
@@ -27,12 +29,37 @@ pub struct Greeting {
     pub version: String,
     /// For people.
     pub device: String,
+    /// Kind of machine.
+    pub pool: String,
+    /// The version of the contract that it speaks.
+    pub protocol: u32,
+    /// Which process of that name; may be empty.
+    pub instance: String,
+    /// What its device holds.
+    pub device_state: DeviceState,
     /// Leases it takes at a time; 0 while it drains.
     pub slots: u32,
     /// What it can run.
     pub models: Vec<Model>,
     /// Leases it still works on, or whose last report it will repeat.
     pub held: Vec<LeaseRef>,
+}
+
+impl Greeting {
+    /// What dispatch has to know of it.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        let models = self.models.iter();
+        let models = models.map(|model| (model.id.clone(), model.memory));
+        Offer {
+            worker: self.worker.clone(),
+            instance: self.instance.clone(),
+            protocol: self.protocol,
+            slots: self.slots,
+            models: Arc::new(models.collect()),
+            device: self.device_state.clone(),
+        }
+    }
 }
 
 impl App {

@@ -3,6 +3,7 @@
 mod admin;
 mod approvals;
 mod callers;
+mod contract;
 mod crash;
 mod groups;
 mod harness;

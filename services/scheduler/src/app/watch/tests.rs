@@ -15,6 +15,7 @@ use crate::domain::job::{Outputs, Progress, Stage};
 use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
 use crate::domain::submission::Submission;
 use crate::domain::transition::Reporter;
+use crate::sessions::DeviceState;
 use crate::store::JobStore;
 
 struct KeepObjects;
@@ -91,6 +92,10 @@ fn greeting() -> Greeting {
         worker: "w".to_owned(),
         version: text(),
         device: text(),
+        pool: String::new(),
+        protocol: 2,
+        instance: String::new(),
+        device_state: DeviceState::default(),
         slots: 1,
         models: vec![model],
         held: Vec::new(),
