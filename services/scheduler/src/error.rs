@@ -55,6 +55,12 @@ pub enum Error {
     /// Too many pictures are being taken in.
     #[error("too many pictures are being taken in")]
     UploadsBusy,
+    /// A watcher does not read what it is sent, or not fast enough.
+    #[error("the watcher is too slow")]
+    WatcherTooSlow {
+        /// The last number it was sent.
+        after_seq: u64,
+    },
     /// The scheduler stops.
     #[error("the scheduler stops")]
     ShuttingDown,
@@ -121,6 +127,12 @@ impl From<Error> for PublicError {
                 "UPLOADS_BUSY",
                 "too many pictures are being taken in; try again in a moment",
             ),
+            Error::WatcherTooSlow { after_seq } => Self::new(
+                Kind::Unavailable,
+                "WATCHER_TOO_SLOW",
+                "events were not read in time; watch again after the last number seen",
+            )
+            .with_metadata("after_seq", after_seq.to_string()),
             Error::ShuttingDown => Self::new(
                 Kind::Unavailable,
                 "SHUTTING_DOWN",

@@ -7,6 +7,7 @@
 mod claim;
 mod entity;
 mod job;
+mod load;
 mod removal;
 mod rows;
 mod submit;

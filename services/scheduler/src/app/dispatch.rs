@@ -1,16 +1,18 @@
 //! What workers do: attach, take leases, report.
 
 use std::convert::Infallible;
+use std::time::Instant;
 
 use kinora_ids::LeaseRef;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, Time};
+use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, Time};
 use crate::domain::model::Model;
 use crate::domain::retry::WORKER_RESTARTED;
 use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
+use crate::metrics::Outcome;
 use crate::store::{Attachment, Change, Claim, Reconciled, Removal};
 
 /// What a worker says of itself when it attaches.
@@ -50,6 +52,7 @@ impl App {
         let mut reconciled = self.store.attach(&attachment, now, lose).await?;
         for event in reconciled.events.drain(..) {
             tracing::warn!(job_id = %event.job, attempt = event.attempt, "worker came back without the job");
+            self.metrics.attempt_ended(Outcome::Lost);
             self.announce(event);
         }
         Ok(reconciled)
@@ -78,10 +81,14 @@ impl App {
             // The worker reports an overdue attempt itself; we step in when it does not.
             time_limit: self.options.time_limit + self.options.worker_ttl,
         };
+        let began = Instant::now();
         let claimed = self.store.claim(claim).await?;
+        self.metrics.claim(began.elapsed());
         let mut jobs = Vec::with_capacity(claimed.len());
         for (job, event) in claimed {
             tracing::info!(job_id = %job.id, lease = job.lease, worker_id = worker, "job leased");
+            let wait = (now - job.run_at).to_std().unwrap_or_default();
+            self.metrics.waited(wait, job.priority, &job.tenant);
             self.announce(event);
             jobs.push(job);
         }
@@ -108,32 +115,6 @@ impl App {
             return Err(Error::Superseded);
         }
         Ok(self.store.stale_leases(worker, held).await?)
-    }
-
-    /// Records progress and shows a picture, if there is one. False when the lease does not stand.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn progress(
-        &self,
-        from: Reporter<'_>,
-        progress: Progress,
-        preview: Option<Preview>,
-    ) -> Result<bool, Error> {
-        let now = self.clock.now();
-        self.report(from, |job| {
-            let event = match preview {
-                Some(preview) => Some(transition::advance_with_preview(
-                    job, from, progress, preview, now,
-                )?),
-                None => transition::advance(job, from, progress, now)?,
-            };
-            Ok(Change {
-                event,
-                removals: Vec::new(),
-            })
-        })
-        .await
     }
 
     /// Records where the next attempt can go on. False when the lease does not stand.
@@ -185,6 +166,9 @@ impl App {
             })
         });
         let accepted = accepted.await?;
+        if accepted {
+            self.metrics.attempt_ended(Outcome::Completed);
+        }
         log_end(from, "completed", accepted);
         Ok(accepted)
     }
@@ -197,8 +181,12 @@ impl App {
         let now = self.clock.now();
         let (policy, jitter) = (self.options.retry_policy(), rand::random());
         let reason = failure.reason.clone();
+        let mut outcome = Outcome::Failed;
         let accepted = self.report(from, |job| {
             let event = transition::fail(job, from, failure, now, &policy, jitter)?;
+            if !event.state.is_terminal() {
+                outcome = Outcome::Retried;
+            }
             let removals = self.removals_after_failure(job, now);
             Ok(Change {
                 event: Some(event),
@@ -206,6 +194,9 @@ impl App {
             })
         });
         let accepted = accepted.await?;
+        if accepted {
+            self.metrics.attempt_ended(outcome);
+        }
         log_end(from, &reason, accepted);
         Ok(accepted)
     }
@@ -234,10 +225,17 @@ impl App {
                 Ok(true)
             }
             Some(Err(StaleLease)) | None => {
-                tracing::info!(job_id = %from.lease.job, lease = from.lease.lease, worker_id = from.worker, "stale report refused");
+                self.refuse(from);
                 Ok(false)
             }
         }
+    }
+
+    /// Notes a report under a lease that does not stand.
+    pub(super) fn refuse(&self, from: Reporter<'_>) {
+        self.board.forget(from.lease.job);
+        self.metrics.stale_report();
+        tracing::info!(job_id = %from.lease.job, lease = from.lease.lease, worker_id = from.worker, "stale report refused");
     }
 
     /// Takes an attempt from a worker that no longer deserves it, unless it has changed since it was read.
@@ -259,6 +257,8 @@ impl App {
         ))) = changed.await?
         {
             tracing::warn!(job_id = %seen.id, lease = seen.lease, worker_id = seen.worker, reason, "attempt lost");
+            self.metrics.lease_expired();
+            self.metrics.attempt_ended(Outcome::Lost);
             self.announce(event);
             self.revoke_newest(seen);
         }

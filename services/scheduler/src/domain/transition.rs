@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use kinora_ids::LeaseRef;
 
-use super::job::{Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, Stage, State, Time};
+use super::job::{
+    Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, SEQ_STRIDE, Stage, State, Time,
+};
 use super::retry::{Decision, RetryPolicy};
 
 /// The lease does not stand: lapsed, cancelled, ended, or granted to another worker.
@@ -231,7 +233,7 @@ fn end(job: &mut Job, state: State, now: Time) -> Event {
 }
 
 fn numbered(job: &mut Job, now: Time) -> Event {
-    job.seq += 1;
+    job.seq += SEQ_STRIDE;
     job.event(now)
 }
 

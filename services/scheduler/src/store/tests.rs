@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::job::{
-    Checkpoint, Failure, Job, Outputs, Progress, Stage, State, StoredImage, Time, VideoSpec,
+    Checkpoint, Failure, Job, Outputs, Progress, SEQ_STRIDE, Stage, State, StoredImage, Time,
+    VideoSpec,
 };
 use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
 use crate::domain::retry::RetryPolicy;
@@ -385,9 +386,9 @@ kinora_store::on_both_databases! {
             Ok::<_, transition::StaleLease>(Change { event, removals: Vec::new() })
         });
         let (changed, _) = changed.await.expect("changes").expect("the job").expect("stands");
-        assert_eq!((changed.seq, &changed.progress), (3, &progress));
+        assert_eq!((changed.seq, &changed.progress), (job.seq + SEQ_STRIDE, &progress));
         assert_eq!(store.get("anna", job.id).await.expect("reads"), Some(changed));
-        assert_eq!(store.events_after(job.id, 2).await.expect("reads"), []);
+        assert_eq!(store.events_after(job.id, job.seq).await.expect("reads"), []);
     }
 
     async fn checkpoint_is_kept_and_nobody_is_told(url: DatabaseUrl) {
