@@ -8,5 +8,6 @@ pub mod nats;
 pub mod net;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod receiver;
 pub mod wait;
 pub mod world;

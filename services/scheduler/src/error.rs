@@ -10,6 +10,7 @@ use crate::clients::ObjectError;
 use crate::domain::model::InvalidModel;
 use crate::domain::submission::Invalid;
 use crate::store::JobStoreError;
+use crate::webhooks::WebhookError;
 
 /// The scheduler did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,9 @@ pub enum Error {
         /// The last number it was sent.
         after_seq: u64,
     },
+    /// A webhook call did not do what was asked.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The scheduler stops.
     #[error("the scheduler stops")]
     ShuttingDown,
@@ -133,6 +137,7 @@ impl From<Error> for PublicError {
                 "events were not read in time; watch again after the last number seen",
             )
             .with_metadata("after_seq", after_seq.to_string()),
+            Error::Webhook(error) => error.into(),
             Error::ShuttingDown => Self::new(
                 Kind::Unavailable,
                 "SHUTTING_DOWN",

@@ -3,6 +3,7 @@
 mod attach;
 mod convert;
 mod reports;
+mod webhooks;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use tracing::Instrument;
 
 use crate::app::{App, Out, Watching};
 use crate::error::Error;
+pub use webhooks::WebhookGrpc;
+
 use convert::{job_id, sighting_to_pb, submission_from_pb, view_to_pb};
 
 type ServerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

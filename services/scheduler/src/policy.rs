@@ -1,6 +1,17 @@
 //! Who goes first: a pure function from a bounded look at the queue to what is leased to whom.
+//!
+//! The rules and why they are as they are: `policy/README.md`.
+
+mod estimate;
+mod lines;
+mod options;
+mod plan;
+mod pool;
+mod preemption;
+mod turns;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kinora_ids::{JobId, LeaseRef};
@@ -8,6 +19,11 @@ use uuid::Uuid;
 
 use crate::domain::job::{Priority, Time};
 use crate::domain::model::MemoryNeed;
+
+pub use estimate::{Asked, Capacity, Estimate, QueueLoad, estimate_wait};
+pub use options::PolicyOptions;
+pub use plan::{Situation, plan};
+pub use turns::Turns;
 
 /// A bounded look at what waits.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,8 +88,8 @@ pub struct WorkerView {
     pub session: Uuid,
     /// Leases it can take now.
     pub free_slots: u32,
-    /// Models it offers, with what each needs of its device where that is known.
-    pub models: HashMap<String, Option<MemoryNeed>>,
+    /// Models it offers, with what each needs of its device where that is known. Shared: views are made often.
+    pub models: Arc<HashMap<String, Option<MemoryNeed>>>,
     /// Models in its device memory.
     pub resident: Vec<String>,
     /// Memory for a clip and its model. None when it is not known.
@@ -118,5 +134,48 @@ pub struct Plan {
     /// What to lease, in order.
     pub assignments: Vec<Assignment>,
     /// Leases to be handed back for higher classes.
-    pub preemptions: Vec<LeaseRef>,
+    pub preemptions: Vec<Preemption>,
 }
+
+/// A lease that is to be handed back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preemption {
+    /// Which lease.
+    pub lease: LeaseRef,
+    /// Who holds it.
+    pub worker: String,
+    /// The job that needs its place.
+    pub waiting: JobId,
+}
+
+/// How far a snapshot looks into each queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Lanes of a queue, by start tag.
+    pub lanes: u32,
+    /// Jobs of a lane, in their order.
+    pub jobs: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            lanes: 64,
+            jobs: 16,
+        }
+    }
+}
+
+/// What a job of `cost` adds to a tag: micro-seconds of device time, less for those with more weight.
+fn charge(cost: Duration, weight: u64) -> i64 {
+    let micros = cost.as_micros().saturating_mul(100) / u128::from(weight.max(1));
+    i64::try_from(micros).unwrap_or(i64::MAX)
+}
+
+/// How long a job could have been leased. Zero when the clocks of two machines disagree.
+fn waited(job: &Candidate, now: Time) -> Duration {
+    (now - job.ready_since).to_std().unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

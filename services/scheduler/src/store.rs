@@ -10,6 +10,7 @@ mod job;
 mod load;
 mod removal;
 mod rows;
+mod running;
 mod submit;
 mod worker;
 

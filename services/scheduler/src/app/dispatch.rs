@@ -1,15 +1,15 @@
 //! What workers do: attach, take leases, report.
 
 use std::convert::Infallible;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kinora_ids::LeaseRef;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, Time};
+use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, State, Time};
 use crate::domain::model::Model;
-use crate::domain::retry::WORKER_RESTARTED;
+use crate::domain::retry::{WORKER_RESTARTED, is_hand_back};
 use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
 use crate::metrics::Outcome;
@@ -141,7 +141,12 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn complete(&self, from: Reporter<'_>, outputs: Outputs) -> Result<bool, Error> {
+    pub async fn complete(
+        &self,
+        from: Reporter<'_>,
+        outputs: Outputs,
+        device_time: Option<Duration>,
+    ) -> Result<bool, Error> {
         let prefix = from.lease.object_prefix();
         let is_own = |key: &String| key.is_empty() || key.starts_with(&prefix);
         let keys = [
@@ -149,17 +154,21 @@ impl App {
             &outputs.thumbnail_key,
             &outputs.manifest_key,
             &outputs.still_key,
+            &outputs.last_frame_key,
         ];
         if outputs.video_key.is_empty() || !keys.into_iter().all(is_own) {
-            self.fail(from, outputs_invalid()).await?;
+            self.fail(from, outputs_invalid(), device_time).await?;
             return Ok(false);
         }
         let now = self.clock.now();
         let accepted = self.report(from, |job| {
-            let Some(event) = transition::complete(job, from, outputs, now)? else {
+            let Some(event) = transition::complete(job, from, outputs, device_time, now)? else {
                 return Ok(Change::default());
             };
-            let removals = self.removals_after_completion(job, now);
+            let removals = match job.state {
+                State::Completed => self.removals_after_completion(job, now),
+                _ => Vec::new(),
+            };
             Ok(Change {
                 event: Some(event),
                 removals,
@@ -177,15 +186,25 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn fail(&self, from: Reporter<'_>, failure: Failure) -> Result<bool, Error> {
+    pub async fn fail(
+        &self,
+        from: Reporter<'_>,
+        failure: Failure,
+        device_time: Option<Duration>,
+    ) -> Result<bool, Error> {
         let now = self.clock.now();
         let (policy, jitter) = (self.options.retry_policy(), rand::random());
         let reason = failure.reason.clone();
+        let is_back = is_hand_back(&failure);
         let mut outcome = Outcome::Failed;
         let accepted = self.report(from, |job| {
-            let event = transition::fail(job, from, failure, now, &policy, jitter)?;
+            let event = transition::fail(job, from, failure, device_time, now, (&policy, jitter))?;
             if !event.state.is_terminal() {
-                outcome = Outcome::Retried;
+                outcome = if is_back {
+                    Outcome::HandedBack
+                } else {
+                    Outcome::Retried
+                };
             }
             let removals = self.removals_after_failure(job, now);
             Ok(Change {

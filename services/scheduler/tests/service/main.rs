@@ -6,4 +6,5 @@ mod harness;
 mod hostile;
 mod images;
 mod replicas;
+mod webhooks;
 mod workers;

@@ -144,7 +144,11 @@ async fn report(app: &App, lease: LeaseRef, step: u32) {
 
 async fn complete(app: &App, lease: LeaseRef) {
     let from = Reporter { worker: "w", lease };
-    assert!(app.complete(from, outputs(lease)).await.expect("completes"));
+    assert!(
+        app.complete(from, outputs(lease), None)
+            .await
+            .expect("completes")
+    );
 }
 
 type Seen = mpsc::Receiver<Result<Sighting, Error>>;
