@@ -8,6 +8,7 @@ use kinora_store::DatabaseUrl;
 
 use crate::domain::job::Terms;
 use crate::domain::retry::RetryPolicy;
+use crate::signals::EventsVia;
 use crate::store::{Caps, Limits};
 use crate::webhooks::WebhookOptions;
 
@@ -41,6 +42,23 @@ pub struct SchedulerOptions {
     /// How long a worker may be silent before its jobs are given to others.
     #[arg(long, env = "KINORA_SCHEDULER_WORKER_TTL", default_value = "5s", value_parser = parse_duration)]
     pub worker_ttl: Duration,
+    /// How events reach other replicas: `memory` (they do not: one replica), `postgres` (through the database), or
+    /// `nats://[USER:PASSWORD@]HOST:PORT[/PREFIX]`. By default `postgres` on PostgreSQL and `memory` on SQLite.
+    #[arg(
+        long = "scheduler-events",
+        env = "KINORA_SCHEDULER_EVENTS",
+        hide_env_values = true
+    )]
+    pub events: Option<EventsVia>,
+    /// How often the progress of a running attempt is written to the database. Watchers see more of it.
+    #[arg(long, env = "KINORA_SCHEDULER_PROGRESS_INTERVAL", default_value = "1s", value_parser = parse_duration)]
+    pub progress_interval: Duration,
+    /// How long a watcher may read nothing before its stream ends.
+    #[arg(long, env = "KINORA_SCHEDULER_WATCHER_PATIENCE", default_value = "30s", value_parser = parse_duration)]
+    pub watcher_patience: Duration,
+    /// How often the queue and the workers are counted for the metrics.
+    #[arg(long, env = "KINORA_SCHEDULER_MEASURE_INTERVAL", default_value = "10s", value_parser = parse_duration)]
+    pub measure_interval: Duration,
     /// How often silent workers and overdue attempts are looked for.
     #[arg(long, env = "KINORA_SCHEDULER_REAP_INTERVAL", default_value = "1s", value_parser = parse_duration)]
     pub reap_interval: Duration,
@@ -112,6 +130,10 @@ impl SchedulerOptions {
             default_model: None,
             heartbeat_interval: Duration::from_secs(2),
             worker_ttl: Duration::from_secs(5),
+            events: None,
+            progress_interval: Duration::from_secs(1),
+            watcher_patience: Duration::from_secs(30),
+            measure_interval: Duration::from_secs(10),
             reap_interval: Duration::from_secs(1),
             poll_interval: Duration::from_secs(1),
             time_limit: Duration::from_secs(30 * 60),
@@ -174,6 +196,9 @@ impl SchedulerOptions {
     pub(crate) fn problems(&self) -> Option<String> {
         let durations = [
             ("heartbeat-interval", self.heartbeat_interval),
+            ("progress-interval", self.progress_interval),
+            ("watcher-patience", self.watcher_patience),
+            ("measure-interval", self.measure_interval),
             ("reap-interval", self.reap_interval),
             ("poll-interval", self.poll_interval),
             ("sweep-interval", self.sweep_interval),
@@ -188,6 +213,9 @@ impl SchedulerOptions {
             .collect();
         if self.worker_ttl <= self.heartbeat_interval {
             problems.push("worker-ttl must be longer than heartbeat-interval".to_owned());
+        }
+        if matches!(self.events, Some(EventsVia::Postgres)) && !self.database.is_postgres() {
+            problems.push("scheduler-events may be postgres only on a PostgreSQL".to_owned());
         }
         if self.max_attempts == 0 {
             problems.push("max-attempts must be 1 or more".to_owned());
@@ -224,10 +252,11 @@ mod tests {
     fn all_problems_are_reported_at_once() {
         let mut options = SchedulerOptions::new("sqlite://x".parse().expect("a URL"));
         options.max_attempts = 0;
+        options.events = Some(EventsVia::Postgres);
         options.picture_uploads = 0;
         options.worker_ttl = Duration::ZERO;
         let problems = options.problems().expect("problems");
         assert!(problems.contains("max-attempts") && problems.contains("worker-ttl"));
-        assert!(problems.contains("picture-uploads"));
+        assert!(problems.contains("picture-uploads") && problems.contains("scheduler-events"));
     }
 }

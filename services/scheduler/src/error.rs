@@ -106,6 +106,12 @@ pub enum Error {
     /// Too many pictures are being taken in.
     #[error("too many pictures are being taken in")]
     UploadsBusy,
+    /// A watcher does not read what it is sent, or not fast enough.
+    #[error("the watcher is too slow")]
+    WatcherTooSlow {
+        /// The last number it was sent.
+        after_seq: u64,
+    },
     /// A webhook call did not do what was asked.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
@@ -217,6 +223,12 @@ impl From<Error> for PublicError {
                 "too many pictures are being taken in; try again in a moment",
             )
             .with_retry_after(SOON),
+            Error::WatcherTooSlow { after_seq } => Self::new(
+                Kind::Unavailable,
+                "WATCHER_TOO_SLOW",
+                "events were not read in time; watch again after the last number seen",
+            )
+            .with_metadata("after_seq", after_seq.to_string()),
             Error::Webhook(error) => error.into(),
             Error::ShuttingDown => Self::new(
                 Kind::Unavailable,

@@ -11,7 +11,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
-use kinora_ids::JobId;
 use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::scheduler_service_server::SchedulerService;
@@ -22,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
-use crate::app::{App, Sighting, Watching};
+use crate::app::{App, Out, Watching};
 use crate::error::Error;
 pub use admin::AdminGrpc;
 use convert::{group_id_from_pb, group_to_pb, job_id, sighting_to_pb, view_to_pb};
@@ -226,7 +225,12 @@ impl SchedulerService for SchedulerGrpc {
         self.app.get(&owner, id).await?;
         let (sightings, seen) = mpsc::channel(STREAM_BUFFER);
         let app = Arc::clone(&self.app);
-        tokio::spawn(follow(app, owner, id, after_seq, sightings).in_current_span());
+        let out = sightings.clone();
+        let watching = async move {
+            let watching = Watching::begin(&app, &owner, id, after_seq).await?;
+            watching.run(&out).await
+        };
+        tokio::spawn(pour(watching, sightings).in_current_span());
         let answers = ReceiverStream::new(seen).map(|seen| match seen {
             Ok(sighting) => Ok(sighting_to_pb(sighting)),
             Err(error) => Err(error.into()),
@@ -286,21 +290,13 @@ impl WorkerService for WorkerGrpc {
     }
 }
 
-/// Follows a job into a channel; an error is the channel's last item.
-async fn follow(
-    app: Arc<App>,
-    owner: String,
-    id: JobId,
-    after_seq: u64,
-    sightings: mpsc::Sender<Result<Sighting, Error>>,
-) {
-    let followed = async {
-        let watching = Watching::begin(&app, &owner, id, after_seq).await?;
-        watching.run(&sightings).await
+/// Runs a watch into a channel. An error is the channel's last item, for which there is room however slow the watcher.
+async fn pour(watching: impl Future<Output = Result<(), Error>>, out: Out) {
+    let Ok(last_word) = out.reserve_owned().await else {
+        return;
     };
-    if let Err(error) = followed.await {
-        // Fails when the watcher has left.
-        let _ = sightings.send(Err(error)).await;
+    if let Err(error) = watching.await {
+        last_word.send(Err(error));
     }
 }
 

@@ -13,8 +13,9 @@
 //! A worker that is not heard for [`SchedulerOptions::worker_ttl`] is lost, and its jobs are queued again; a
 //! stream that merely breaks is not, because the worker attaches again and names the leases it holds.
 //!
-//! Watchers get stored transitions first, then the present state, then what happens. Progress travels
-//! over an event bus in the process and is only kept as the row's latest value.
+//! Watchers get stored transitions first, then the present state, then what happens. Events travel over a bus that may
+//! lose them ([`signals`]); progress is written to the row at most once a second and goes to watchers more often, under
+//! numbers that no stored change ever takes ([`domain::job::SEQ_STRIDE`]).
 //!
 //! While an attempt runs, its worker names the **checkpoints** it has stored. The row keeps the newest one of the
 //! current lease, and the next grant carries it. Pictures that come with a submission are stored before its row;
@@ -33,8 +34,10 @@ pub mod config;
 pub mod dispatch;
 pub mod domain;
 pub mod error;
+pub mod metrics;
 pub mod policy;
 pub mod sessions;
+pub mod signals;
 pub mod store;
 pub mod webhooks;
 
@@ -122,6 +125,12 @@ pub async fn serve_with_clock(
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::upkeep(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::hear(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::store_progress(
+        Arc::clone(&app),
+        stop_upkeep.clone(),
+    ));
+    upkeep.spawn(worker::measure(Arc::clone(&app), stop_upkeep.clone()));
     let courier = webhooks::courier::run(Arc::clone(&webhooks), stop_upkeep.clone());
     upkeep.spawn(courier);
     upkeep.spawn(clock.keep(db.clone(), stop_upkeep.clone()));

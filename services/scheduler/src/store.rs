@@ -18,6 +18,7 @@ mod groups;
 mod hooks;
 mod job;
 mod lanes;
+mod load;
 mod months;
 mod needs;
 mod pace;

@@ -2,20 +2,19 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kinora_ids::LeaseRef;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::job::{
-    Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, State, Time,
-};
+use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, State, Time};
 use crate::domain::model::Model;
 use crate::domain::price;
-use crate::domain::retry::WORKER_RESTARTED;
+use crate::domain::retry::{WORKER_RESTARTED, is_hand_back};
 use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
+use crate::metrics::Outcome;
 use crate::policy::{Assignment, Snapshot};
 use crate::sessions::{DeviceState, Offer};
 use crate::store::{Attachment, Bounds, Change, Reconciled, Removal};
@@ -83,6 +82,7 @@ impl App {
         let mut reconciled = self.store.attach(&attachment, now, lose).await?;
         for event in reconciled.events.drain(..) {
             tracing::warn!(job_id = %event.job, attempt = event.attempt, "worker came back without the job");
+            self.metrics.attempt_ended(Outcome::Lost);
             self.announce(event);
         }
         Ok(reconciled)
@@ -108,10 +108,14 @@ impl App {
         let assignments = in_turn(snapshot, worker, session, limit);
         // The worker reports an overdue attempt itself; we step in when it does not.
         let time_limit = self.options.time_limit + self.options.worker_ttl;
+        let began = Instant::now();
         let claimed = self.store.claim(&assignments, now, time_limit).await?;
+        self.metrics.claim(began.elapsed());
         let mut jobs = Vec::with_capacity(claimed.len());
         for (job, event) in claimed {
             tracing::info!(job_id = %job.id, lease = job.lease, worker_id = worker, "job leased");
+            let wait = (now - job.run_at).to_std().unwrap_or_default();
+            self.metrics.waited(wait, job.priority, &job.tenant);
             self.announce(event);
             jobs.push(job);
         }
@@ -138,32 +142,6 @@ impl App {
             return Err(Error::Superseded);
         }
         Ok(self.store.stale_leases(worker, held).await?)
-    }
-
-    /// Records progress and shows a picture, if there is one. False when the lease does not stand.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn progress(
-        &self,
-        from: Reporter<'_>,
-        progress: Progress,
-        preview: Option<Preview>,
-    ) -> Result<bool, Error> {
-        let now = self.clock.now();
-        self.report(from, |job| {
-            let event = match preview {
-                Some(preview) => Some(transition::advance_with_preview(
-                    job, from, progress, preview, now,
-                )?),
-                None => transition::advance(job, from, progress, now)?,
-            };
-            Ok(Change {
-                event,
-                removals: Vec::new(),
-            })
-        })
-        .await
     }
 
     /// Records where the next attempt can go on. False when the lease does not stand.
@@ -229,6 +207,9 @@ impl App {
             })
         });
         let accepted = accepted.await?;
+        if accepted {
+            self.metrics.attempt_ended(Outcome::Completed);
+        }
         if let Some((model, units, time)) = measured {
             self.store.note_pace(&model, units, time).await?;
         }
@@ -249,8 +230,17 @@ impl App {
         let now = self.clock.now();
         let (policy, jitter) = (self.options.retry_policy(), rand::random());
         let reason = failure.reason.clone();
+        let is_back = is_hand_back(&failure);
+        let mut outcome = Outcome::Failed;
         let accepted = self.report(from, |job| {
             let event = transition::fail(job, from, failure, device_time, now, (&policy, jitter))?;
+            if !event.state.is_terminal() {
+                outcome = if is_back {
+                    Outcome::HandedBack
+                } else {
+                    Outcome::Retried
+                };
+            }
             let removals = self.removals_after_failure(job, now);
             Ok(Change {
                 event: Some(event),
@@ -258,6 +248,9 @@ impl App {
             })
         });
         let accepted = accepted.await?;
+        if accepted {
+            self.metrics.attempt_ended(outcome);
+        }
         log_end(from, &reason, accepted);
         Ok(accepted)
     }
@@ -284,10 +277,17 @@ impl App {
                 Ok(true)
             }
             Some(Err(StaleLease)) | None => {
-                tracing::info!(job_id = %from.lease.job, lease = from.lease.lease, worker_id = from.worker, "stale report refused");
+                self.refuse(from);
                 Ok(false)
             }
         }
+    }
+
+    /// Notes a report under a lease that does not stand.
+    pub(super) fn refuse(&self, from: Reporter<'_>) {
+        self.board.forget(from.lease.job);
+        self.metrics.stale_report();
+        tracing::info!(job_id = %from.lease.job, lease = from.lease.lease, worker_id = from.worker, "stale report refused");
     }
 
     /// Takes an attempt from a worker that no longer deserves it, unless it has changed since it was read.
@@ -305,6 +305,8 @@ impl App {
             && outcome.event.is_some()
         {
             tracing::warn!(job_id = %seen.id, lease = seen.lease, worker_id = seen.worker, reason, "attempt lost");
+            self.metrics.lease_expired();
+            self.metrics.attempt_ended(Outcome::Lost);
             self.tell(outcome);
             self.revoke_newest(seen);
         }

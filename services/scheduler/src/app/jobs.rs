@@ -10,6 +10,7 @@ use crate::domain::job::{Job, State};
 use crate::domain::model::Model;
 use crate::domain::transition;
 use crate::error::Error;
+use crate::metrics;
 use crate::store::{Change, Outcome};
 
 /// A job as its owner sees it.
@@ -68,7 +69,9 @@ impl App {
     /// [`Error::JobNotFound`], [`Error::Store`].
     pub async fn cancel(&self, owner: &str, id: JobId) -> Result<View, Error> {
         let now = self.clock.now();
+        let mut was_running = false;
         let changed = self.store.change(id, Some(owner), |job| {
+            was_running = job.state == State::Running;
             let event = transition::cancel(job, now);
             let has_objects = event.is_some() && (job.lease > 0 || job.spec.has_images());
             let removals = if has_objects {
@@ -83,6 +86,9 @@ impl App {
         };
         if outcome.event.is_some() {
             tracing::info!(job_id = %id, lease = job.lease, "job cancelled");
+            if was_running {
+                self.metrics.attempt_ended(metrics::Outcome::Cancelled);
+            }
             self.tell(outcome);
             self.revoke_newest(&job);
         }
@@ -120,16 +126,14 @@ impl App {
     }
 
     pub(super) async fn view(&self, job: Job) -> Result<View, Error> {
-        let jobs_ahead = match job.state {
-            State::Queued if job.has_what_it_needs() => self.store.jobs_ahead(&job).await?,
-            _ => 0,
-        };
+        let place = self.queue_place(&job).await?;
+        let jobs_ahead = place.map_or(0, |place| place.ahead);
         Ok(View { job, jobs_ahead })
     }
 
     pub(super) fn revoke_newest(&self, job: &Job) {
         if let Some(worker) = &job.worker {
-            self.sessions.revoke(worker, job.newest_lease());
+            self.revoke(worker, job.newest_lease());
         }
     }
 

@@ -97,15 +97,23 @@ pub fn estimate_to_pb(estimate: Estimate) -> pb::EstimateResponse {
 }
 
 pub fn group_sighting_to_pb(sighting: Sighting) -> pb::WatchGroupResponse {
-    let (event, jobs_ahead) = sighting;
-    let event = event_to_pb(event, jobs_ahead);
-    pb::WatchGroupResponse { event: Some(event) }
+    let event = Some(sighted_to_pb(sighting));
+    pb::WatchGroupResponse { event }
 }
 
 pub fn sighting_to_pb(sighting: Sighting) -> pb::WatchResponse {
-    let (event, jobs_ahead) = sighting;
-    let event = event_to_pb(event, jobs_ahead);
-    pb::WatchResponse { event: Some(event) }
+    let event = Some(sighted_to_pb(sighting));
+    pb::WatchResponse { event }
+}
+
+/// What a watcher sees, as an event.
+pub fn sighted_to_pb(sighting: Sighting) -> pb::Event {
+    let Sighting { event, place } = sighting;
+    let mut event = event_to_pb(event, place.map_or(0, |place| place.ahead));
+    if let Some(progress) = &mut event.progress {
+        progress.queue_eta = place.and_then(|place| place.wait).map(duration_to_pb);
+    }
+    event
 }
 
 fn event_to_pb(event: Event, jobs_ahead: u64) -> pb::Event {

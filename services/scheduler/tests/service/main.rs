@@ -10,5 +10,6 @@ mod harness;
 mod hostile;
 mod images;
 mod limits;
+mod replicas;
 mod webhooks;
 mod workers;
