@@ -11,7 +11,7 @@ use sea_orm::{
 use super::attempts::{has_ended, record_attempt};
 use super::entity::job;
 use super::events::record;
-use super::lanes::{self, Lanes, lane_id, release, settle};
+use super::lanes::{self, Ended, Lanes, lane_id, settle};
 use super::removal::schedule_removal;
 use super::rows::{class_to_number, job_to_row, model_of, number};
 use super::tables::{Jobs, by_id};
@@ -129,7 +129,10 @@ impl JobStore {
     /// A deleted job frees its place in its lane, or its worker.
     async fn leave_queue(&self, tx: &DatabaseTransaction, job: &Job) -> Result<(), JobStoreError> {
         match job.state {
-            State::Running => release(self, tx, job, job).await,
+            State::Running => {
+                let ended = Ended::of(self, tx, &[(job, job)]).await?;
+                ended.release(tx, []).await
+            }
             _ => {
                 settle(tx, &Lanes::from([lane_of(job)])).await?;
                 Ok(())
@@ -168,9 +171,24 @@ impl JobStore {
             .map(|step| (&step.after, &step.event))
             .collect();
         record(tx, &transitions).await?;
+        self.settle_queues(tx, &done).await?;
+        Ok(done.into_iter().map(|step| step.event).collect())
+    }
+}
+
+impl JobStore {
+    /// Writes the attempts that have ended, and gives every lane that jobs have entered or left its turn.
+    ///
+    /// Lanes are locked last and all at once, after tenants and owners, as claims and submissions do.
+    async fn settle_queues(
+        &self,
+        tx: &DatabaseTransaction,
+        done: &[Step],
+    ) -> Result<(), JobStoreError> {
+        let mut ended = Vec::new();
         let mut queued = Vec::new();
         let mut left = Lanes::new();
-        for step in &done {
+        for step in done {
             let Step {
                 before,
                 after,
@@ -178,7 +196,7 @@ impl JobStore {
             } = step;
             if has_ended(before, after) {
                 record_attempt(tx, before, after, event.time).await?;
-                release(self, tx, before, after).await?;
+                ended.push((before, after));
             }
             if before.state == State::Queued {
                 left.extend([lane_of(before)]);
@@ -187,10 +205,12 @@ impl JobStore {
                 queued.push(job_to_row(after, event.time)?);
             }
         }
+        let ended = Ended::of(self, tx, &ended).await?;
         let mut lanes = lanes::make(tx, &queued).await?;
         lanes.extend(left);
+        ended.release(tx, lanes.keys().copied()).await?;
         settle(tx, &lanes).await?;
-        Ok(done.into_iter().map(|step| step.event).collect())
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ use super::JobStoreError;
 use super::entity::job;
 use super::sql::{FOR_UPDATE, Sql};
 
-pub use clock::{Clock, release};
+pub use clock::{Clock, Ended};
 
 /// What an attempt of unknown cost is charged: a second.
 const UNKNOWN_COST: i64 = 1_000_000;
@@ -109,7 +109,7 @@ pub async fn settle(tx: &DatabaseTransaction, lanes: &Lanes) -> Result<Vec<Clock
     if lanes.is_empty() {
         return Ok(Vec::new());
     }
-    lock(tx, lanes).await?;
+    lock(tx, lanes.keys().copied()).await?;
     let mut rows = read(tx, lanes).await?;
     let mut clocks = HashMap::new();
     let mut promised = HashMap::new();
@@ -169,12 +169,17 @@ fn tag_head(row: &mut LaneRow, is_dispatched: bool, promised: &mut i64) {
     }
 }
 
-async fn lock(tx: &DatabaseTransaction, lanes: &Lanes) -> Result<(), JobStoreError> {
-    if tx.get_database_backend() != DbBackend::Postgres {
+/// Locks lanes in the order in which everybody does.
+pub async fn lock(
+    tx: &DatabaseTransaction,
+    lanes: impl IntoIterator<Item = Uuid>,
+) -> Result<(), JobStoreError> {
+    let lanes: Vec<Uuid> = lanes.into_iter().collect();
+    if lanes.is_empty() || tx.get_database_backend() != DbBackend::Postgres {
         return Ok(());
     }
     let lock = Sql::new(DbBackend::Postgres, "SELECT id FROM lane WHERE id")
-        .any_id(lanes.keys().copied())
+        .any_id(lanes)
         .then(" ORDER BY id")
         .locked(FOR_UPDATE);
     tx.query_all_raw(lock.build()).await?;

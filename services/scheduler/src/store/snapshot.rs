@@ -1,12 +1,13 @@
 //! A bounded look at the queue, for the policy to decide on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kinora_ids::JobId;
 use sea_orm::prelude::ChronoDateTimeUtc;
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult};
 use uuid::Uuid;
 
+use super::lanes::lock as lock_lanes;
 use super::rows::{CLASSES, class_from_number, class_to_number, count, duration};
 use super::shares::{Parties, Standing, is_full};
 use super::sql::Sql;
@@ -206,9 +207,13 @@ impl JobStore {
         parties.lock(&tx).await?;
         let standing = self.standing(&tx, &parties).await?;
         let still = rows.iter().filter(|row| full.contains(&row.id));
-        let still = still.filter(|row| is_at_limit(row, &standing));
-        let update = Sql::new(self.backend(), "UPDATE lane SET is_blocked = TRUE WHERE id")
-            .any_id(still.map(|row| row.id));
+        let still: BTreeSet<Uuid> = still
+            .filter(|row| is_at_limit(row, &standing))
+            .map(|row| row.id)
+            .collect();
+        lock_lanes(&tx, still.iter().copied()).await?;
+        let update =
+            Sql::new(self.backend(), "UPDATE lane SET is_blocked = TRUE WHERE id").any_id(still);
         tx.execute_raw(update.build()).await?;
         tx.commit().await?;
         Ok(())

@@ -1,8 +1,11 @@
 //! What moves tags later: the queues' clocks, and the end of attempts.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::lane_id;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
+use uuid::Uuid;
+
+use super::{lane_id, lock};
 use crate::domain::job::Job;
 use crate::store::rows::{class_to_number, micros, model_of};
 use crate::store::shares::Parties;
@@ -44,44 +47,94 @@ impl JobStore {
     }
 }
 
-/// An attempt has ended: its lane pays for the time that was measured, and who was at a limit is let through again.
-pub async fn release(
-    store: &JobStore,
-    tx: &DatabaseTransaction,
-    before: &Job,
-    after: &Job,
-) -> Result<(), JobStoreError> {
-    let mut parties = Parties::default();
-    parties.add(&before.tenant, &before.owner);
-    let mut standing = store.limits_of(tx, &parties).await?;
-    let weight = standing.weights.remove(&before.tenant).unwrap_or(100);
-    correct(tx, before, after, weight).await?;
-    let is_limited = standing
-        .tenants
-        .values()
-        .chain(standing.owners.values())
-        .any(|usage| usage.max_running > 0);
-    if is_limited {
-        // Who marks lanes does so under these locks, and has done it by now or counts without this attempt.
-        parties.lock(tx).await?;
-        unblock(tx, &before.tenant, &before.owner).await?;
-    }
-    Ok(())
+/// Attempts that have ended. Lanes are locked after everybody who may stand in their way: what has to be known before
+/// is found out by [`Ended::of`], and written by [`Ended::release`].
+pub struct Ended {
+    /// Lanes, and how much later what they are promised ends.
+    corrections: BTreeMap<Uuid, i64>,
+    /// Lanes to be looked at again.
+    blocked: Vec<Uuid>,
 }
 
-async fn correct(
-    tx: &DatabaseTransaction,
-    before: &Job,
-    after: &Job,
-    weight: u32,
-) -> Result<(), JobStoreError> {
+impl Ended {
+    /// Locks the tenants and owners of attempts that have ended, before and after, if they have limits.
+    pub async fn of(
+        store: &JobStore,
+        tx: &DatabaseTransaction,
+        attempts: &[(&Job, &Job)],
+    ) -> Result<Self, JobStoreError> {
+        let mut ended = Self {
+            corrections: BTreeMap::new(),
+            blocked: Vec::new(),
+        };
+        if attempts.is_empty() {
+            return Ok(ended);
+        }
+        let mut parties = Parties::default();
+        for (before, _) in attempts {
+            parties.add(&before.tenant, &before.owner);
+        }
+        let standing = store.limits_of(tx, &parties).await?;
+        let mut limited = Parties::default();
+        for (before, after) in attempts {
+            let weight = standing.weights.get(&before.tenant).copied();
+            if let Some(delta) = correction(before, after, weight.unwrap_or(100)) {
+                let class = class_to_number(before.priority);
+                let lane = lane_id(model_of(before), class, &before.owner);
+                *ended.corrections.entry(lane).or_default() += delta;
+            }
+            let tenant = standing.tenants.get(&before.tenant);
+            let owner = standing.owners.get(&before.owner);
+            if tenant
+                .into_iter()
+                .chain(owner)
+                .any(|usage| usage.max_running > 0)
+            {
+                limited.add(&before.tenant, &before.owner);
+            }
+        }
+        // Who marks lanes does so under these locks, and has done it by now or counts without these attempts.
+        limited.lock(tx).await?;
+        for (owner, tenant) in &limited.owners {
+            ended.blocked.extend(blocked(tx, tenant, owner).await?);
+        }
+        Ok(ended)
+    }
+
+    /// Locks lanes in their order, these and `others`; has those of the attempts pay for the time that was measured,
+    /// and lets those that were at a limit be looked at again.
+    pub async fn release(
+        self,
+        tx: &DatabaseTransaction,
+        others: impl IntoIterator<Item = Uuid>,
+    ) -> Result<(), JobStoreError> {
+        let own = self.corrections.keys().chain(&self.blocked).copied();
+        let lanes: BTreeSet<Uuid> = own.chain(others).collect();
+        lock(tx, lanes).await?;
+        for (lane, delta) in self.corrections {
+            correct(tx, lane, delta).await?;
+        }
+        if self.blocked.is_empty() {
+            return Ok(());
+        }
+        let backend = tx.get_database_backend();
+        let unblock = Sql::new(backend, "UPDATE lane SET is_blocked = FALSE WHERE id");
+        tx.execute_raw(unblock.any_id(self.blocked).build()).await?;
+        Ok(())
+    }
+}
+
+/// What the measured time differs from the estimated one, in the tenant's virtual time.
+fn correction(before: &Job, after: &Job, weight: u32) -> Option<i64> {
     let measured = micros(after.device_time) - micros(before.device_time);
     let estimated = micros(before.estimated_cost);
     if measured <= 0 || estimated <= 0 || measured == estimated {
-        return Ok(());
+        return None;
     }
-    let delta = (measured - estimated).saturating_mul(100) / i64::from(weight.max(1));
-    let class = class_to_number(before.priority);
+    Some((measured - estimated).saturating_mul(100) / i64::from(weight.max(1)))
+}
+
+async fn correct(tx: &DatabaseTransaction, lane: Uuid, delta: i64) -> Result<(), JobStoreError> {
     let update = Sql::new(
         tx.get_database_backend(),
         "UPDATE lane SET finish = CASE WHEN finish + ",
@@ -90,20 +143,24 @@ async fn correct(
     .then(" < vt THEN vt ELSE finish + ")
     .bind(delta)
     .then(" END WHERE id = ")
-    .bind(lane_id(model_of(before), class, &before.owner));
+    .bind(lane);
     tx.execute_raw(update.build()).await?;
     Ok(())
 }
 
-/// Lets the first few lanes of a tenant, and those of an owner, be looked at again.
-async fn unblock(
-    tx: &impl ConnectionTrait,
+/// The first few blocked lanes of a tenant, and those of an owner.
+async fn blocked(
+    tx: &DatabaseTransaction,
     tenant: &str,
     owner: &str,
-) -> Result<(), JobStoreError> {
-    let update = Sql::new(
+) -> Result<Vec<Uuid>, JobStoreError> {
+    #[derive(FromQueryResult)]
+    struct Blocked {
+        id: Uuid,
+    }
+    let query = Sql::new(
         tx.get_database_backend(),
-        "UPDATE lane SET is_blocked = FALSE WHERE is_blocked AND (owner = ",
+        "SELECT id FROM lane WHERE is_blocked AND (owner = ",
     )
     .bind(owner)
     .then(" OR id IN (SELECT id FROM lane WHERE is_blocked AND tenant = ")
@@ -111,6 +168,6 @@ async fn unblock(
     .then(" ORDER BY vt LIMIT ")
     .bind(UNBLOCKED)
     .then("))");
-    tx.execute_raw(update.build()).await?;
-    Ok(())
+    let found = Blocked::find_by_statement(query.build()).all(tx).await?;
+    Ok(found.into_iter().map(|found| found.id).collect())
 }
