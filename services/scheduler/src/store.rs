@@ -57,6 +57,7 @@ pub use worker_list::{DeviceState, WorkerRow};
 pub struct JobStore {
     db: Arc<Database>,
     caps: Caps,
+    depths: Arc<submit::Depths>,
 }
 
 /// The database failed, or holds what this version cannot read.
@@ -91,6 +92,7 @@ impl JobStore {
         Self {
             db: Arc::new(db),
             caps: Caps::default(),
+            depths: Arc::default(),
         }
     }
 

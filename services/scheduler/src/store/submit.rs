@@ -1,5 +1,6 @@
 //! Accepting jobs once, all of a request or none.
 
+mod depth;
 mod limits;
 
 use kinora_ids::JobId;
@@ -19,6 +20,7 @@ use super::tables::Jobs;
 use super::{JobStore, JobStoreError};
 use crate::domain::job::{Event, Job, Time};
 
+pub use depth::Depths;
 pub use limits::{LimitHit, Limits};
 
 /// What makes a repeated request recognisable.
@@ -111,7 +113,7 @@ impl JobStore {
         let mut parties = Parties::default();
         parties.add(&first.tenant, &first.owner);
         parties.lock(&tx).await?;
-        if let Some(hit) = limits.hit(&tx, &jobs).await? {
+        if let Some(hit) = limits.hit(&tx, &self.depths, &jobs).await? {
             tx.rollback().await?;
             return Ok(Submitted::OverLimit(hit));
         }

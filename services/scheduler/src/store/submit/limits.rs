@@ -1,9 +1,11 @@
 //! How much may wait.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
+use super::depth::Depths;
 use crate::domain::job::{Job, Priority, State};
 use crate::store::JobStoreError;
 use crate::store::rows::{class_from_number, class_to_number, count, model_of};
@@ -16,8 +18,8 @@ pub struct Limits {
     pub max_active_per_owner: u32,
     /// Jobs of a tenant that wait, unless the tenant has a limit of its own.
     pub max_queued_per_tenant: u32,
-    /// Jobs of one model and class that wait. Checked without a lock: submissions at the same moment may exceed it by
-    /// as many as they are.
+    /// Jobs of one model and class that wait. Checked without a lock, and long queues are not counted each time:
+    /// what replicas submit at the same moment may exceed it, and what has left a long queue may count for seconds.
     pub max_queued_per_queue: u32,
 }
 
@@ -50,6 +52,7 @@ impl Limits {
     pub(super) async fn hit(
         &self,
         tx: &DatabaseTransaction,
+        depths: &Depths,
         new: &[Job],
     ) -> Result<Option<LimitHit>, JobStoreError> {
         let Some(first) = new.first() else {
@@ -76,12 +79,13 @@ impl Limits {
         if exceeds(tx, present, queued, limit).await? {
             return Ok(Some(LimitHit::Tenant { limit }));
         }
-        self.hit_of_queues(tx, new).await
+        self.hit_of_queues(tx, depths, new).await
     }
 
     async fn hit_of_queues(
         &self,
         tx: &DatabaseTransaction,
+        depths: &Depths,
         new: &[Job],
     ) -> Result<Option<LimitHit>, JobStoreError> {
         let mut queues: BTreeMap<(&str, i16), usize> = BTreeMap::new();
@@ -91,20 +95,19 @@ impl Limits {
         }
         let limit = self.max_queued_per_queue;
         for ((model, class), queued) in queues {
-            let present = Sql::new(
-                tx.get_database_backend(),
-                "SELECT 1 FROM job WHERE state = 'queued' AND model = ",
-            )
-            .bind(model)
-            .then(" AND class = ")
-            .bind(class);
-            if exceeds(tx, present, queued, limit).await? {
+            if limit == 0 {
+                break;
+            }
+            let present = depth(tx, depths, model, class, limit).await?;
+            let queued = u64::try_from(queued).unwrap_or(u64::MAX);
+            if present.saturating_add(queued) > u64::from(limit) {
                 return Ok(Some(LimitHit::Queue {
                     model: model.to_owned(),
                     priority: class_from_number(class)?,
                     limit,
                 }));
             }
+            depths.add(model, class, queued);
         }
         Ok(None)
     }
@@ -147,11 +150,45 @@ async fn exceeds(
     if new > u64::from(limit) {
         return Ok(true);
     }
+    let present = count_up_to(tx, present, limit).await?;
+    Ok(present + new > u64::from(limit))
+}
+
+/// Jobs that wait in a queue, counted now or a moment ago.
+async fn depth(
+    tx: &DatabaseTransaction,
+    depths: &Depths,
+    model: &str,
+    class: i16,
+    limit: u32,
+) -> Result<u64, JobStoreError> {
+    if let Some(present) = depths.recent(model, class) {
+        return Ok(present);
+    }
+    let present = Sql::new(
+        tx.get_database_backend(),
+        "SELECT 1 FROM job WHERE state = 'queued' AND model = ",
+    )
+    .bind(model)
+    .then(" AND class = ")
+    .bind(class);
+    let begun = Instant::now();
+    let present = count_up_to(tx, present, limit).await?;
+    depths.keep(model, class, present, begun.elapsed());
+    Ok(present)
+}
+
+/// How many rows there are; beyond the limit one more than it.
+async fn count_up_to(
+    tx: &DatabaseTransaction,
+    present: Sql,
+    limit: u32,
+) -> Result<u64, JobStoreError> {
     let query = present
         .then(" LIMIT ")
         .bind(i64::from(limit) + 1)
         .wrap("SELECT COUNT(*) AS n FROM (", ") AS present");
     let row = tx.query_one_raw(query.build()).await?;
     let present: i64 = row.map_or(Ok(0), |row| row.try_get("", "n"))?;
-    Ok(count(present) + new > u64::from(limit))
+    Ok(count(present))
 }
