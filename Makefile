@@ -25,10 +25,10 @@ SEED ?= 1
 PYTHON ?= python3
 CASES ?=
 
-.PHONY: help setup run up test chaos lint deny bench bench-models clean-cache
+.PHONY: help setup run up test chaos lint deny bench bench-models bench-scheduler clean-cache
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## fetch libtorch, and ffmpeg, PostgreSQL and NATS where missing (once, into the user's cache)
 	@scripts/env
@@ -86,6 +86,12 @@ bench-models: ## denoising against diffusers on the same weights; PYTHON needs t
 	@$(build_settings)
 	cargo build --release -p kinora-cli
 	$(PYTHON) tools/bench/models.py --engine $(target_dir)/release/kinora $(CASES)
+
+bench-scheduler: ## claims, submissions, waits and events of the scheduler beside graphile-worker, as a table (release build)
+	@settings=$$(scripts/env postgres nats) ; eval "$$settings"
+	cargo build --release -p kinora-bench-scheduler
+	npm ci --prefix tools/bench-scheduler --no-audit --no-fund >/dev/null
+	scripts/with-postgres --durable $(target_dir)/release/kinora-bench-scheduler --peer tools/bench-scheduler
 
 clean-cache: ## remove what setup fetched into the user's cache
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}"/kinora
