@@ -18,9 +18,9 @@ use reqwest::header::HeaderValue;
 
 pub use admin::{AdminArguments, AdminCommand, TenantArguments};
 pub use generate::{
-    ApproveArguments, BatchArguments, BatchCommand, BatchRunArguments, ClipArguments,
-    EstimateArguments, ExtendArguments, GenerateArguments, GroupArguments, RemixArguments,
-    RunArguments, SequenceArguments, SettingsArguments,
+    ApproveArguments, BatchArguments, BatchCommand, BatchRunArguments, BatchWatchArguments,
+    ClipArguments, EstimateArguments, ExtendArguments, GenerateArguments, GroupArguments,
+    RemixArguments, RunArguments, SequenceArguments, SettingsArguments,
 };
 pub use models::{
     ListArguments, ModelsArguments, ModelsCommand, PullArguments, RemoveArguments, StoreArguments,
@@ -52,6 +52,21 @@ Examples:
 
 Exit status: 0 done, 1 the job failed, 2 the request is not valid, 3 no mesh can be reached, 130 interrupted.";
 
+const JOBS_HELP: &str = "\
+States: awaiting_approval, queued, running, completed, failed, cancelled, expired.
+
+Examples:
+  kinora jobs
+  kinora jobs --state queued,running
+  kinora jobs --state awaiting_approval       previews that wait for `kinora approve ID`
+  kinora jobs --state failed --limit 100 --json";
+
+const CANCEL_HELP: &str = "\
+Example:
+  kinora cancel 01890000-0000-7000-8000-000000000000
+
+Cancelling a job whose preview awaits approval declines it. `kinora batch cancel ID` cancels a whole batch or sequence.";
+
 /// Generates video from text with open models.
 #[derive(Debug, Parser)]
 #[command(name = "kinora", version, after_help = EXAMPLES, subcommand_required = true)]
@@ -80,7 +95,7 @@ pub enum Command {
     Sequence(Box<SequenceArguments>),
     /// Make a clip longer.
     Extend(Box<ExtendArguments>),
-    /// Generate the clips of a file; show and cancel batches.
+    /// Generate the clips of a file; watch, show and cancel batches and sequences.
     Batch(BatchArguments),
     /// Tell what a clip would take: time, memory, credits.
     Estimate(Box<EstimateArguments>),
@@ -183,6 +198,7 @@ pub struct ServerArguments {
 
 /// Options of `kinora jobs`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = JOBS_HELP)]
 pub struct JobsArguments {
     /// How many to list.
     #[arg(long, default_value_t = 20)]
@@ -200,9 +216,13 @@ pub struct JobsArguments {
 
 /// Options of `kinora cancel`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = CANCEL_HELP)]
 pub struct CancelArguments {
     /// Id of the job, as `kinora jobs` shows it.
     pub id: String,
+    /// Print the job as JSON.
+    #[arg(long)]
+    pub json: bool,
     /// Which mesh.
     #[command(flatten)]
     pub server: ServerArguments,

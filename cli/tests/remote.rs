@@ -190,9 +190,21 @@ async fn groups_are_shown_and_cancelled_whatever_they_are() {
     let shown = kinora(&edge, &["batch", "show", id]).await;
     shown.check(0, "(joins the clips of a sequence)", "");
     shown.check(0, "2 queued", "");
+    let child = start(&edge, ADA, &["batch", "watch", id]);
+    wait::until("the command follows", Duration::from_secs(30), async || {
+        if edge.scheduler.watchers() > 0 {
+            Ok(())
+        } else {
+            Err("nobody follows")
+        }
+    })
+    .await;
     let cancelled = kinora(&edge, &["batch", "cancel", id, "--json"])
         .await
         .json();
+    let watched = finish(child).await;
+    watched.check(1, "2 cancelled", "0 of 2 steps of the sequence were made");
+    watched.check(1, "", "2 of 2: cancelled");
     assert_eq!(cancelled["counts"], json!({ "cancelled": 2 }));
     kinora(&edge, &["batch", "show", "nothing"])
         .await
