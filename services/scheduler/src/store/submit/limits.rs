@@ -56,11 +56,13 @@ impl Limits {
             return Ok(None);
         };
         let (of_owner, of_tenant) = own_limits(tx, first).await?;
-        let active = new.iter().filter(|job| !job.state.is_terminal()).count();
+        // Jobs that wait for others are not counted: of a sequence one is active at a time.
+        let is_active = |job: &&Job| !job.state.is_terminal() && job.needs.iter().all(|n| n.is_met);
+        let active = new.iter().filter(is_active).count();
         let limit = of_owner.unwrap_or(self.max_active_per_owner);
         let present = Sql::new(
             tx.get_database_backend(),
-            "SELECT 1 FROM job WHERE owner = ",
+            "SELECT 1 FROM job WHERE unmet = 0 AND owner = ",
         )
         .bind(&first.owner);
         if exceeds(tx, present, active, limit).await? {

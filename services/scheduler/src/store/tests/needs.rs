@@ -46,6 +46,19 @@ kinora_store::on_both_databases! {
         assert_eq!(parts.iter().map(|part| part.skips_first_frame).collect::<Vec<_>>(), [false, true]);
     }
 
+    async fn job_that_waits_for_another_is_not_active_yet(url: DatabaseUrl) {
+        let store = open(&url).await;
+        let limits = Limits { max_active_per_owner: 1, ..Limits::default() };
+        let submit = async |jobs: &[Job]| store.submit(jobs, None, None, &limits, &[]).await.expect("answers");
+        let first = new_job("anna", "tiny");
+        let second = waiting_for(&[&first]);
+        accepted(submit(&[first.clone(), second]).await);
+        let hit = Submitted::OverLimit(LimitHit::Owner { limit: 1 });
+        assert_eq!(submit(&[new_job("anna", "tiny")]).await, hit);
+        complete(&store, &first).await;
+        assert_eq!(submit(&[new_job("anna", "tiny")]).await, hit, "the second is active now");
+    }
+
     async fn job_whose_need_ends_badly_ends_too(url: DatabaseUrl) {
         let store = open(&url).await;
         let first = new_job("anna", "tiny");
