@@ -50,7 +50,8 @@ Examples:
   kinora generate \"a red star\" --manifest star.json && kinora reproduce star.json
       draws a clip, then draws it again from its manifest and compares
 
-Exit status: 0 done, 1 the job failed, 2 the request is not valid, 3 no mesh can be reached, 130 interrupted.";
+Exit status: 0 done, 1 the job failed, 2 the request is not valid, 3 no mesh can be reached,
+4 a limit is reached and the same command may succeed later, 130 interrupted.";
 
 const JOBS_HELP: &str = "\
 States: awaiting_approval, queued, running, completed, failed, cancelled, expired.
@@ -177,6 +178,9 @@ pub struct UpArguments {
     /// How long a running job may go on after Ctrl-C before it is handed back.
     #[arg(long, env = "KINORA_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
+    /// Let webhooks go to this machine and its network, and over http, to try them out.
+    #[arg(long, env = "KINORA_PRIVATE_WEBHOOKS")]
+    pub private_webhooks: bool,
     /// The engine.
     #[command(flatten)]
     pub engine: EngineArguments,

@@ -20,6 +20,7 @@ use kinora_testkit::wait;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use fake::Trouble;
 use harness::{ADA, BOB, TestEdge};
 
 /// How a command ended.
@@ -294,6 +295,16 @@ async fn an_extension_of_what_is_not_complete_is_refused() {
     kinora(&edge, &line)
         .await
         .check(2, "", "--preview-first is for a single clip");
+}
+
+#[tokio::test]
+async fn a_limit_that_is_reached_has_a_status_of_its_own() {
+    let edge = TestEdge::start().await;
+    edge.scheduler.be(Trouble::IsFull(Duration::from_secs(30)));
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("clip.mp4");
+    let line = ["generate", "a", "-o", output.to_str().unwrap()];
+    kinora(&edge, &line).await.check(4, "", "is full");
 }
 
 #[tokio::test]
