@@ -8,6 +8,7 @@ mod images;
 mod jobs;
 mod outlook;
 pub(crate) mod page;
+mod places;
 mod prepare;
 mod progress;
 mod submit;
@@ -38,8 +39,10 @@ pub use approvals::Estimate;
 pub use dispatch::Greeting;
 pub use groups::GroupView;
 pub use jobs::View;
+use places::Places;
+pub use places::QueuePlace;
 use progress::ProgressBoard;
-pub use watch::{Out, QueuePlace, Sighting, Watching};
+pub use watch::{Out, Sighting, Watching};
 
 /// Events kept for a slow watcher.
 const WATCH_CAPACITY: usize = 64;
@@ -59,6 +62,8 @@ pub struct App {
     options: SchedulerOptions,
     /// What waits and who works, as of a moment ago.
     outlook: OutlookCache,
+    /// Where queued jobs stand.
+    places: Places,
     /// Names this process where duties are shared out.
     replica: String,
     /// Streams of attached workers.
@@ -92,6 +97,7 @@ impl App {
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             options,
             outlook: OutlookCache::default(),
+            places: Places::default(),
             replica: Uuid::now_v7().to_string(),
             sessions: Sessions::default(),
             work: signal::Sender::new(0),

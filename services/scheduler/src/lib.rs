@@ -66,7 +66,7 @@ use clock::{Clock, DatabaseClock, SystemClock};
 use grpc::{AdminGrpc, SchedulerGrpc, WebhookGrpc, WorkerGrpc};
 use store::JobStore;
 use webhooks::Webhooks;
-use webhooks::metrics::NoMetrics;
+use webhooks::metrics::WebhookMetrics;
 use webhooks::resolve::SystemLookUp;
 use webhooks::store::WebhookStore;
 
@@ -111,14 +111,16 @@ pub async fn serve_with_clock(
     let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
     let store = JobStore::new(db.clone()).with_caps(options.caps());
     store.prepare(clock.now()).await?;
-    let webhooks = Arc::new(webhooks(&db, &store, &options, Arc::clone(&clock) as _)?);
     let app = App::new(
-        store,
-        options,
+        store.clone(),
+        options.clone(),
         objects,
         Arc::clone(&clock) as Arc<dyn Clock>,
         shutdown.clone(),
     );
+    let metrics = Arc::new(app.metrics.clone());
+    let webhooks = webhooks(&db, store, options, Arc::clone(&clock) as _, metrics)?;
+    let webhooks = Arc::new(webhooks);
     let app = Arc::new(app);
     let upkeep = TaskTracker::new();
     let stop_upkeep = CancellationToken::new();
@@ -160,17 +162,18 @@ async fn open(options: &SchedulerOptions) -> Result<Database, Error> {
 
 fn webhooks(
     db: &Database,
-    jobs: &JobStore,
-    options: &SchedulerOptions,
+    jobs: JobStore,
+    options: SchedulerOptions,
     clock: Arc<dyn Clock>,
+    metrics: Arc<dyn WebhookMetrics>,
 ) -> Result<Webhooks, Error> {
     let made = Webhooks::new(
         WebhookStore::new(db.clone()),
-        jobs.clone(),
-        options.webhooks.clone(),
+        jobs,
+        options.webhooks,
         Arc::new(SystemLookUp),
         clock,
-        Arc::new(NoMetrics),
+        metrics,
     );
     Ok(made?)
 }

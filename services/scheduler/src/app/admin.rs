@@ -184,7 +184,7 @@ impl App {
         let retried = self.store.previous(&job.owner, &key, self.now()).await?;
         Ok(DeadLetter {
             attempts: self.store.attempts(job.id).await?,
-            view: View { job, jobs_ahead: 0 },
+            view: View { job, place: None },
             retried_as: retried.map(|previous| previous.job),
         })
     }

@@ -18,6 +18,7 @@ mod claims;
 mod fairness;
 mod jobs;
 mod limits;
+mod load;
 mod needs;
 mod requests;
 mod upkeep;

@@ -11,5 +11,6 @@ mod hostile;
 mod images;
 mod limits;
 mod replicas;
+mod watching;
 mod webhooks;
 mod workers;

@@ -8,7 +8,10 @@ kinora_store::on_both_databases! {
         submit_as(&store, new_job("anna", "huge")).await;
         let first = submit(&store, "anna").await;
         let second = submit(&store, "anna").await;
-        assert_eq!(store.jobs_ahead(&second).await.expect("counts"), 1);
+        let ready = store.ready_jobs("tiny", second.priority, 9).await.expect("reads");
+        assert_eq!(ready.iter().map(|job| job.id).collect::<Vec<_>>(), [first.id, second.id]);
+        let ready = store.ready_jobs("tiny", second.priority, 1).await.expect("reads");
+        assert_eq!((ready[0].owner.as_str(), ready[0].estimated_cost), ("anna", first.estimated_cost));
         let (session, _) = attach(&store, "w", 3, &[]).await;
         let ids = async |limit| {
             let claimed = claim(&store, "w", session, limit).await;
