@@ -104,16 +104,17 @@ impl App {
         let removals = self.removals(id, now);
         let deleted = self.store.delete(owner, id, &removals, now).await?;
         let deleted = deleted.ok_or(Error::JobNotFound)?;
-        let mut job = deleted.job;
         tracing::info!(job_id = %id, "job deleted");
-        deleted
-            .others
-            .into_iter()
-            .for_each(|event| self.announce(event));
-        if let Some(event) = transition::cancel(&mut job, now) {
-            self.announce(event);
-            self.revoke_newest(&job);
+        if deleted.job.state == State::Running {
+            self.metrics.attempt_ended(metrics::Outcome::Cancelled);
         }
+        if deleted.event.is_some() {
+            self.revoke_newest(&deleted.job);
+        }
+        self.tell(Outcome {
+            event: deleted.event,
+            others: deleted.others,
+        });
         Ok(())
     }
 

@@ -1,7 +1,5 @@
 //! Workers: attaching, heartbeats, and the jobs of those who fell silent.
 
-use std::collections::VecDeque;
-
 use kinora_ids::LeaseRef;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -79,7 +77,7 @@ impl JobStore {
             upsert_model(&tx, model, now).await?;
         }
         let mut reconciled = reconcile(&tx, attachment).await?;
-        let mut lost = VecDeque::new();
+        let mut lost = Vec::new();
         for mut job in recorded(&tx, &attachment.worker).await? {
             if reconciled.standing.contains(&job.newest_lease()) {
                 continue;
@@ -87,7 +85,7 @@ impl JobStore {
             let before = job.clone();
             let (event, removals) = lose(&mut job);
             if let Some(event) = event {
-                lost.push_back(Step {
+                lost.push(Step {
                     before,
                     after: job,
                     event,

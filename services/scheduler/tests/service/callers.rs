@@ -33,6 +33,7 @@ kinora_store::on_both_databases! {
         assert_eq!((last.state(), last.outputs.as_ref().map(|o| o.frames)), (JobState::Completed, Some(13)));
         let done = anna.get(&job.id).await.expect("reads");
         assert_eq!((done.seq, done.outputs.clone()), (last.seq, last.outputs.clone()));
+        assert_eq!(anna.cancel(&job.id).await.expect("answers"), done, "what has ended stays as it ended");
         let again = anna.watch(&job.id, done.seq).await.expect("watches").rest().await;
         let again: Vec<_> = again.iter().map(|event| (event.seq, event.state())).collect();
         assert_eq!(again, [(done.seq, JobState::Completed)], "the end once more, and nothing after it");

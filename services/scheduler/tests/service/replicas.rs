@@ -11,7 +11,9 @@ use kinora_testkit::nats::TestNats;
 use kinora_testkit::postgres::TestPostgres;
 use tokio::time::timeout;
 
-use crate::harness::{Caller, FakeWorker, TestScheduler, picture, progress, prompt, with_preview};
+use crate::harness::{
+    Caller, FakeWorker, PATIENCE, TestScheduler, picture, progress, prompt, with_preview,
+};
 
 async fn replica(url: &DatabaseUrl, events: Option<&str>) -> TestScheduler {
     let events = events.map(|text| text.parse::<EventsVia>().expect("an engine"));
@@ -141,4 +143,35 @@ async fn watcher_sees_what_happened_while_the_bus_was_away() {
         events.last().map(pb::Event::state),
         Some(JobState::Completed)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upkeep_goes_on_when_the_replica_that_has_it_stops() {
+    let url = database().await;
+    let quick = |options: &mut kinora_scheduler::SchedulerOptions| {
+        options.retention = Duration::from_millis(50);
+        options.upkeep_interval = Duration::from_millis(30);
+    };
+    let first = TestScheduler::start_with(&url, quick).await;
+    let second = TestScheduler::start_with(&url, quick).await;
+    let anna = second.caller("anna").await;
+    let mut worker = second.worker("w").await;
+    let mut completed = async || {
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        assert!(worker.complete(&lease).await);
+        job.id
+    };
+    let forgotten = async |id: String| {
+        kinora_testkit::wait::until("a purge", PATIENCE, || async {
+            match anna.get(&id).await {
+                Err(status) if status.code() == tonic::Code::NotFound => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+    };
+    forgotten(completed().await).await;
+    first.stop().await;
+    forgotten(completed().await).await;
 }

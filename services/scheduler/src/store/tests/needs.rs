@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 use crate::domain::job::{Kind, Need, NeedRole, State};
 
@@ -64,7 +66,9 @@ kinora_store::on_both_databases! {
         let first = new_job("anna", "tiny");
         let second = waiting_for(&[&first]);
         let third = waiting_for(&[&second]);
-        accepted(submit_all(&store, &[first.clone(), second.clone(), third.clone()]).await);
+        // It waits for all that end, and ends once.
+        let joined = waiting_for(&[&first, &second, &third]);
+        accepted(submit_all(&store, &[first.clone(), second.clone(), third.clone(), joined.clone()]).await);
         let (session, _) = attach(&store, "w", 1, &[]).await;
         let leased = claim_these(&store, "w", session, &[first.id]).await.remove(0);
         let changed = store.change(first.id, None, |job| {
@@ -74,8 +78,9 @@ kinora_store::on_both_databases! {
             Ok::<_, transition::StaleLease>(Change { event: Some(event), removals: Vec::new() })
         });
         let (_, outcome) = changed.await.expect("changes").expect("the job").expect("stands");
-        assert_eq!(outcome.others.iter().map(|event| event.job).collect::<Vec<_>>(), [second.id, third.id]);
-        for job in [&second, &third] {
+        assert_eq!(outcome.others.iter().map(|event| event.job).collect::<HashSet<_>>(), HashSet::from([second.id, third.id, joined.id]));
+        assert_eq!(outcome.others.len(), 3);
+        for job in [&second, &third, &joined] {
             let job = read(&store, job).await;
             assert_eq!((job.state, job.failure.expect("a reason").reason.as_str()), (State::Failed, transition::NEED_LOST));
             assert_eq!(store.events_after(job.id, 1).await.expect("reads").len(), 1);
