@@ -47,10 +47,11 @@ pub use pace::Pace;
 pub use queues::QueueView;
 pub use removal::{DueRemoval, Removal};
 pub use shares::{Caps, Tenant, TenantChange};
-pub use snapshot::Bounds;
 pub use submit::{LimitHit, Limits, Previous, Request, Submitted};
 pub use worker::{Attachment, Reconciled};
-pub use worker_list::{DeviceState, WorkerRow};
+pub use worker_list::{DeviceState, Wishes, WorkerRow};
+
+pub use crate::policy::Bounds;
 
 /// The scheduler's tables. Cheap to clone.
 #[derive(Clone, Debug)]
