@@ -61,8 +61,9 @@ pub use clients::Objects;
 pub use config::SchedulerOptions;
 pub use error::Error;
 
-use app::App;
+use app::{App, Floor};
 use clock::{Clock, DatabaseClock, SystemClock};
+use dispatch::Dispatcher;
 use grpc::{AdminGrpc, SchedulerGrpc, WebhookGrpc, WorkerGrpc};
 use store::JobStore;
 use webhooks::Webhooks;
@@ -124,6 +125,8 @@ pub async fn serve_with_clock(
     let app = Arc::new(app);
     let upkeep = TaskTracker::new();
     let stop_upkeep = CancellationToken::new();
+    let stop_dispatch = shutdown.child_token();
+    upkeep.spawn(dispatch(&app, &upkeep, stop_dispatch.clone()));
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::upkeep(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
@@ -143,11 +146,23 @@ pub async fn serve_with_clock(
         webhook_service_server::SERVICE_NAME,
     ];
     let served = kinora_mesh::serve::grpc(listener, routes(&app, webhooks), &names, shutdown).await;
+    stop_dispatch.cancel();
     stop_upkeep.cancel();
     upkeep.close();
     upkeep.wait().await;
     db.close().await?;
     Ok(served?)
+}
+
+/// The one loop that brings this process's workers and the queue together.
+fn dispatch(
+    app: &Arc<App>,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let floor = Arc::new(Floor::new(Arc::clone(app), tasks.clone()));
+    let dispatcher = Dispatcher::new(Arc::clone(&floor), floor, app.dispatch_options());
+    dispatcher.run(app.clock(), app.waker(), stop)
 }
 
 async fn open(options: &SchedulerOptions) -> Result<Database, Error> {

@@ -50,10 +50,11 @@ pub use ready::ReadyJob;
 pub use removal::{DueRemoval, Removal};
 pub use rows::model_of;
 pub use shares::{Caps, Tenant, TenantChange};
-pub use snapshot::Bounds;
 pub use submit::{LimitHit, Limits, Previous, Request, Submitted};
 pub use worker::{Attachment, Reconciled};
-pub use worker_list::{DeviceState, WorkerRow};
+pub use worker_list::{DeviceState, Wishes, WorkerRow};
+
+pub use crate::policy::Bounds;
 
 /// The scheduler's tables. Cheap to clone.
 #[derive(Clone, Debug)]

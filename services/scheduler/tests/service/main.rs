@@ -10,6 +10,7 @@ mod harness;
 mod hostile;
 mod images;
 mod limits;
+mod orders;
 mod replicas;
 mod watching;
 mod webhooks;

@@ -12,7 +12,8 @@ use kinora_testkit::postgres::TestPostgres;
 use tokio::time::timeout;
 
 use crate::harness::{
-    Caller, FakeWorker, PATIENCE, TestScheduler, picture, progress, prompt, with_preview,
+    Caller, FakeWorker, Operator, PATIENCE, TestScheduler, hello_of, picture, progress, prompt,
+    with_preview,
 };
 
 async fn replica(url: &DatabaseUrl, events: Option<&str>) -> TestScheduler {
@@ -20,6 +21,7 @@ async fn replica(url: &DatabaseUrl, events: Option<&str>) -> TestScheduler {
     TestScheduler::start_with(url, |options| {
         options.poll_interval = Duration::from_secs(3600);
         options.events = events;
+        options.operators = vec!["olga".to_owned()];
     })
     .await
 }
@@ -55,7 +57,8 @@ async fn pair(first: &TestScheduler, second: &TestScheduler) -> (FakeWorker, Cal
     let mut there = second.worker("warm").await;
     hears(&first.caller("anna").await, &mut there).await;
     drop(there);
-    let mut worker = first.worker("w").await;
+    let attached = FakeWorker::attach(&first.endpoint, hello_of(2, "w", &[])).await;
+    let mut worker = attached.expect("attaches").0;
     let anna = second.caller("anna").await;
     hears(&anna, &mut worker).await;
     (worker, anna)
@@ -107,6 +110,10 @@ async fn check(url: &DatabaseUrl, events: Option<&str>) {
     anna.cancel(&job.id).await.expect("cancels");
     // It sends no heartbeat, so that nothing else can tell it.
     assert_eq!(worker.revocation().await, lease);
+    let olga = Operator::connect(&second.endpoint, "olga");
+    olga.drain("w").await.expect("drains");
+    let order = worker.next().await.expect("no error");
+    assert_eq!(order, Some(Down::Drain(pb::DrainOrder {})));
     first.stop().await;
     second.stop().await;
 }

@@ -71,7 +71,10 @@ impl Seen {
                 Step::Next(Event::clone(event))
             }
             Signal::Changed(_) | Signal::Progress { .. } => Step::Gap,
-            Signal::Work | Signal::Revoked { .. } => Step::Old,
+            Signal::Work
+            | Signal::Revoked { .. }
+            | Signal::Preempted { .. }
+            | Signal::Wished { .. } => Step::Old,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::job::{Outputs, Preview, Progress, Stage};
 use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
 use crate::domain::submission::Submission;
 use crate::domain::transition::Reporter;
+use crate::policy::{Assignment, Bounds};
 use crate::sessions::DeviceState;
 use crate::store::JobStore;
 
@@ -131,11 +132,17 @@ async fn leased(app: &App) -> LeaseRef {
 }
 
 async fn claimed(app: &App, session: Uuid) -> LeaseRef {
+    let models = ["tiny".to_owned()];
+    let seen = app.store.snapshot(&models, Bounds::default()).await;
+    let first = Assignment {
+        job: seen.expect("a look").lanes[0].jobs[0].job,
+        worker: "w".to_owned(),
+        session,
+    };
     let jobs = app
-        .claim("w", session, &["tiny".to_owned()], 1)
-        .await
-        .expect("claims");
-    jobs[0].newest_lease()
+        .lease(&[first], app.now(), Duration::from_secs(60))
+        .await;
+    jobs.expect("leases")[0].newest_lease()
 }
 
 /// A report of a step, with a picture, so that it is told whatever came before.
