@@ -86,14 +86,14 @@ kinora_store::on_both_databases! {
         let far = start(&url).await;
         let olga = Operator::connect(&far.endpoint, "olga");
         assert!(olga.cordon("w", true).await.expect("cordons").cordoned);
-        // Where there is no bus between them its heartbeats tell it.
-        worker.keep_beating(Vec::new());
         let anna = far.caller("anna").await;
         let job = anna.submit(prompt("a ball")).await.expect("accepted");
         assert!(!olga.cordon("w", false).await.expect("uncordons").cordoned);
         let lease = worker.grant().await.lease.expect("a lease");
         assert_eq!(lease.job_id, job.id);
         olga.drain("w").await.expect("drains");
+        // Where there is no bus between them its heartbeats tell it.
+        worker.say(beat(std::slice::from_ref(&lease))).await;
         assert_eq!(order(&mut worker).await, Down::Drain(pb::DrainOrder {}));
         let draining = pb::Heartbeat { held: Vec::new(), draining: true, device_state: None };
         worker.say(Up::Heartbeat(draining)).await;

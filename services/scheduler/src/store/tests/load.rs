@@ -19,7 +19,8 @@ kinora_store::on_both_databases! {
         submit_as(&store, late).await;
         let (session, _) = attach(&store, "w", 2, &[]).await;
         attach(&store, "cordoned", 1, &[]).await;
-        assert!(store.cordon("cordoned", true).await.expect("cordons"));
+        let wishes = Wishes { is_cordoned: true, is_drained: false };
+        assert!(store.set_wishes("cordoned", wishes).await.expect("cordons"));
         let (gone, _) = attach(&store, "gone", 1, &[]).await;
         store.detach("gone", gone).await.expect("detaches");
         let leased = claim(&store, "w", session, 1).await;

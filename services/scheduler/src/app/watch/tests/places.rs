@@ -77,7 +77,7 @@ async fn nobody_can_tell_the_wait_while_there_is_no_worker() {
     let app = app(folder.path()).await;
     let session = Uuid::now_v7();
     app.attach(greeting(), session).await.expect("attaches");
-    app.heartbeat("w", session, true, &[])
+    app.heartbeat("w", session, true, None, &[])
         .await
         .expect("drains");
     let id = submitted(&app).await;
