@@ -124,6 +124,13 @@ impl PostgresServer {
         pids.len()
     }
 
+    /// Ends the server of one client at once, upon which the whole server recovers. False when there is no client.
+    pub async fn kill_client(&self) -> bool {
+        let pids = self.client_pids().await;
+        let first = pids.first();
+        first.is_some_and(|pid| kill_process(*pid, Signal::KILL).is_ok())
+    }
+
     /// Process ids of the servers of clients, but for this call's own.
     pub async fn client_pids(&self) -> Vec<Pid> {
         let Ok(mut connection) = self.connect().await else {
