@@ -66,7 +66,8 @@ chaos: ## KILLS faults over MINUTES at a whole mesh, and rolling restarts; fails
 	export KINORA_TEST_POSTGRES_BIN=$$(scripts/setup-postgres)
 	chaos=$(target_dir)/debug/kinora-chaos
 	"$$chaos" --log warn rolling
-	"$$chaos" --log warn soak --kills $(KILLS) --minutes $(MINUTES) --seed $(SEED)
+	report=$(target_dir)/chaos-soak.md
+	"$$chaos" --log warn soak --kills $(KILLS) --minutes $(MINUTES) --seed $(SEED) --report "$$report"
 
 lint: ## formatting and clippy, warnings are errors
 	@cargo fmt --all --check
