@@ -16,11 +16,16 @@ kinora = "$(target_dir)/debug/kinora"
 build_settings = settings=$$(scripts/env libtorch ffmpeg) ; eval "$$settings"
 test_settings = settings=$$(scripts/env) ; eval "$$settings"
 
+# How many faults `make chaos` makes, over how many minutes, and what decides which.
+KILLS ?= 1000
+MINUTES ?= 12
+SEED ?= 1
+
 # Which Python and which cases `make bench-models` takes; all that a CPU can when none is named.
 PYTHON ?= python3
 CASES ?=
 
-.PHONY: help setup run up test lint deny bench bench-models clean-cache
+.PHONY: help setup run up test chaos lint deny bench bench-models clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,9 +55,18 @@ test: ## all tests, on SQLite and on a real PostgreSQL, with a real ffmpeg
 	# Volumes that fill up need the right to mount.
 	if unshare --mount true 2>/dev/null; then
 		cargo test -p kinora-model-store --test full_volume -- --ignored
+		scripts/with-postgres cargo test -p kinora-integration-tests --test full_disks -- --ignored
 	else
 		echo "== full volumes not tested: no right to mount here"
 	fi
+
+chaos: ## KILLS faults over MINUTES at a whole mesh, and rolling restarts; fails when a job is lost or done twice
+	@$(test_settings)
+	cargo build -p kinora-scheduler -p kinora-edge -p kinora-integration-tests --bins
+	export KINORA_TEST_POSTGRES_BIN=$$(scripts/setup-postgres)
+	chaos=$(target_dir)/debug/kinora-chaos
+	"$$chaos" --log warn rolling
+	"$$chaos" --log warn soak --kills $(KILLS) --minutes $(MINUTES) --seed $(SEED)
 
 lint: ## formatting and clippy, warnings are errors
 	@cargo fmt --all --check

@@ -1,8 +1,11 @@
 //! The command line. Nothing else reads the environment.
 
+mod admin;
+mod generate;
 pub mod model;
 mod models;
 mod reproduce;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,11 +16,20 @@ use kinora_inference::config::EngineOptions;
 use kinora_mesh::telemetry::TelemetryOptions;
 use reqwest::header::HeaderValue;
 
+pub use admin::{AdminArguments, AdminCommand, TenantArguments};
+pub use generate::{
+    ApproveArguments, BatchArguments, BatchCommand, BatchRunArguments, ClipArguments,
+    EstimateArguments, ExtendArguments, GenerateArguments, GroupArguments, RemixArguments,
+    RunArguments, SequenceArguments, SettingsArguments,
+};
 pub use models::{
     ListArguments, ModelsArguments, ModelsCommand, PullArguments, RemoveArguments, StoreArguments,
     VerifyArguments,
 };
 pub use reproduce::ReproduceArguments;
+pub use webhooks::{
+    AddWebhookArguments, UpdateWebhookArguments, WebhooksArguments, WebhooksCommand,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,8 +37,12 @@ Examples:
       draws a clip on this machine; uses the mesh that runs, else starts one for the call
   kinora up
       keeps a mesh serving on http://127.0.0.1:8080
-  kinora jobs
-      lists what was asked for, newest first
+  kinora jobs --state queued,running
+      lists what was asked for and has not ended, newest first
+  kinora generate \"a red star\" \"a blue star\" --seeds 4 -o stars.mp4
+      draws eight clips in one go
+  kinora sequence \"a ball rolls in\" \"the ball rolls out\" -o ball.mp4
+      draws a longer clip, segment by segment
   kinora models pull wan2.1-t2v-1.3b
       fetches a model, which the next `kinora up` offers
   kinora generate \"a blue star\" --server https://video.example.org --api-key-file key
@@ -56,8 +72,20 @@ pub struct Arguments {
 pub enum Command {
     /// Run the whole mesh in this process until Ctrl-C.
     Up(Box<UpArguments>),
-    /// Generate a clip and save it.
+    /// Generate a clip, or several, and save them.
     Generate(Box<GenerateArguments>),
+    /// Generate a clip again with something changed.
+    Remix(Box<RemixArguments>),
+    /// Generate a longer clip from segments.
+    Sequence(Box<SequenceArguments>),
+    /// Make a clip longer.
+    Extend(Box<ExtendArguments>),
+    /// Generate the clips of a file; show and cancel batches.
+    Batch(BatchArguments),
+    /// Tell what a clip would take: time, memory, credits.
+    Estimate(Box<EstimateArguments>),
+    /// Approve a preview, so that its clip is made.
+    Approve(Box<ApproveArguments>),
     /// List jobs, newest first.
     Jobs(JobsArguments),
     /// Cancel a job that waits or runs.
@@ -66,6 +94,10 @@ pub enum Command {
     Models(Box<ModelsArguments>),
     /// Generate a clip again from its manifest, on this machine, and compare.
     Reproduce(Box<ReproduceArguments>),
+    /// Be notified of what happens to videos.
+    Webhooks(WebhooksArguments),
+    /// Look after workers, queues and tenants.
+    Admin(AdminArguments),
     /// Run single stages of a model, to compare with other implementations.
     Model(model::ModelArguments),
 }
@@ -139,73 +171,14 @@ pub struct UpArguments {
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServerArguments {
     /// URL of a mesh elsewhere. By default the one that runs on this machine.
-    #[arg(long, env = "KINORA_SERVER")]
+    #[arg(long, env = "KINORA_SERVER", global = true)]
     pub server: Option<String>,
     /// The API key for it; wins over a file.
-    #[arg(long, env = "KINORA_API_KEY", hide_env_values = true)]
+    #[arg(long, env = "KINORA_API_KEY", hide_env_values = true, global = true)]
     pub api_key: Option<String>,
     /// File that holds the API key.
-    #[arg(long, env = "KINORA_API_KEY_FILE")]
+    #[arg(long, env = "KINORA_API_KEY_FILE", global = true)]
     pub api_key_file: Option<PathBuf>,
-}
-
-/// Options of `kinora generate`.
-#[derive(Args, Clone, Debug)]
-pub struct GenerateArguments {
-    /// What the clip shows.
-    pub prompt: String,
-    /// Where to save the clip; a file that is there is replaced. A name that ends in .png, .webp or .jpg makes a
-    /// picture instead, of one frame.
-    #[arg(short, long, default_value = "clip.mp4")]
-    pub output: PathBuf,
-    /// Model to use; the mesh decides when absent.
-    #[arg(long)]
-    pub model: Option<String>,
-    /// What the clip must not show.
-    #[arg(long)]
-    pub negative: Option<String>,
-    /// Width in pixels.
-    #[arg(long, allow_negative_numbers = true)]
-    pub width: Option<u32>,
-    /// Height in pixels.
-    #[arg(long, allow_negative_numbers = true)]
-    pub height: Option<u32>,
-    /// Number of frames.
-    #[arg(long, allow_negative_numbers = true)]
-    pub frames: Option<u32>,
-    /// Denoising steps: more take longer and look better, up to a point.
-    #[arg(long, allow_negative_numbers = true)]
-    pub steps: Option<u32>,
-    /// How closely to follow the prompt; 1 or less means not at all.
-    #[arg(long, allow_negative_numbers = true)]
-    pub guidance: Option<f64>,
-    /// The same seed gives the same clip; drawn when absent.
-    #[arg(long, allow_negative_numbers = true)]
-    pub seed: Option<u64>,
-    /// Picture that becomes the first frame: PNG, JPEG or WebP. It also decides the proportions, unless a size is given.
-    #[arg(long, value_name = "FILE")]
-    pub image: Option<PathBuf>,
-    /// Picture that becomes the last frame.
-    #[arg(long, value_name = "FILE")]
-    pub last_image: Option<PathBuf>,
-    /// Where to save what the clip begins to look like, as a WebP; replaced whenever there is something new.
-    #[arg(long, value_name = "FILE")]
-    pub preview: Option<PathBuf>,
-    /// Where to save the manifest, the list of what is needed to repeat the clip with `kinora reproduce`.
-    #[arg(long, value_name = "FILE")]
-    pub manifest: Option<PathBuf>,
-    /// Show no progress.
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Which mesh.
-    #[command(flatten)]
-    pub server: ServerArguments,
-    /// How to run one, when none runs.
-    #[command(flatten)]
-    pub engine: EngineArguments,
 }
 
 /// Options of `kinora jobs`.
@@ -214,6 +187,9 @@ pub struct JobsArguments {
     /// How many to list.
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
+    /// Those in a state alone, for example queued,running.
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    pub state: Vec<String>,
     /// Print them as JSON.
     #[arg(long)]
     pub json: bool,
@@ -249,6 +225,33 @@ mod tests {
             let result = Arguments::try_parse_from(["kinora", "generate", "p", option, value]);
             assert!(result.unwrap_err().to_string().contains(option));
         }
+    }
+
+    #[test]
+    fn json_and_a_server_are_taken_before_and_after_the_verb() {
+        for line in [
+            [
+                "kinora", "webhooks", "list", "--json", "--server", "http://x",
+            ],
+            [
+                "kinora", "webhooks", "--json", "--server", "http://x", "list",
+            ],
+        ] {
+            let Command::Webhooks(webhooks) = Arguments::try_parse_from(line).unwrap().command
+            else {
+                panic!("not webhooks");
+            };
+            assert!(webhooks.json && webhooks.server.server.is_some());
+        }
+    }
+
+    #[test]
+    fn approval_needs_a_preview() {
+        let parse = |line: &[&str]| Arguments::try_parse_from(line).map(|_| ());
+        assert!(parse(&["kinora", "generate", "p", "--approve"]).is_err());
+        assert!(parse(&["kinora", "generate", "p", "--preview-first", "--approve"]).is_ok());
+        assert!(parse(&["kinora", "generate"]).is_err());
+        assert!(parse(&["kinora", "generate", "p", "--seeds", "101"]).is_err());
     }
 
     #[test]

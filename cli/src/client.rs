@@ -1,17 +1,25 @@
 //! A client of the REST interface.
 
+mod admin;
 pub mod download;
 pub mod follow;
+mod groups;
 pub mod sse;
+mod submission;
+mod webhooks;
 
 use std::time::Duration;
 
 use kinora_edge::problem::ProblemDocument;
-use kinora_edge::view::{Model, ModelList, Video, VideoList};
+use kinora_edge::view::{Estimate, Model, ModelList, Video, VideoList};
 use kinora_mesh::error::chain;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub use self::groups::GroupKind;
+pub use self::submission::{BatchSubmission, SequenceSubmission, Submission};
+pub use self::webhooks::WebhookChange;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,33 +54,6 @@ pub enum ApiError {
     /// Something on this machine is in the way.
     #[error("{0}")]
     Local(String),
-}
-
-/// A request to generate. Absent fields are left to the mesh.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "named as the fields of the REST interface")]
-pub struct Submission {
-    pub prompt: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub negative_prompt: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub width: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub height: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frames: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub steps: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub guidance: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_image: Option<String>,
 }
 
 impl Api {
@@ -122,11 +103,27 @@ impl Api {
     ///
     /// [`ApiError`].
     pub async fn submit(&self, submission: &Submission, key: &str) -> Result<Video, ApiError> {
-        let request = self
-            .request(Method::POST, "/v1/videos")
-            .header("Idempotency-Key", key)
-            .json(submission);
-        self.json(request).await
+        self.submit_to("/v1/videos", submission, key).await
+    }
+
+    /// Tells what a job would take.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn estimate(&self, submission: &Submission) -> Result<Estimate, ApiError> {
+        let request = self.request(Method::POST, "/v1/videos:estimate");
+        self.json(request.json(submission)).await
+    }
+
+    /// Lets the clip be made whose preview awaits approval.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn approve(&self, id: &str) -> Result<Video, ApiError> {
+        let path = format!("/v1/videos/{}:approve", segment(id));
+        self.json(self.request(Method::POST, &path)).await
     }
 
     /// Reads a job.
@@ -139,31 +136,18 @@ impl Api {
             .await
     }
 
-    /// Lists at most `limit` jobs, newest first.
+    /// Lists at most `limit` jobs, newest first; of some states, unless there are none.
     ///
     /// # Errors
     ///
     /// [`ApiError`].
-    pub async fn videos(&self, limit: usize) -> Result<Vec<Video>, ApiError> {
-        let mut videos = Vec::new();
-        let mut page_token = String::new();
-        while videos.len() < limit {
-            let page_size = (limit - videos.len()).min(PAGE).to_string();
-            let query = [
-                ("page_size", page_size.as_str()),
-                ("page_token", page_token.as_str()),
-            ];
-            let url = reqwest::Url::parse_with_params(&format!("{}/v1/videos", self.base), query)
-                .map_err(|error| ApiError::Local(error.to_string()))?;
-            let request = self.client.get(url).bearer_auth(&self.key);
-            let page: VideoList = self.json(request).await?;
-            videos.extend(page.videos);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
-        Ok(videos)
+    pub async fn videos(&self, limit: usize, states: &[String]) -> Result<Vec<Video>, ApiError> {
+        let states = states.join(",");
+        let filter = (!states.is_empty()).then_some(("state", states.as_str()));
+        self.pages("/v1/videos", filter, limit, |page: VideoList| {
+            (page.videos, page.next_page_token)
+        })
+        .await
     }
 
     /// Ends a job.
@@ -184,6 +168,48 @@ impl Api {
     pub async fn models(&self) -> Result<Vec<Model>, ApiError> {
         let list: ModelList = self.json(self.request(Method::GET, "/v1/models")).await?;
         Ok(list.models)
+    }
+
+    /// Lists at most `limit` items of a path, page by page.
+    async fn pages<P: DeserializeOwned, T>(
+        &self,
+        path: &str,
+        filter: Option<(&str, &str)>,
+        limit: usize,
+        items_of: impl Fn(P) -> (Vec<T>, String),
+    ) -> Result<Vec<T>, ApiError> {
+        let mut items = Vec::new();
+        let mut page_token = String::new();
+        while items.len() < limit {
+            let page_size = (limit - items.len()).min(PAGE).to_string();
+            let query = [
+                ("page_size", page_size.as_str()),
+                ("page_token", page_token.as_str()),
+            ];
+            let query = query.into_iter().chain(filter);
+            let url = reqwest::Url::parse_with_params(&format!("{}{path}", self.base), query)
+                .map_err(|error| ApiError::Local(error.to_string()))?;
+            let request = self.client.get(url).bearer_auth(&self.key);
+            let (more, next) = items_of(self.json(request).await?);
+            items.extend(more);
+            page_token = next;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    /// Posts something that may be sent again under the same key.
+    async fn submit_to<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        key: &str,
+    ) -> Result<T, ApiError> {
+        let request = self.request(Method::POST, path);
+        self.json(request.header("Idempotency-Key", key).json(body))
+            .await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -256,17 +282,6 @@ fn explain(problem: &ProblemDocument) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn absent_fields_are_not_sent() {
-        let submission = Submission {
-            prompt: "p".to_owned(),
-            seed: Some(0),
-            ..Default::default()
-        };
-        let json = serde_json::to_string(&submission).unwrap();
-        assert_eq!(json, r#"{"prompt":"p","seed":0}"#);
-    }
 
     #[test]
     fn an_id_cannot_leave_its_path_segment() {

@@ -1,9 +1,20 @@
 //! The commands.
 
+pub mod admin;
+mod approval;
+pub mod batch;
 pub mod connect;
+pub mod estimate;
 pub mod generate;
+mod group;
 pub mod jobs;
 pub mod model;
 pub mod models;
+mod report;
 pub mod reproduce;
+mod request;
+pub mod sequence;
+mod session;
+mod single;
 pub mod up;
+pub mod webhooks;

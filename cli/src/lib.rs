@@ -12,6 +12,7 @@ pub mod commands;
 pub mod data;
 pub mod discovery;
 pub mod exit;
+pub mod group_progress;
 pub mod mesh;
 pub mod model_store;
 pub mod output;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use kinora_cli::arguments::{Arguments, Command};
-use kinora_cli::commands::{generate, jobs, model, models, reproduce, up};
+use kinora_cli::commands::{
+    admin, batch, estimate, generate, jobs, model, models, reproduce, sequence, up, webhooks,
+};
 use kinora_cli::exit::Failure;
 use kinora_cli::output;
 
@@ -39,6 +41,20 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Generate(arguments) => {
             Box::pin(generate::run(*arguments, folders, shutdown)).await
         }
+        Command::Remix(arguments) => Box::pin(generate::remix(*arguments, folders, shutdown)).await,
+        Command::Sequence(arguments) => {
+            Box::pin(sequence::run(*arguments, folders, shutdown)).await
+        }
+        Command::Extend(arguments) => {
+            Box::pin(sequence::extend(*arguments, folders, shutdown)).await
+        }
+        Command::Batch(arguments) => Box::pin(batch::run(arguments, folders, shutdown)).await,
+        Command::Estimate(arguments) => estimate::run(*arguments, folders).await,
+        Command::Approve(arguments) => {
+            Box::pin(generate::approve(*arguments, folders, shutdown)).await
+        }
+        Command::Webhooks(arguments) => webhooks::run(arguments, folders).await,
+        Command::Admin(arguments) => admin::run(arguments, folders).await,
         Command::Jobs(arguments) => jobs::list(&arguments, folders).await,
         Command::Cancel(arguments) => jobs::cancel(&arguments, folders).await,
         Command::Models(arguments) => Box::pin(models::run(*arguments, folders, shutdown)).await,

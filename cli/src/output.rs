@@ -37,6 +37,19 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     result(serde_json::to_string_pretty(value)?)
 }
 
+/// Writes a value as JSON, or as text for people.
+///
+/// # Errors
+///
+/// As [`json`].
+pub fn show(
+    as_json: bool,
+    value: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    if as_json { json(value) } else { result(text()) }
+}
+
 /// Lays rows out in columns, the last one as long as it is.
 #[must_use]
 pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {

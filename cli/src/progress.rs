@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kinora_edge::view::{State, VideoEvent};
+use kinora_edge::view::{Progress, State, VideoEvent};
 
 use crate::output;
 
@@ -54,10 +54,7 @@ impl Display {
     /// Shows an event.
     pub fn show(&mut self, event: &VideoEvent) {
         match self {
-            Self::Bar(bar) => {
-                bar.set_position(bar_position(event.progress.fraction));
-                bar.set_message(describe(event));
-            }
+            Self::Bar(bar) => show_fraction(bar, event.progress.fraction, &describe(event)),
             Self::Lines(lines) => {
                 if let Some(line) = lines.next(event) {
                     output::remark(line);
@@ -73,6 +70,12 @@ impl Display {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Moves a bar to a share of its length.
+pub(crate) fn show_fraction(bar: &ProgressBar, fraction: f64, message: &str) {
+    bar.set_position(bar_position(fraction));
+    bar.set_message(message.to_owned());
 }
 
 /// Picks the events that are worth a line: every stage, and every tenth of the work.
@@ -100,9 +103,7 @@ impl Lines {
 pub fn describe(event: &VideoEvent) -> String {
     let progress = &event.progress;
     let mut text = match event.state {
-        State::Queued if progress.queue_position > 0 => {
-            format!("queued, {} ahead", progress.queue_position)
-        }
+        State::Queued => queued(progress),
         State::Running if progress.stage == "denoising" && progress.steps > 0 => {
             format!("denoising {}/{}", progress.step, progress.steps)
         }
@@ -117,6 +118,19 @@ pub fn describe(event: &VideoEvent) -> String {
         .filter(|seconds| *seconds >= SHORTEST_ETA_SECONDS);
     if let (State::Running, Some(eta)) = (event.state, eta) {
         text.push_str(&format!(", {} left", duration(eta)));
+    }
+    text
+}
+
+/// For example `queued, 3 ahead, starts in 12 s`.
+fn queued(progress: &Progress) -> String {
+    let mut text = "queued".to_owned();
+    if progress.queue_position > 0 {
+        text.push_str(&format!(", {} ahead", progress.queue_position));
+    }
+    let eta = progress.queue_eta_seconds;
+    if let Some(eta) = eta.filter(|seconds| *seconds >= SHORTEST_ETA_SECONDS) {
+        text.push_str(&format!(", starts in {}", duration(eta)));
     }
     text
 }
@@ -153,8 +167,6 @@ fn bar_position(fraction: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use kinora_edge::view::Progress;
-
     use super::*;
 
     fn event(state: State, stage: &str, step: u32, fraction: f64) -> VideoEvent {
@@ -172,9 +184,12 @@ mod tests {
                 fraction,
                 eta_seconds: None,
                 queue_position: 0,
+                queue_eta_seconds: None,
             },
             failure: None,
             outputs: None,
+            preview_outputs: None,
+            group_id: None,
             preview: None,
         }
     }
@@ -197,6 +212,8 @@ mod tests {
         assert_eq!(describe(&queued), "queued");
         queued.progress.queue_position = 3;
         assert_eq!(describe(&queued), "queued, 3 ahead");
+        queued.progress.queue_eta_seconds = Some(12.3);
+        assert_eq!(describe(&queued), "queued, 3 ahead, starts in 12 s");
         assert_eq!(
             describe(&event(State::Completed, "uploading", 20, 1.0)),
             "completed"

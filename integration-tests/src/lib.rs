@@ -10,6 +10,7 @@
 )]
 
 mod api;
+pub mod chaos;
 mod checkpoints;
 mod families;
 mod program;

@@ -91,6 +91,16 @@ impl Program {
         self.signal(Signal::INT);
     }
 
+    /// Stops the process in its tracks; it stays there, with its sockets, until [`Program::thaw`].
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen process go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Resident memory in bytes, from the kernel's accounting.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
@@ -149,15 +159,14 @@ impl Drop for Program {
     }
 }
 
-/// A program of this workspace, beside the test's own.
+/// A program of this workspace: beside this one, or above it when this is a test.
 fn path_of(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
-    let path = folder.join(name);
-    assert!(
-        path.is_file(),
-        "{} is not built; run the tests with `make test`",
-        path.display()
-    );
-    path
+    let own = std::env::current_exe().unwrap();
+    let folders = own.ancestors().skip(1).take(2);
+    let mut paths = folders.map(|folder| folder.join(name));
+    let found = paths.find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        let own = own.display();
+        panic!("{name} is not built beside {own}; run the tests with `make test`")
+    })
 }

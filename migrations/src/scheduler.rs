@@ -2,6 +2,7 @@
 
 mod m20261121_000001_jobs;
 mod m20261121_000002_checkpoints;
+mod m20261121_000004_webhooks;
 
 use sea_orm_migration::prelude::DbErr;
 use sea_orm_migration::sea_orm::DatabaseConnection;
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261121_000001_jobs::Migration),
             Box::new(m20261121_000002_checkpoints::Migration),
+            Box::new(m20261121_000004_webhooks::Migration),
         ]
     }
 }

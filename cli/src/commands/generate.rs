@@ -1,31 +1,27 @@
-//! `kinora generate`.
+//! `kinora generate`, `kinora remix` and `kinora approve`.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use kinora_edge::view::{State, Video, VideoEvent};
-use kinora_media::StillFormat;
-use serde::Serialize;
-use tokio::time::Instant;
+use kinora_edge::view::State;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{local_mesh, named_mesh};
-use crate::arguments::{Folders, GenerateArguments};
-use crate::client::download::Target;
-use crate::client::{Api, ApiError, Submission};
-use crate::data::{DataError, DataFolder};
-use crate::exit::{Failure, Status};
-use crate::mesh::{LocalMesh, LocalMeshOptions};
+use super::connect::any_mesh;
+use super::group::Several;
+use super::request::{frames, submission};
+use super::session::with_mesh;
+use super::single::{Single, Targets};
+use crate::arguments::{
+    ApproveArguments, ClipArguments, Folders, GenerateArguments, RemixArguments, RunArguments,
+    SettingsArguments,
+};
+use crate::client::{BatchSubmission, Submission};
+use crate::exit::Failure;
 use crate::output;
-use crate::picture;
-use crate::progress::{Display, duration};
 
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
-const LOCK_PAUSE: Duration = Duration::from_millis(200);
-const SUBMIT_ATTEMPTS: u32 = 4;
-const SUBMIT_PAUSE: Duration = Duration::from_secs(1);
+/// The largest seed; larger ones are not the same in every JSON reader.
+const MAX_SEED: u64 = (1 << 53) - 1;
 
-/// Generates one clip and saves it.
+/// Generates one clip, or several, and saves them.
 ///
 /// # Errors
 ///
@@ -35,311 +31,220 @@ pub async fn run(
     folders: &Folders,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
-    let target = Target::prepare(&arguments.output).map_err(Failure::usage)?;
-    let manifest = arguments.manifest.as_deref().map(Target::prepare);
-    let targets = Targets {
-        clip: target,
-        manifest: manifest.transpose().map_err(Failure::usage)?,
-    };
-    let submission = submission(&arguments)?;
-    let mut display = Display::new(arguments.quiet);
-    let connecting = Box::pin(connect(&arguments, folders, &mut display));
-    let mut mesh = tokio::select! {
-        mesh = connecting => mesh?,
-        () = shutdown.cancelled() => return Err(Failure::interrupted("interrupted")),
-    };
-    let api = mesh.api()?;
-    let generating = Generation {
-        api: &api,
-        arguments: &arguments,
-        submission,
-        shutdown,
-    };
-    let result = tokio::select! {
-        result = generating.run(targets, &mut display) => result,
-        error = mesh.failure() => Err(error.into()),
-    };
-    display.clear();
-    mesh.stop().await;
-    result
+    let GenerateArguments {
+        prompts,
+        seeds,
+        clip,
+        settings,
+        run,
+    } = arguments;
+    if let ([prompt], None) = (prompts.as_slice(), seeds) {
+        let submission = Submission {
+            prompt: prompt.clone(),
+            ..clip_submission(&clip, &settings)?
+        };
+        return one(submission, &clip, &run, folders, &shutdown).await;
+    }
+    refuse_single_options(&clip)?;
+    let common = clip_submission(&clip, &settings)?;
+    let batch = varied(common, prompts, seeds)?;
+    several(&batch, &clip.output, &run, folders, &shutdown).await
 }
 
-/// The mesh of one call: one that runs anyway, or one that lives as long as the call.
-enum Mesh {
-    Running(Api),
-    Own(Box<LocalMesh>),
-}
-
-impl Mesh {
-    fn api(&self) -> anyhow::Result<Api> {
-        match self {
-            Self::Running(api) => Ok(api.clone()),
-            Self::Own(mesh) => mesh.api(),
-        }
-    }
-
-    /// Ends only when a mesh of our own fails.
-    async fn failure(&mut self) -> anyhow::Error {
-        match self {
-            Self::Running(_) => std::future::pending().await,
-            Self::Own(mesh) => mesh.wait().await,
-        }
-    }
-
-    async fn stop(self) {
-        if let Self::Own(mesh) = self
-            && let Err(error) = mesh.stop().await
-        {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "the mesh did not stop cleanly"
-            );
-        }
-    }
-}
-
-/// The mesh that is named, else the one that runs here, else a new one.
-async fn connect(
-    arguments: &GenerateArguments,
+/// Generates a clip again with something changed.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn remix(
+    arguments: RemixArguments,
     folders: &Folders,
-    display: &mut Display,
-) -> Result<Mesh, Failure> {
-    if let Some(api) = named_mesh(&arguments.server, folders)? {
-        return Ok(Mesh::Running(api));
-    }
-    let data_dir = folders.data_dir()?;
-    let mut has_said = false;
-    loop {
-        if let Some(api) = local_mesh(&arguments.server, &data_dir).await? {
-            return Ok(Mesh::Running(api));
-        }
-        match DataFolder::open(&data_dir) {
-            Ok(data) => {
-                return start(arguments, folders, data, display)
-                    .await
-                    .map(Mesh::Own);
-            }
-            // It may be starting, or be another call's own.
-            Err(DataError::InUse(path)) => {
-                if !std::mem::replace(&mut has_said, true) {
-                    display.say(&format!("waiting for another kinora on {}", path.display()));
-                }
-                tokio::time::sleep(LOCK_PAUSE).await;
-            }
-            Err(error @ DataError::Unusable { .. }) => {
-                return Err(Failure::new(Status::Unreachable, error));
-            }
-        }
-    }
-}
-
-async fn start(
-    arguments: &GenerateArguments,
-    folders: &Folders,
-    data: DataFolder,
-    display: &mut Display,
-) -> Result<Box<LocalMesh>, Failure> {
-    let unreachable = |error: anyhow::Error| Failure::new(Status::Unreachable, error);
-    display.say("starting a mesh for this call");
-    let (places, engine) = (&arguments.engine.places, &arguments.engine.engine);
-    let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let options = LocalMeshOptions {
-        data,
-        listen: any_port,
-        s3_listen: any_port,
-        s3_public_endpoint: None,
-        cors_origins: Vec::new(),
-        models: places.find_models(folders).map_err(unreachable)?,
-        ffmpeg: places.find_ffmpeg(folders).await.map_err(unreachable)?,
-        engine: engine.clone(),
-        drain_timeout: Duration::ZERO,
-    };
-    let mesh = Box::pin(LocalMesh::start(options))
-        .await
-        .map_err(unreachable)?;
-    Ok(Box::new(mesh))
-}
-
-/// Where the files go.
-struct Targets {
-    clip: Target,
-    manifest: Option<Target>,
-}
-
-/// One job, from its submission to the saved clip.
-struct Generation<'a> {
-    api: &'a Api,
-    arguments: &'a GenerateArguments,
-    submission: Submission,
     shutdown: CancellationToken,
-}
-
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Saved<'a> {
-    path: &'a Path,
-    elapsed_seconds: f64,
-    video: &'a Video,
-}
-
-impl Generation<'_> {
-    async fn run(&self, targets: Targets, display: &mut Display) -> Result<(), Failure> {
-        let begun = Instant::now();
-        let video = tokio::select! {
-            video = self.submit() => video?,
-            () = self.shutdown.cancelled() => return Err(Failure::interrupted("interrupted")),
-        };
-        let following = self.api.follow(&video.id, |event| {
-            display.show(event);
-            self.save_preview(event);
-        });
-        let last = tokio::select! {
-            last = following => last?,
-            () = self.shutdown.cancelled() => {
-                display.clear();
-                return Err(self.give_up(&video.id).await);
-            }
-        };
-        display.clear();
-        let video = self.api.video(&video.id).await?;
-        for note in &video.notes {
-            output::remark(format!("note: {note}"));
-        }
-        let outputs = video
-            .outputs
-            .as_ref()
-            .filter(|_| last.state == State::Completed);
-        let Some(outputs) = outputs else {
-            return Err(failed(&last));
-        };
-        let path = match picture::format_of(&self.arguments.output) {
-            Some(format) => self.save_still(&video.id, format, targets.clip).await?,
-            None => self.api.download(outputs, targets.clip).await?,
-        };
-        if let Some(target) = targets.manifest {
-            let manifest = self.api.manifest(&video.id).await?;
-            target.save(&mut manifest.as_slice())?;
-        }
-        self.report(&path, &video, begun.elapsed())
-    }
-
-    /// Saves the only frame as a picture.
-    async fn save_still(
-        &self,
-        id: &str,
-        format: StillFormat,
-        target: Target,
-    ) -> Result<PathBuf, Failure> {
-        let png = self.api.still(id).await?;
-        let encoded = tokio::task::spawn_blocking(move || picture::converted(png, format)).await;
-        let encoded = encoded.map_err(|error| Failure::new(Status::Failed, error))??;
-        Ok(target.save(&mut encoded.as_slice())?)
-    }
-
-    /// Submits under one key, so that an answer which got lost does not make a second job.
-    async fn submit(&self) -> Result<Video, ApiError> {
-        let key = uuid::Uuid::now_v7().to_string();
-        let mut attempt = 1;
-        loop {
-            match self.api.submit(&self.submission, &key).await {
-                Err(ApiError::Refused(problem))
-                    if problem.status >= 500 && attempt < SUBMIT_ATTEMPTS =>
-                {
-                    attempt += 1;
-                    tokio::time::sleep(SUBMIT_PAUSE).await;
-                }
-                result => return result,
-            }
-        }
-    }
-
-    /// Saves a preview, if there is one and somebody wants it. Never more than a remark's worth.
-    fn save_preview(&self, event: &VideoEvent) {
-        if let (Some(path), Some(preview)) = (&self.arguments.preview, &event.preview)
-            && let Err(error) = picture::save_preview(path, preview)
-        {
-            tracing::warn!(path = %path.display(), error = format!("{error:#}"), "a preview was not saved");
-        }
-    }
-
-    /// Cancels the job of a person who does not want to wait for it.
-    async fn give_up(&self, id: &str) -> Failure {
-        match tokio::time::timeout(CANCEL_TIMEOUT, self.api.cancel(id)).await {
-            Ok(Ok(_)) => Failure::interrupted(format!("interrupted; job {id} is cancelled")),
-            Ok(Err(error)) => {
-                Failure::interrupted(format!("interrupted; job {id} may go on: {error}"))
-            }
-            Err(_) => Failure::interrupted(format!("interrupted; job {id} may go on")),
-        }
-    }
-
-    fn report(&self, path: &Path, video: &Video, elapsed: Duration) -> Result<(), Failure> {
-        let elapsed_seconds = elapsed.as_secs_f64();
-        if self.arguments.json {
-            return Ok(output::json(&Saved {
-                path,
-                elapsed_seconds,
-                video,
-            })?);
-        }
-        let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
-        let frames = match video.frames {
-            1 => "1 frame".to_owned(),
-            frames => format!("{frames} frames"),
-        };
-        output::result(format!(
-            "{path}: {width}x{height}, {frames}, {size}, seed {seed}, made in {elapsed}",
-            path = path.display(),
-            width = video.width,
-            height = video.height,
-            size = indicatif::HumanBytes(bytes),
-            seed = video.seed,
-            elapsed = duration(elapsed_seconds),
-        ))?;
-        Ok(())
-    }
-}
-
-fn submission(arguments: &GenerateArguments) -> Result<Submission, Failure> {
-    let read = |path: &Option<PathBuf>| {
-        let encoded = path.as_deref().map(picture::read_encoded);
-        encoded.transpose().map_err(Failure::usage)
+) -> Result<(), Failure> {
+    let RemixArguments {
+        id,
+        prompt,
+        clip,
+        settings,
+        run,
+    } = arguments;
+    let submission = Submission {
+        prompt: prompt.unwrap_or_default(),
+        remix_of: Some(id),
+        ..clip_submission(&clip, &settings)?
     };
+    one(submission, &clip, &run, folders, &shutdown).await
+}
+
+/// Approves a preview, and saves the clip if somebody waits for it.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn approve(
+    arguments: ApproveArguments,
+    folders: &Folders,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    let ApproveArguments { id, output, run } = arguments;
+    let Some(output) = output else {
+        let video = any_mesh(&run.server, folders).await?.approve(&id).await?;
+        if run.json {
+            return Ok(output::json(&video)?);
+        }
+        return Ok(output::result(match video.state {
+            State::Queued => format!("{id} is approved"),
+            state => format!("{id} was approved before: {}", state.name()),
+        })?);
+    };
+    let clip = ClipArguments {
+        output,
+        preview: None,
+        manifest: None,
+        preview_first: false,
+        approve: false,
+    };
+    let targets = Targets::prepare(&clip)?;
+    with_mesh(&run, folders, &shutdown, async |api, display| {
+        let single = Single {
+            api,
+            clip: &clip,
+            as_json: run.json,
+            shutdown: &shutdown,
+        };
+        let id = api.approve(&id).await?.id;
+        single.finish(&id, targets, display).await
+    })
+    .await
+}
+
+async fn one(
+    submission: Submission,
+    clip: &ClipArguments,
+    run: &RunArguments,
+    folders: &Folders,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
+    let targets = Targets::prepare(clip)?;
+    with_mesh(run, folders, shutdown, async |api, display| {
+        let single = Single {
+            api,
+            clip,
+            as_json: run.json,
+            shutdown,
+        };
+        single.make(&submission, targets, display).await
+    })
+    .await
+}
+
+/// Makes a batch and saves its clips under numbered names.
+pub(super) async fn several(
+    batch: &BatchSubmission,
+    output: &Path,
+    run: &RunArguments,
+    folders: &Folders,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
+    with_mesh(run, folders, shutdown, async |api, display| {
+        let several = Several {
+            api,
+            output,
+            as_json: run.json,
+            shutdown,
+        };
+        let call = async |key: &str| api.submit_batch(batch, key).await;
+        several.make(call, display).await
+    })
+    .await
+}
+
+fn clip_submission(
+    clip: &ClipArguments,
+    settings: &SettingsArguments,
+) -> Result<Submission, Failure> {
     Ok(Submission {
-        prompt: arguments.prompt.clone(),
-        model: arguments.model.clone(),
-        negative_prompt: arguments.negative.clone(),
-        width: arguments.width,
-        height: arguments.height,
-        frames: frames(arguments)?,
-        steps: arguments.steps,
-        guidance: arguments.guidance,
-        seed: arguments.seed,
-        image: read(&arguments.image)?,
-        last_image: read(&arguments.last_image)?,
+        frames: frames(&clip.output, settings.frames)?,
+        preview_first: clip.preview_first,
+        ..submission(settings)?
     })
 }
 
-/// A picture has one frame.
-fn frames(arguments: &GenerateArguments) -> Result<Option<u32>, Failure> {
-    let output = &arguments.output;
-    match (picture::format_of(output), arguments.frames) {
-        (None, frames) => Ok(frames),
-        (Some(_), None | Some(1)) => Ok(Some(1)),
-        (Some(_), Some(frames)) => Err(Failure::usage(format!(
-            "{} is a picture, which has 1 frame, not {frames}; name an .mp4",
-            output.display()
-        ))),
+/// One request for several prompts, several seeds, or both.
+fn varied(
+    mut common: Submission,
+    mut prompts: Vec<String>,
+    seeds: Option<u64>,
+) -> Result<BatchSubmission, Failure> {
+    let seeds = match seeds {
+        Some(count) => {
+            let drawn = || rand::random_range(0..=MAX_SEED - count);
+            let first = common.seed.take().unwrap_or_else(drawn);
+            let last = first.checked_add(count - 1);
+            let last = last.filter(|last| *last <= MAX_SEED);
+            let last = last.ok_or_else(|| {
+                Failure::usage(format!(
+                    "--seed {first} and those after it end at {MAX_SEED}"
+                ))
+            })?;
+            (first..=last).collect()
+        }
+        None => Vec::new(),
+    };
+    if prompts.len() == 1 {
+        common.prompt = prompts.remove(0);
+    }
+    Ok(BatchSubmission::Varied {
+        common: Box::new(common),
+        prompts,
+        seeds,
+    })
+}
+
+/// What is about one clip cannot be had of several.
+fn refuse_single_options(clip: &ClipArguments) -> Result<(), Failure> {
+    let given = [
+        ("--preview", clip.preview.is_some()),
+        ("--manifest", clip.manifest.is_some()),
+        ("--preview-first", clip.preview_first),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(Failure::usage(format!("{option} is for a single clip"))),
+        None => Ok(()),
     }
 }
 
-fn failed(last: &VideoEvent) -> Failure {
-    let error = match (&last.failure, last.state) {
-        (Some(failure), State::Failed) => {
-            anyhow::anyhow!("the job failed: {} ({})", failure.message, failure.reason)
-        }
-        (_, State::Cancelled) => anyhow::anyhow!("somebody cancelled the job"),
-        (_, state) => anyhow::anyhow!("the job is {} without a clip", state.name()),
-    };
-    Failure::new(Status::Failed, error.context(format!("job {}", last.id)))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_follow_the_one_that_is_given() {
+        let common = Submission {
+            seed: Some(7),
+            ..Default::default()
+        };
+        let batch = varied(common, vec!["a".to_owned()], Some(3)).unwrap();
+        let json = serde_json::to_value(batch).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({ "prompt": "a", "seeds": [7, 8, 9] })
+        );
+    }
+
+    #[test]
+    fn seeds_that_are_drawn_are_all_legal_and_different() {
+        let prompts = vec!["a".to_owned(), "b".to_owned()];
+        let batch = varied(Submission::default(), prompts, Some(100)).unwrap();
+        let BatchSubmission::Varied { prompts, seeds, .. } = batch else {
+            panic!("not varied");
+        };
+        assert_eq!((prompts.len(), seeds.len()), (2, 100));
+        assert!(seeds.is_sorted_by(|a, b| a < b) && seeds[99] <= MAX_SEED);
+        let common = Submission {
+            seed: Some(MAX_SEED),
+            ..Default::default()
+        };
+        assert!(varied(common, vec!["a".to_owned()], Some(2)).is_err());
+    }
 }

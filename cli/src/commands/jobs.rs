@@ -1,6 +1,6 @@
 //! `kinora jobs`, `kinora cancel`, and the models of a mesh.
 
-use kinora_edge::view::{Model, State, Video};
+use kinora_edge::view::{Kind, Model, State, Video};
 
 use super::connect::any_mesh;
 use crate::arguments::{CancelArguments, Folders, JobsArguments, ServerArguments};
@@ -16,20 +16,22 @@ const PROMPT_CHARS: usize = 60;
 /// [`Failure`].
 pub async fn list(arguments: &JobsArguments, folders: &Folders) -> Result<(), Failure> {
     let api = any_mesh(&arguments.server, folders).await?;
-    let videos = api.videos(arguments.limit).await?;
+    let videos = api.videos(arguments.limit, &arguments.state).await?;
     if arguments.json {
         return Ok(output::json(&videos)?);
     }
     if videos.is_empty() {
-        output::remark("no jobs yet");
+        output::remark("no jobs");
         return Ok(());
     }
-    let rows: Vec<[String; 5]> = videos.iter().map(row).collect();
-    output::result(output::table(
-        ["ID", "STATE", "CREATED", "SEED", "PROMPT"],
-        &rows,
-    ))?;
-    Ok(())
+    let videos: Vec<&Video> = videos.iter().collect();
+    Ok(output::result(table(&videos))?)
+}
+
+/// A line a job.
+pub(super) fn table(videos: &[&Video]) -> String {
+    let rows: Vec<[String; 5]> = videos.iter().map(|video| row(video)).collect();
+    output::table(["ID", "STATE", "CREATED", "SEED", "PROMPT"], &rows)
 }
 
 /// Cancels a job.
@@ -85,12 +87,16 @@ fn row(video: &Video) -> [String; 5] {
         .flat_map(|time| time.chars())
         .take(19)
         .collect();
+    let prompt = match video.kind {
+        Kind::Stitch => "(joins the clips of a sequence)".to_owned(),
+        Kind::Generate | Kind::Unknown => shorten(&video.prompt),
+    };
     [
         video.id.clone(),
         state,
         created,
         video.seed.to_string(),
-        shorten(&video.prompt),
+        prompt,
     ]
 }
 

@@ -93,8 +93,9 @@ fn worker_options(
     blobs: &BlobOptions,
 ) -> InferenceOptions {
     InferenceOptions {
-        scheduler_endpoint: addresses.scheduler_url.clone(),
+        scheduler_endpoints: vec![addresses.scheduler_url.clone()],
         worker_id: WORKER_ID.to_owned(),
+        pool: None,
         model_folders: options
             .models
             .iter()

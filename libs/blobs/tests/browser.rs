@@ -50,6 +50,23 @@ async fn presigned_url_plays_in_place_with_its_type() {
 }
 
 #[tokio::test]
+async fn a_url_for_head_tells_the_size_and_reads_nothing() {
+    let root = temp_root();
+    let server = server_with_clip(root.path()).await;
+    let ttl = Duration::from_secs(60);
+    let url = server
+        .store
+        .presign_head(KEY, ttl)
+        .await
+        .expect("presigned");
+    let answer = browser().head(&url).send().await.expect("head");
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(header(&answer, CONTENT_LENGTH), "10");
+    let answer = browser().get(&url).send().await.expect("get");
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn presigned_url_may_name_the_download_and_its_type() {
     let root = temp_root();
     let server = server_with_clip(root.path()).await;

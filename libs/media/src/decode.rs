@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::MediaError;
 use crate::probe::probe;
 use crate::process::Run;
+use crate::{MediaError, Still};
 
 /// Decoded clips are held in memory; more than this is refused.
 const MAX_DECODED_BYTES: u64 = 4 << 30;
@@ -42,18 +42,14 @@ pub fn decode_mp4(ffmpeg: &Path, path: &Path) -> Result<RawFrames, MediaError> {
     }
     let run = Run {
         program: ffmpeg,
-        arguments: arguments(path),
+        arguments: arguments(path, "", ""),
         stdin: &[],
         max_stdout_bytes: expected_bytes,
         timeout: Duration::from_secs(60 + expected_bytes / 1_000_000),
     };
     let rgb = run.finish()?;
     if rgb.len() as u64 != expected_bytes {
-        let text = format!("decoded {} bytes of {expected_bytes}", rgb.len());
-        return Err(MediaError::FfmpegFailed {
-            status: 0,
-            stderr_tail: text,
-        });
+        return Err(short(rgb.len(), expected_bytes));
     }
     let crate::Mp4Probe {
         width,
@@ -71,13 +67,74 @@ pub fn decode_mp4(ffmpeg: &Path, path: &Path) -> Result<RawFrames, MediaError> {
     })
 }
 
-fn arguments(path: &Path) -> Vec<OsString> {
+/// Decodes one frame, counted from 0, taking its colours as BT.709.
+///
+/// # Errors
+/// [`MediaError::Invalid`] for a file that is no mp4 of a constant whole frame rate, for a frame that it does not have,
+/// and for one of more than 4 GiB; otherwise as ffmpeg fails.
+pub fn decode_frame(ffmpeg: &Path, path: &Path, index: u32) -> Result<Still, MediaError> {
+    let info = probe(path)?;
+    if index >= info.frames {
+        let text = format!("there is no frame {index} in a clip of {}", info.frames);
+        return Err(MediaError::Invalid(text));
+    }
+    one_frame(ffmpeg, path, &info, index)
+}
+
+/// Decodes the last frame.
+///
+/// # Errors
+/// As [`decode_frame`].
+pub fn last_frame(ffmpeg: &Path, path: &Path) -> Result<Still, MediaError> {
+    let info = probe(path)?;
+    // A probed clip has frames.
+    one_frame(ffmpeg, path, &info, info.frames - 1)
+}
+
+/// Frames before it are decoded too: they are what it is made of.
+fn one_frame(
+    ffmpeg: &Path,
+    path: &Path,
+    info: &crate::Mp4Probe,
+    index: u32,
+) -> Result<Still, MediaError> {
+    let (width, height) = (info.width, info.height);
+    let expected_bytes = u64::from(width) * u64::from(height) * 3;
+    if expected_bytes > MAX_DECODED_BYTES {
+        let text = format!("a frame of {expected_bytes} bytes is too large");
+        return Err(MediaError::Invalid(text));
+    }
+    let run = Run {
+        program: ffmpeg,
+        arguments: arguments(path, &format!("select=eq(n\\,{index}),"), "-frames:v 1"),
+        stdin: &[],
+        max_stdout_bytes: expected_bytes,
+        timeout: Duration::from_secs(60 + expected_bytes.saturating_mul(index.into()) / 1_000_000),
+    };
+    let rgb = run.finish()?;
+    if rgb.len() as u64 != expected_bytes {
+        return Err(short(rgb.len(), expected_bytes));
+    }
+    Ok(Still { width, height, rgb })
+}
+
+fn short(decoded: usize, expected_bytes: u64) -> MediaError {
+    MediaError::FfmpegFailed {
+        status: 0,
+        stderr_tail: format!("decoded {decoded} bytes of {expected_bytes}"),
+    }
+}
+
+/// `chosen` is a filter that picks frames, with its comma; `limit` an option of the output.
+fn arguments(path: &Path, chosen: &str, limit: &str) -> Vec<OsString> {
     let mut source = OsString::from("file:");
     source.push(path);
     let before = "-hide_banner -loglevel error -nostdin -i";
-    let after = "-map 0:v:0 -fps_mode passthrough \
-        -vf scale=in_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_inp,format=rgb24 \
-        -f rawvideo pipe:1";
+    let after = format!(
+        "-map 0:v:0 -fps_mode passthrough {limit} \
+         -vf {chosen}scale=in_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_inp,format=rgb24 \
+         -f rawvideo pipe:1"
+    );
     let mut arguments: Vec<OsString> = before.split_whitespace().map(OsString::from).collect();
     arguments.push(source);
     arguments.extend(after.split_whitespace().map(OsString::from));

@@ -1,14 +1,12 @@
 //! Frames to mp4.
 
 use std::ffi::OsString;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::probe::probe;
+use crate::MediaError;
+use crate::output::{Expected, write_checked};
 use crate::process::Run;
-use crate::{MediaError, Mp4Probe};
 
 const MAX_EDGE_PIXELS: u32 = 8192;
 const MAX_FPS: u32 = 240;
@@ -89,34 +87,21 @@ impl RawVideo<'_> {
 /// Every [`MediaError`]; nothing is left behind then, and an `out` from before is as it was.
 pub fn encode_mp4(ffmpeg: &Path, clip: &RawVideo<'_>, out: &Path) -> Result<Mp4Info, MediaError> {
     let frames = clip.frames()?;
-    let folder = match out.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let partial = tempfile::Builder::new()
-        .prefix(".kinora-")
-        .suffix(".partial")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(|source| MediaError::file(folder, source))?
-        .into_temp_path();
-    let run = Run {
-        program: ffmpeg,
-        arguments: arguments(clip, &partial),
-        stdin: clip.rgb,
-        max_stdout_bytes: 0,
-        timeout: time_limit(clip),
-    };
-    run.finish()?;
-    let written = probe(&partial).map_err(|error| failed(&error.to_string()))?;
-    check_written(clip, frames, &written)?;
-    partial
-        .persist(out)
-        .map_err(|error| MediaError::file(out, error.error))?;
-    Ok(Mp4Info {
-        bytes: written.bytes,
+    let expected = Expected {
+        width: clip.width,
+        height: clip.height,
+        fps: clip.fps,
         frames,
-        duration: written.duration,
+    };
+    write_checked(out, expected, |partial| {
+        let run = Run {
+            program: ffmpeg,
+            arguments: arguments(clip, partial),
+            stdin: clip.rgb,
+            max_stdout_bytes: 0,
+            timeout: time_limit(clip),
+        };
+        run.finish().map(drop)
     })
 }
 
@@ -129,17 +114,13 @@ fn arguments(clip: &RawVideo<'_>, out: &Path) -> Vec<OsString> {
     let RawVideo {
         width, height, fps, ..
     } = *clip;
-    let is_small = u64::from(width) * u64::from(height) <= SMALL_PICTURE_PIXELS;
-    let threads = if is_small { 1 } else { LARGE_PICTURE_THREADS };
     let to_bt709 = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,\
         format=yuv420p,setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv";
     let text = format!(
         "-hide_banner -loglevel error -nostdin -y \
          -f rawvideo -pixel_format rgb24 -video_size {width}x{height} -framerate {fps} -i pipe:0 \
-         -an -vf {to_bt709} -c:v libx264 -preset medium -crf {QUALITY_CRF} -threads {threads} \
-         -map_metadata -1 -fflags +bitexact -flags:v +bitexact \
-         -video_track_timescale {} -movflags +faststart -f mp4",
-        fps * TICKS_PER_FRAME
+         -an -vf {to_bt709} {}",
+        x264(width, height, fps)
     );
     let mut arguments: Vec<OsString> = text.split_whitespace().map(OsString::from).collect();
     // The prefix keeps a name with a colon or a leading dash from being read as something else.
@@ -149,27 +130,14 @@ fn arguments(clip: &RawVideo<'_>, out: &Path) -> Vec<OsString> {
     arguments
 }
 
-/// ffmpeg may end well and still have written less, so the file itself is asked.
-fn check_written(clip: &RawVideo<'_>, frames: u32, written: &Mp4Probe) -> Result<(), MediaError> {
-    let asked = (clip.width, clip.height, clip.fps, frames, true);
-    let got = (
-        written.width,
-        written.height,
-        written.fps,
-        written.frames,
-        written.is_faststart,
-    );
-    if asked == got {
-        return Ok(());
-    }
-    Err(failed(&format!(
-        "(width, height, fps, frames, faststart) should be {asked:?} and is {got:?}"
-    )))
-}
-
-fn failed(text: &str) -> MediaError {
-    MediaError::FfmpegFailed {
-        status: 0,
-        stderr_tail: text.to_owned(),
-    }
+/// How every clip is coded and put into its mp4.
+pub(crate) fn x264(width: u32, height: u32, fps: u32) -> String {
+    let is_small = u64::from(width) * u64::from(height) <= SMALL_PICTURE_PIXELS;
+    let threads = if is_small { 1 } else { LARGE_PICTURE_THREADS };
+    format!(
+        "-c:v libx264 -preset medium -crf {QUALITY_CRF} -threads {threads} \
+         -map_metadata -1 -fflags +bitexact -flags:v +bitexact \
+         -video_track_timescale {} -movflags +faststart -f mp4",
+        fps * TICKS_PER_FRAME
+    )
 }

@@ -31,6 +31,8 @@ pub struct Mp4Probe {
     pub duration: Duration,
     /// Whether the index comes before the frames, so that playing can begin before all is loaded.
     pub is_faststart: bool,
+    /// Whether there is sound.
+    pub has_audio: bool,
 }
 
 /// Reads what an mp4 file holds.
@@ -67,6 +69,7 @@ pub fn probe_reader(reader: &mut (impl Read + Seek), bytes: u64) -> Result<Mp4Pr
         fps,
         duration: Duration::from_nanos(u64::from(track.frames) * 1_000_000_000 / u64::from(fps)),
         is_faststart: top_level.moov_at < mdat_at,
+        has_audio: tracks(&moov).any(|trak| handler(trak) == Some(b"soun")),
     })
 }
 
@@ -184,13 +187,19 @@ impl VideoTrack {
 }
 
 fn video_track(moov: &[u8]) -> Option<VideoTrack> {
-    Boxes { rest: moov }
-        .filter(|(kind, _)| *kind == b"trak")
-        .map(|(_, trak)| trak)
-        .find(|trak| {
-            find(trak, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12)) == Some(b"vide")
-        })
+    tracks(moov)
+        .find(|trak| handler(trak) == Some(b"vide"))
         .and_then(read_track)
+}
+
+fn tracks(moov: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let boxes = Boxes { rest: moov };
+    boxes.filter_map(|(kind, body)| (kind == b"trak").then_some(body))
+}
+
+/// What kind of track it is, such as `vide`.
+fn handler(trak: &[u8]) -> Option<&[u8]> {
+    find(trak, &[b"mdia", b"hdlr"])?.get(8..12)
 }
 
 fn read_track(trak: &[u8]) -> Option<VideoTrack> {

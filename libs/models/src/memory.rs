@@ -8,13 +8,15 @@
 pub mod activations;
 pub mod available;
 mod estimate;
+mod need;
 mod plan;
 mod weights;
 
-pub use available::{available_at_start, available_bytes};
+pub use available::{available_at_start, available_bytes, total_bytes};
 pub use estimate::{
     ClipSize, Estimate, MemoryOptions, StageEstimate, cpu_overhead_bytes, with_margin,
 };
+pub use need::MemoryNeed;
 pub use plan::{DoesNotFit, MAX_PAIRED_TOKENS, MemoryPlan, plan};
 pub use weights::{WeightCount, WeightPart};
 

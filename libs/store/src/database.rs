@@ -3,13 +3,14 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use sea_orm::prelude::ChronoDateTimeUtc;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
-    SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
+    SqlxPostgresConnector, SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
 };
 
 use crate::StoreError;
@@ -85,6 +86,19 @@ impl Database {
             ..TransactionOptions::default()
         };
         Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// The time by the server's clock, which all its clients share. None for SQLite, which has no clock of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`] when the database does not answer.
+    pub async fn server_time(&self) -> Result<Option<ChronoDateTimeUtc>, StoreError> {
+        if self.engine == Engine::Sqlite {
+            return Ok(None);
+        }
+        let question = Statement::from_string(DbBackend::Postgres, "SELECT clock_timestamp()");
+        let row = self.reader.query_one_raw(question).await?;
+        Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
     }
 
     /// Waits until no other replica migrates this database, and keeps them out.

@@ -7,5 +7,6 @@ pub mod env;
 pub mod net;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod receiver;
 pub mod wait;
 pub mod world;

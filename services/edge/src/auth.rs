@@ -41,7 +41,9 @@ impl ApiKeyHash {
 
 /// The text is not `principal=hex`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("expected `principal=sha256`, the hash of the key in 64 hexadecimal digits")]
+#[error(
+    "expected `principal=sha256`: a user or tenant:user, and the hash of the key in 64 hexadecimal digits"
+)]
 pub struct InvalidApiKeyHash;
 
 impl FromStr for ApiKeyHash {
@@ -50,6 +52,11 @@ impl FromStr for ApiKeyHash {
     fn from_str(text: &str) -> Result<Self, InvalidApiKeyHash> {
         let (name, digits) = text.rsplit_once('=').ok_or(InvalidApiKeyHash)?;
         let principal = Principal::new(name).map_err(|_| InvalidApiKeyHash)?;
+        // Without either part the scheduler would count the principal as another tenant's.
+        let is_whole = |(tenant, user): (&str, &str)| !tenant.is_empty() && !user.is_empty();
+        if !name.split_once(':').is_none_or(is_whole) {
+            return Err(InvalidApiKeyHash);
+        }
         let mut sha256 = [0; 32];
         hex::decode_to_slice(digits, &mut sha256).map_err(|_| InvalidApiKeyHash)?;
         Ok(Self { principal, sha256 })
@@ -160,6 +167,8 @@ mod tests {
         let digits = hex::encode(Sha256::digest("kk_a"));
         let read: ApiKeyHash = format!("ada={digits}").parse().unwrap();
         assert_eq!(read, ring().keys[0]);
+        let read: ApiKeyHash = format!("studio:ada@example.org={digits}").parse().unwrap();
+        assert_eq!(read.principal.as_str(), "studio:ada@example.org");
         for text in [
             "",
             "ada",
@@ -167,6 +176,8 @@ mod tests {
             "ada=zz",
             &format!("={digits}"),
             &format!("a b={digits}"),
+            &format!(":ada={digits}"),
+            &format!("studio:={digits}"),
         ] {
             assert_eq!(text.parse::<ApiKeyHash>(), Err(InvalidApiKeyHash), "{text}");
         }

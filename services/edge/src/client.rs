@@ -1,12 +1,19 @@
 //! The scheduler, as the edge calls it: on behalf of a principal, within a deadline, as part of the trace.
 
+mod admin;
+mod groups;
+mod webhooks;
+
 use std::time::Duration;
 
 use kinora_mesh::principal::Principal;
+use kinora_proto::scheduler::v1::admin_service_client::AdminServiceClient;
 use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
+use kinora_proto::scheduler::v1::webhook_service_client::WebhookServiceClient;
 use kinora_proto::scheduler::v1::{
-    CancelRequest, DeleteRequest, GetRequest, Job, ListModelsRequest, ListRequest, ListResponse,
-    Model, SubmitRequest, WatchRequest, WatchResponse,
+    ApproveRequest, CancelRequest, DeleteRequest, EstimateRequest, EstimateResponse, GetRequest,
+    Job, ListModelsRequest, ListRequest, ListResponse, Model, SubmitRequest, WatchRequest,
+    WatchResponse,
 };
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
@@ -16,11 +23,16 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::problem::Problem;
 
+/// No answer is longer: a page or a group of a hundred jobs with the longest prompts.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+
 /// A cheap handle on the scheduler.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     client: SchedulerServiceClient<Channel>,
     watcher: SchedulerServiceClient<Channel>,
+    webhooks: WebhookServiceClient<Channel>,
+    admin: AdminServiceClient<Channel>,
     health: HealthClient<Channel>,
     timeout: Duration,
 }
@@ -30,8 +42,12 @@ impl Scheduler {
     #[must_use]
     pub fn new(calls: Channel, streams: Channel, timeout: Duration) -> Self {
         let health = HealthClient::new(calls.clone());
+        let client = SchedulerServiceClient::new(calls.clone());
+        let admin = AdminServiceClient::new(calls.clone());
         Self {
-            client: SchedulerServiceClient::new(calls),
+            client: client.max_decoding_message_size(MAX_ANSWER_BYTES),
+            admin: admin.max_decoding_message_size(MAX_ANSWER_BYTES),
+            webhooks: WebhookServiceClient::new(calls),
             watcher: SchedulerServiceClient::new(streams),
             health,
             timeout,
@@ -57,6 +73,23 @@ impl Scheduler {
         let request = self.request(caller, message);
         let response = self.within(self.client.clone().submit(request)).await?;
         job(response.job)
+    }
+
+    /// Tells what a job would take.
+    pub(crate) async fn estimate(
+        &self,
+        caller: &Principal,
+        submission: SubmitRequest,
+    ) -> Result<EstimateResponse, Problem> {
+        let submission = Some(submission);
+        let request = self.request(caller, EstimateRequest { submission });
+        self.within(self.client.clone().estimate(request)).await
+    }
+
+    /// Lets the clip be made whose preview awaits approval.
+    pub(crate) async fn approve(&self, caller: &Principal, id: String) -> Result<Job, Problem> {
+        let request = self.request(caller, ApproveRequest { id });
+        job(self.within(self.client.clone().approve(request)).await?.job)
     }
 
     /// Reads a job.
@@ -103,15 +136,13 @@ impl Scheduler {
         caller: &Principal,
         message: WatchRequest,
     ) -> Result<Streaming<WatchResponse>, Problem> {
-        let mut request = Request::new(message);
-        carry(caller, &mut request);
+        let request = carried(caller, message);
         self.within(self.watcher.clone().watch(request)).await
     }
 
     fn request<T>(&self, caller: &Principal, message: T) -> Request<T> {
-        let mut request = Request::new(message);
+        let mut request = carried(caller, message);
         request.set_timeout(self.timeout);
-        carry(caller, &mut request);
         request
     }
 
@@ -128,9 +159,12 @@ impl Scheduler {
     }
 }
 
-fn carry<T>(caller: &Principal, request: &mut Request<T>) {
+/// A request on behalf of a caller, as part of the trace.
+fn carried<T>(caller: &Principal, message: T) -> Request<T> {
+    let mut request = Request::new(message);
     caller.attach(request.metadata_mut());
     kinora_mesh::trace::inject(request.metadata_mut());
+    request
 }
 
 /// Our own deadline as tonic reports it: the server's clock or the channel's ran out.
@@ -140,5 +174,10 @@ fn is_timeout(status: &Status) -> bool {
 }
 
 fn job(job: Option<Job>) -> Result<Job, Problem> {
-    job.ok_or_else(|| Status::internal("an answer without its job").into())
+    present(job, "job")
+}
+
+/// What an answer is about, which the contract promises.
+fn present<T>(value: Option<T>, what: &str) -> Result<T, Problem> {
+    value.ok_or_else(|| Status::internal(format!("an answer without its {what}")).into())
 }

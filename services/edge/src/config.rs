@@ -18,7 +18,8 @@ pub struct EdgeOptions {
         default_value = "http://127.0.0.1:7001"
     )]
     pub scheduler_endpoint: String,
-    /// An accepted API key as `principal=sha256-of-the-key` in hexadecimal. Repeat it, or separate by commas.
+    /// An accepted API key as `principal=sha256-of-the-key` in hexadecimal; the principal is a user, or `tenant:user`.
+    /// Repeat it, or separate by commas.
     #[arg(
         long = "api-key-hash",
         env = "KINORA_EDGE_API_KEYS",

@@ -1,11 +1,15 @@
 //! Routes, and the layers that every request passes.
 
+mod admin;
 mod body;
 mod content;
 mod events;
+mod groups;
+mod headers;
 mod health;
 mod query;
 mod videos;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +22,7 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::from_fn;
-use axum::routing::get;
+use axum::routing::{get, post};
 use kinora_blobs::BlobStore;
 use kinora_ids::JobId;
 use kinora_mesh::principal::Principal;
@@ -46,8 +50,22 @@ pub(crate) struct Edge {
 
 /// The whole HTTP surface.
 pub(crate) fn router(edge: Edge, cors_origins: Vec<HeaderValue>) -> Router {
-    let router = Router::new()
+    let router = videos_router()
+        .merge(groups_router())
+        .merge(webhooks_router())
+        .merge(admin_router())
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(async || Problem::route_not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .with_state(edge);
+    layered(router, cors_origins)
+}
+
+fn videos_router() -> Router<Edge> {
+    Router::new()
         .route("/v1/videos", get(videos::list).post(videos::submit))
+        .route("/v1/videos:estimate", post(videos::estimate))
         .route(
             "/v1/videos/{id}",
             get(videos::read).post(videos::act).delete(videos::delete),
@@ -57,13 +75,46 @@ pub(crate) fn router(edge: Edge, cors_origins: Vec<HeaderValue>) -> Router {
         .route("/v1/videos/{id}/thumbnail", get(content::thumbnail))
         .route("/v1/videos/{id}/still", get(content::still))
         .route("/v1/videos/{id}/manifest", get(content::manifest))
+        .route("/v1/videos/{id}/preview", get(content::preview))
+        .route("/v1/videos/{id}/preview/{name}", get(content::of_preview))
         .route("/v1/models", get(videos::models))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .fallback(async || Problem::route_not_found())
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .with_state(edge);
-    layered(router, cors_origins)
+}
+
+fn groups_router() -> Router<Edge> {
+    Router::new()
+        .route("/v1/batches", post(groups::submit_batch))
+        .route("/v1/batches/{id}", get(groups::read).post(groups::act))
+        .route("/v1/batches/{id}/events", get(events::follow_group))
+        .route("/v1/sequences", post(groups::submit_sequence))
+        .route("/v1/sequences/{id}", get(groups::read).post(groups::act))
+        .route("/v1/sequences/{id}/events", get(events::follow_group))
+}
+
+fn webhooks_router() -> Router<Edge> {
+    Router::new()
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::create))
+        .route(
+            "/v1/webhooks/{id}",
+            get(webhooks::read)
+                .post(webhooks::act)
+                .patch(webhooks::change)
+                .delete(webhooks::delete),
+        )
+        .route("/v1/webhooks/{id}/deliveries", get(webhooks::deliveries))
+        .route("/v1/deliveries/{id}", post(webhooks::replay))
+}
+
+fn admin_router() -> Router<Edge> {
+    Router::new()
+        .route("/v1/admin/workers", get(admin::workers))
+        .route("/v1/admin/workers/{id}", post(admin::act_on_worker))
+        .route("/v1/admin/queues", get(admin::queues))
+        .route("/v1/admin/dead-letters", get(admin::dead_letters))
+        .route("/v1/admin/dead-letters/{id}", post(admin::retry))
+        .route(
+            "/v1/admin/tenants/{id}",
+            get(admin::tenant).patch(admin::change_tenant),
+        )
 }
 
 /// Outermost last: trace and request id, problems, origins, panics.
@@ -79,10 +130,11 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
     let header = HeaderName::from_static;
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([
             AUTHORIZATION,
             CONTENT_TYPE,
+            header("allow-duplicate"),
             header("idempotency-key"),
             header("last-event-id"),
             header("x-api-key"),
@@ -123,7 +175,7 @@ impl FromRequestParts<Edge> for VideoId {
     }
 }
 
-/// The path's variable segment, percent-decoded.
+/// The path's variable segment, percent-decoded; empty when it is no text, which names nothing.
 pub(crate) struct Segment(pub(crate) String);
 
 impl FromRequestParts<Edge> for Segment {
@@ -131,9 +183,14 @@ impl FromRequestParts<Edge> for Segment {
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
         let path = Path::<String>::from_request_parts(parts, edge).await;
-        path.map(|Path(text)| Self(text))
-            .map_err(|_| Problem::video_not_found())
+        Ok(path.map_or_else(|_| Self(String::new()), |Path(text)| Self(text)))
     }
+}
+
+/// The id and the verb of a segment such as `{id}:cancel`. A segment without one is there for `methods` only.
+fn split_verb<'a>(segment: &'a str, methods: &'static str) -> Result<(&'a str, &'a str), Problem> {
+    let allowed = || Problem::method_not_allowed().with_header(ALLOW, methods);
+    segment.rsplit_once(':').ok_or_else(allowed)
 }
 
 #[cfg(test)]

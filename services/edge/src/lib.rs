@@ -7,13 +7,27 @@
 //! | path | answer |
 //! | --- | --- |
 //! | `POST /v1/videos` | 201, the video that was accepted; pictures come in base64 |
-//! | `GET /v1/videos`, `GET /v1/videos/{id}` | 200 |
+//! | `POST /v1/videos:estimate` | 200, what it would take |
+//! | `GET /v1/videos`, `GET /v1/videos/{id}` | 200; `state=queued,running` lists those alone |
 //! | `GET /v1/videos/{id}/events` | an event stream, resumed by `Last-Event-ID`; some events carry a preview |
-//! | `POST /v1/videos/{id}:cancel` | 200, the video after it |
+//! | `POST /v1/videos/{id}:cancel`, `:approve` | 200, the video after it |
+//! | `POST /v1/videos/{id}:remix` | 201, a new video; the body has what differs |
+//! | `POST /v1/videos/{id}:extend` | 201, a sequence that goes on from it |
 //! | `DELETE /v1/videos/{id}` | 204 |
-//! | `GET /v1/videos/{id}/content`, `thumbnail`, `still`, `manifest` | 307 to a link |
+//! | `GET /v1/videos/{id}/content`, `thumbnail`, `still`, `manifest` | 307 to a link; `HEAD` too |
+//! | `GET /v1/videos/{id}/preview`, `preview/thumbnail` and so on | the same of the preview to approve |
+//! | `POST /v1/batches`, `POST /v1/sequences` | 201, several videos under one id |
+//! | `GET /v1/batches/{id}`, `/events`, `POST /v1/batches/{id}:cancel` | 200; the same for sequences |
+//! | `GET`, `POST /v1/webhooks`, `GET`, `PATCH`, `DELETE /v1/webhooks/{id}` | endpoints that are notified |
+//! | `POST /v1/webhooks/{id}:rotate-secret`, `GET /v1/webhooks/{id}/deliveries`, `POST /v1/deliveries/{id}:replay` | 200 |
+//! | `GET /v1/admin/workers`, `queues`, `dead-letters`, `tenants/{id}` | 200, for operators |
+//! | `POST /v1/admin/workers/{id}:cordon`, `:uncordon`, `:drain`, `POST /v1/admin/dead-letters/{id}:retry` | 200 |
+//! | `PATCH /v1/admin/tenants/{id}` | 200, weight and limits after it |
 //! | `GET /v1/models` | 200 |
 //! | `GET /healthz`, `GET /readyz` | 200 while alive; while the scheduler answers |
+//!
+//! `Idempotency-Key` makes it safe to send any 201 request again. Without one, an equal body of the same caller within
+//! a minute answers with the same video, unless `Allow-Duplicate: true` (or the field `allow_duplicate`) is there.
 //!
 //! It keeps no state between requests, so that any number of edges may stand side by side.
 
@@ -21,8 +35,10 @@ pub mod auth;
 pub mod client;
 pub mod config;
 pub mod error;
+mod fields;
 mod http;
 pub mod problem;
+mod settings;
 pub mod submission;
 pub mod view;
 

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use kinora_mesh::error::{Kind, PublicError};
 use kinora_mesh::trace::RequestId;
 use serde::{Deserialize, Serialize};
+use tonic_types::StatusExt;
 
 /// Where reasons are explained; a reason in kebab case follows.
 const TYPE_PREFIX: &str = "https://kinora.dev/errors/";
@@ -101,6 +102,16 @@ impl Problem {
             StatusCode::NOT_FOUND,
             "JOB_NOT_FOUND",
             "there is no such video",
+        )
+    }
+
+    /// No such thing of this kind, or not the caller's. The reason is the one that the scheduler gives.
+    #[must_use]
+    pub fn not_found(reason: &str, what: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            reason,
+            format!("there is no such {what}"),
         )
     }
 
@@ -210,7 +221,14 @@ impl From<PublicError> for Problem {
 
 impl From<tonic::Status> for Problem {
     fn from(status: tonic::Status) -> Self {
-        PublicError::from_status(&status).into()
+        let mut problem = Self::from(PublicError::from_status(&status));
+        let retry = status.get_details_retry_info();
+        if let Some(delay) = retry.and_then(|retry| retry.retry_delay) {
+            // Whole seconds, and never too early.
+            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            problem.0.headers.insert(RETRY_AFTER, seconds.max(1).into());
+        }
+        problem
     }
 }
 
@@ -267,6 +285,8 @@ fn title(status: StatusCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tonic_types::ErrorDetails;
+
     use super::*;
 
     #[test]
@@ -289,6 +309,24 @@ mod tests {
         let response = Problem::from(tonic::Status::unavailable("dns error")).into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], RETRY_AFTER_SECONDS);
+    }
+
+    #[test]
+    fn a_service_says_itself_when_to_come_back() {
+        let check = |millis: u64, expected: &str| {
+            let delay = Some(std::time::Duration::from_millis(millis));
+            let mut details = ErrorDetails::with_error_info("QUEUE_FULL", "kinora", []);
+            details.set_retry_info(delay);
+            let code = tonic::Code::ResourceExhausted;
+            let status = tonic::Status::with_error_details(code, "the queue is full", details);
+            let response = Problem::from(status).into_response();
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(response.headers()[RETRY_AFTER], expected);
+            assert_eq!(response.headers().get_all(RETRY_AFTER).iter().count(), 1);
+        };
+        check(30_000, "30");
+        check(1_200, "2");
+        check(0, "1");
     }
 
     #[test]

@@ -4,7 +4,19 @@
 
 use serde::{Deserialize, Serialize};
 
+mod admin;
 mod convert;
+mod estimate;
+mod group;
+mod webhook;
+
+pub use admin::{
+    Attempt, DeadLetter, DeadLetterList, Queue, QueueList, Tenant, Worker, WorkerList,
+};
+pub use estimate::{Estimate, Settings};
+pub(crate) use group::object_of;
+pub use group::{Group, GroupEnd};
+pub use webhook::{Delivery, DeliveryList, DeliveryState, Webhook, WebhookList, WebhookWithSecret};
 
 /// A video: a job, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,6 +25,9 @@ pub struct Video {
     pub id: String,
     /// Always `video`.
     pub object: String,
+    /// What a worker does for it.
+    #[serde(default)]
+    pub kind: Kind,
     /// Where the job stands.
     pub state: State,
     /// Model id.
@@ -41,6 +56,18 @@ pub struct Video {
     /// SHA-256 of the file of the last frame, lower-case hex.
     #[serde(default)]
     pub last_image_sha256: Option<String>,
+    /// Who goes first.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The video that this one repeats, varies or goes on from.
+    #[serde(default)]
+    pub source_id: Option<String>,
+    /// The batch or the sequence that it belongs to.
+    #[serde(default)]
+    pub group_id: Option<String>,
+    /// Its place in that, from 0.
+    #[serde(default)]
+    pub group_index: u32,
     /// Where the newest attempt is.
     pub progress: Progress,
     /// How many times a worker has taken the job.
@@ -53,12 +80,70 @@ pub struct Video {
     pub failure: Option<Failure>,
     /// Set when the state is `completed`.
     pub outputs: Option<Outputs>,
+    /// What is made first, for approval; none when the clip is made at once.
+    #[serde(default)]
+    pub preview_settings: Option<Settings>,
+    /// The preview, from `awaiting_approval` on.
+    #[serde(default)]
+    pub preview_outputs: Option<Outputs>,
     /// When the job was accepted.
     pub create_time: Option<String>,
+    /// It is not started before.
+    #[serde(default)]
+    pub not_before: Option<String>,
+    /// When it expires unless it has started, or unless its preview was approved.
+    #[serde(default)]
+    pub expire_time: Option<String>,
     /// When the newest attempt began.
     pub start_time: Option<String>,
     /// When the job ended.
     pub end_time: Option<String>,
+    /// When the ended job and its clip are removed.
+    #[serde(default)]
+    pub purge_time: Option<String>,
+}
+
+/// What a worker does for a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Draws it.
+    #[default]
+    Generate,
+    /// Joins the clips of a sequence.
+    Stitch,
+    /// Something that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Who goes first. Within a class tenants share by weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody waits in front of a screen.
+    Interactive,
+    /// The usual.
+    #[default]
+    Standard,
+    /// Whenever there is room.
+    Batch,
+    /// A class that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Priority {
+    /// The name that stands in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Standard => "standard",
+            Self::Batch => "batch",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// Where a job stands.
@@ -125,6 +210,9 @@ pub struct Progress {
     pub eta_seconds: Option<f64>,
     /// Jobs ahead of this one, while queued.
     pub queue_position: u32,
+    /// Seconds until a worker takes it, by the scheduler's estimate, while queued.
+    #[serde(default)]
+    pub queue_eta_seconds: Option<f64>,
 }
 
 /// Why an attempt or a job did not succeed.
@@ -187,6 +275,12 @@ pub struct VideoEvent {
     pub failure: Option<Failure>,
     /// Set when the state is `completed`.
     pub outputs: Option<Outputs>,
+    /// The preview to approve; set while `awaiting_approval`.
+    #[serde(default)]
+    pub preview_outputs: Option<Outputs>,
+    /// The batch or the sequence that the video belongs to.
+    #[serde(default)]
+    pub group_id: Option<String>,
     /// What the clip begins to look like, as a data URL of a WebP. Only in some events, and never repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,

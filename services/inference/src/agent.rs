@@ -6,6 +6,9 @@
 mod drain;
 mod forward;
 mod held;
+mod orders;
+mod presence;
+mod schedulers;
 mod stream;
 
 use std::collections::HashMap;
@@ -15,20 +18,20 @@ use std::time::Duration;
 use kinora_ids::LeaseRef;
 use kinora_mesh::error::chain;
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::worker_service_client::WorkerServiceClient;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use self::drain::Drain;
 use self::held::Held;
-use self::stream::{final_report, greet, is_final, send};
-use crate::attempt::{self, Told, Workbench};
-use crate::convert::{card_to_pb, grant_from_pb, lease_from_pb, lease_to_pb};
-use crate::engine::SignalCell;
+use self::schedulers::Candidate;
+use self::stream::{final_report, greet, is_final, is_name_taken, send};
+use crate::attempt::{Told, Workbench};
+use crate::convert::lease_from_pb;
 use crate::error::{AttemptError, Error};
+
+pub use self::schedulers::Schedulers;
 
 /// Messages that may wait for a slow stream. Progress beyond them is dropped, reports are not.
 const STREAM_BUFFER: usize = 64;
@@ -46,12 +49,17 @@ pub struct Identity {
     pub worker_id: String,
     /// The kind of device.
     pub device: String,
+    /// The kind of machine, for people. May be empty.
+    pub pool: String,
+    /// Drawn when the process starts: tells it from another one of the same name.
+    pub instance: String,
     /// Leases at a time.
     pub slots: u32,
     /// How long running attempts may go on after a shutdown was asked for.
     pub drain_timeout: Duration,
 }
 
+#[derive(Debug)]
 enum AttemptEvent {
     Told(LeaseRef, Told),
     Finished(LeaseRef, Result<pb::Outputs, AttemptError>),
@@ -67,13 +75,15 @@ enum Next {
 pub struct Agent {
     identity: Identity,
     bench: Arc<Workbench>,
-    client: WorkerServiceClient<Channel>,
+    schedulers: Schedulers,
     held: HashMap<LeaseRef, Held>,
     events: mpsc::UnboundedReceiver<AttemptEvent>,
     event_sender: mpsc::UnboundedSender<AttemptEvent>,
     shutdown: CancellationToken,
     /// The engine hangs: the worker ends, so that a new process can take its place.
     is_stuck: bool,
+    /// A scheduler has welcomed the worker on the present stream, or on the last one.
+    is_attached: bool,
     /// Set by the shutdown.
     drain: Option<Drain>,
 }
@@ -84,22 +94,22 @@ impl Agent {
     pub fn new(
         identity: Identity,
         bench: Arc<Workbench>,
-        channel: Channel,
+        schedulers: Schedulers,
         shutdown: CancellationToken,
     ) -> Self {
         let (event_sender, events) = mpsc::unbounded_channel();
-        let client = WorkerServiceClient::new(channel);
         let held = HashMap::new();
         Self {
             identity,
             bench,
-            client,
+            schedulers,
             held,
             events,
             event_sender,
             // Ending this worker must not end what runs beside it.
             shutdown: shutdown.child_token(),
             is_stuck: false,
+            is_attached: false,
             drain: None,
         }
     }
@@ -111,20 +121,37 @@ impl Agent {
     pub async fn run(mut self) -> Result<(), Error> {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            match self.session().await {
+            let scheduler = self.schedulers.next().await;
+            let is_last = scheduler.is_last;
+            self.is_attached = false;
+            match self.session(scheduler).await {
                 Ok(Next::Done) => return self.outcome(),
-                Ok(Next::GoOn) => backoff = FIRST_BACKOFF,
+                Ok(Next::GoOn) => {}
                 Err(status) if is_final(&status) => {
                     return Err(Error::Refused(status.message().to_owned()));
+                }
+                Err(status) if is_name_taken(&status) => {
+                    tracing::warn!(
+                        worker_id = self.identity.worker_id,
+                        "another worker of this name is attached; trying again until it is gone"
+                    );
                 }
                 Err(status) => {
                     tracing::debug!(error = %chain(&status), "not attached to the scheduler");
                 }
             }
-            if self.wait_detached(backoff).await {
+            // The others of a round are tried at once, but for a moment that keeps workers from coming all together.
+            let mut pause = FIRST_BACKOFF;
+            if self.is_attached {
+                self.schedulers.detached();
+                backoff = FIRST_BACKOFF;
+            } else if is_last {
+                pause = backoff;
+                backoff = (backoff * 2).min(MAX_BACKOFF);
+            }
+            if self.wait_detached(pause).await {
                 return self.outcome();
             }
-            backoff = (backoff * 2).min(MAX_BACKOFF);
         }
     }
 
@@ -153,10 +180,10 @@ impl Agent {
     }
 
     /// One stream from attach to its end.
-    async fn session(&mut self) -> Result<Next, Status> {
+    async fn session(&mut self, scheduler: Candidate) -> Result<Next, Status> {
         let (up, outgoing) = mpsc::channel(STREAM_BUFFER);
         send(&up, pb::attach_request::Message::Hello(self.hello())).await?;
-        let greeting = greet(self.client.clone(), outgoing);
+        let greeting = greet(scheduler.client, outgoing);
         let (welcome, mut down) = tokio::select! {
             greeted = tokio::time::timeout(GREETING, greeting) => {
                 greeted.map_err(|_| Status::deadline_exceeded("the scheduler did not answer"))??
@@ -189,37 +216,8 @@ impl Agent {
         }
     }
 
-    fn hello(&self) -> pb::Hello {
-        pb::Hello {
-            worker_id: self.identity.worker_id.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            device: self.identity.device.clone(),
-            models: self.bench.cards.values().map(card_to_pb).collect(),
-            slots: if self.drain.is_some() {
-                0
-            } else {
-                self.identity.slots
-            },
-            held: self.held_leases(),
-            ..pb::Hello::default()
-        }
-    }
-
-    fn heartbeat(&self) -> pb::attach_request::Message {
-        let draining = self.drain.is_some();
-        pb::attach_request::Message::Heartbeat(pb::Heartbeat {
-            held: self.held_leases(),
-            draining,
-            device_state: None,
-        })
-    }
-
-    fn held_leases(&self) -> Vec<pb::LeaseRef> {
-        let standing = self.held.iter().filter(|(_, held)| !held.is_revoked);
-        standing.map(|(lease, _)| lease_to_pb(*lease)).collect()
-    }
-
     fn welcome(&mut self, welcome: pb::Welcome) -> Duration {
+        self.is_attached = true;
         for lease in welcome.revoked.iter().filter_map(lease_from_pb) {
             self.revoke(lease);
         }
@@ -239,73 +237,6 @@ impl Agent {
             held.told_again(Instant::now());
         }
         Ok(())
-    }
-
-    fn receive(&mut self, message: pb::AttachResponse) {
-        use pb::attach_response::Message;
-        match message.message {
-            Some(Message::Grant(grant)) => self.take(grant),
-            Some(Message::Revocation(revocation)) => {
-                if let Some(lease) = revocation.lease.as_ref().and_then(lease_from_pb) {
-                    self.revoke(lease);
-                }
-            }
-            Some(Message::Receipt(receipt)) => self.receipt(&receipt),
-            Some(Message::Welcome(_) | Message::Preemption(_) | Message::Drain(_)) | None => {}
-        }
-    }
-
-    /// Starts an attempt.
-    fn take(&mut self, grant: pb::LeaseGrant) {
-        let Some(grant) = grant_from_pb(grant) else {
-            tracing::error!("the scheduler sent a lease that cannot be read");
-            return;
-        };
-        let lease = grant.lease;
-        if self.held.contains_key(&lease) {
-            return;
-        }
-        tracing::info!(job_id = %lease.job, lease = lease.lease, "lease taken");
-        let signal = SignalCell::default();
-        self.held.insert(lease, Held::new(signal.clone()));
-        let (bench, events) = (Arc::clone(&self.bench), self.event_sender.clone());
-        tokio::spawn(async move {
-            let told = events.clone();
-            let tell = Arc::new(move |news| {
-                // The agent outlives its attempts; if not, nobody listens.
-                let _ = told.send(AttemptEvent::Told(lease, news));
-            });
-            let result = Box::pin(attempt::run(bench, grant, signal, tell)).await;
-            let _ = events.send(AttemptEvent::Finished(lease, result));
-        });
-    }
-
-    fn revoke(&mut self, lease: LeaseRef) {
-        let Some(held) = self.held.get_mut(&lease) else {
-            return;
-        };
-        tracing::info!(job_id = %lease.job, lease = lease.lease, "lease revoked");
-        held.is_revoked = true;
-        held.signal.cancel();
-        if held.report.is_some() {
-            self.forget(lease);
-        }
-    }
-
-    fn receipt(&mut self, receipt: &pb::Receipt) {
-        let Some(lease) = receipt.lease.as_ref().and_then(lease_from_pb) else {
-            return;
-        };
-        match self.held.get(&lease) {
-            Some(Held {
-                report: Some(pb::attach_request::Message::Completion(_)),
-                ..
-            }) if receipt.accepted => {
-                self.held.remove(&lease);
-            }
-            Some(_) => self.forget(lease),
-            None => {}
-        }
     }
 
     /// Records what became of an attempt and returns the report that is due, if any.
@@ -330,7 +261,7 @@ impl Agent {
             self.forget(lease);
             return None;
         }
-        let report = final_report(lease, result);
+        let report = final_report(lease, held, result);
         held.report = Some(report.clone());
         self.shorten_drain();
         Some(report)

@@ -1,11 +1,14 @@
-//! One attempt at a job: generate, encode, store.
+//! One attempt at a job: generate or join, encode, store.
 //!
 //! Everything is written under the lease's own prefix, so that an attempt that lost its lease can
 //! never overwrite the files of a newer one. Nothing is named as an output before all of it is stored.
 
 mod checkpoints;
 mod package;
+mod parts;
 mod pictures;
+mod stitch;
+mod upload;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,6 +20,7 @@ use kinora_blobs::BlobStore;
 use kinora_ids::LeaseRef;
 use kinora_media::{MediaError, preview_webp};
 use kinora_mesh::error::chain;
+use kinora_models::wan::pipeline::Forecast;
 use kinora_models::{GenerateError, GenerateRequest, ModelCard, Picture, Signal};
 use kinora_proto::scheduler::v1 as pb;
 use parking_lot::Mutex;
@@ -25,8 +29,8 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::backend::BackendError;
-use crate::convert::stage_to_pb;
-use crate::engine::{Engine, EngineEvent, Generated, Order, SignalCell};
+use crate::convert::{image_input, stage_to_pb};
+use crate::engine::{DeviceTime, Engine, EngineEvent, Generated, Order, SignalCell};
 use crate::error::AttemptError;
 use crate::manifest::Machine;
 use crate::progress::{Meter, StageCosts};
@@ -35,6 +39,7 @@ use self::checkpoints::CheckpointStore;
 use self::package::{Package, PackageJob, package};
 
 pub use self::checkpoints::FetchError;
+pub use self::parts::PartError;
 pub use self::pictures::PictureError;
 
 /// How long an engine may take to notice that it was asked to stop.
@@ -56,6 +61,12 @@ pub struct Grant {
     pub traceparent: String,
     /// Where an earlier attempt was cut off.
     pub checkpoint: Option<pb::Checkpoint>,
+    /// Whether `parts` are joined; otherwise `spec` is drawn.
+    pub is_stitch: bool,
+    /// Clips to join, or the one whose last frame is the first picture.
+    pub parts: Vec<pb::StitchPart>,
+    /// Whether the last frame is stored too.
+    pub wants_last_frame: bool,
 }
 
 /// What an attempt tells while it goes on.
@@ -86,6 +97,10 @@ pub struct Workbench {
     pub cards: HashMap<String, ModelCard>,
     /// Goes into manifests.
     pub machine: Machine,
+    /// What requests need and have of the device's memory, by model where it is known.
+    pub forecasts: HashMap<String, Forecast>,
+    /// Memory of the device in bytes; 0 when it is not known.
+    pub memory_total_bytes: u64,
     /// What the stages of the last clip took, by model.
     pub costs: Mutex<HashMap<String, StageCosts>>,
 }
@@ -109,6 +124,7 @@ pub async fn run(
     bench: Arc<Workbench>,
     grant: Grant,
     signal: SignalCell,
+    device_time: DeviceTime,
     tell: Tell,
 ) -> Result<pb::Outputs, AttemptError> {
     let span = tracing::info_span!("attempt", job_id = %grant.lease.job, lease = grant.lease.lease);
@@ -116,7 +132,7 @@ pub async fn run(
         kinora_mesh::trace::set_parent(&span, &grant.traceparent);
     }
     let limit = grant.time_limit;
-    let attempt = Attempt::new(&bench, &grant, signal.clone(), tell);
+    let attempt = Attempt::new(&bench, &grant, signal.clone(), device_time, tell);
     let mut work = Box::pin(attempt.run().instrument(span));
     if let Ok(finished) = tokio::time::timeout(limit, &mut work).await {
         return finished;
@@ -132,6 +148,7 @@ struct Attempt<'a> {
     bench: &'a Workbench,
     grant: &'a Grant,
     signal: SignalCell,
+    device_time: DeviceTime,
     tell: Tell,
     checkpoints: CheckpointStore,
     previews: JoinSet<Result<Vec<u8>, MediaError>>,
@@ -140,19 +157,26 @@ struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(bench: &'a Workbench, grant: &'a Grant, signal: SignalCell, tell: Tell) -> Self {
-        let costs = bench
-            .costs
-            .lock()
-            .get(&grant.spec.model)
-            .copied()
-            .unwrap_or_default();
+    fn new(
+        bench: &'a Workbench,
+        grant: &'a Grant,
+        signal: SignalCell,
+        device_time: DeviceTime,
+        tell: Tell,
+    ) -> Self {
+        let costs = if grant.is_stitch {
+            StageCosts::of_stitching()
+        } else {
+            let known = bench.costs.lock().get(&grant.spec.model).copied();
+            known.unwrap_or_default()
+        };
         let checkpoints =
             CheckpointStore::start(bench.blobs.clone(), grant.lease, Arc::clone(&tell));
         Self {
             bench,
             grant,
             signal,
+            device_time,
             tell,
             checkpoints,
             previews: JoinSet::new(),
@@ -170,6 +194,20 @@ impl<'a> Attempt<'a> {
     }
 
     async fn deliver(&mut self) -> Result<pb::Outputs, AttemptError> {
+        let (outputs, resumed_step) = if self.grant.is_stitch {
+            let package = self.stitch().await?;
+            (self.upload(package).await?, 0)
+        } else {
+            self.draw().await?
+        };
+        let elapsed_ms = self.begun.elapsed().as_millis();
+        let bytes = outputs.video_bytes;
+        tracing::info!(elapsed_ms, bytes, resumed_step, "clip delivered");
+        Ok(outputs)
+    }
+
+    /// Generates and stores the clip. Also returns the step that it went on from.
+    async fn draw(&mut self) -> Result<(pb::Outputs, u32), AttemptError> {
         let spec = &self.grant.spec;
         let card = self.bench.cards.get(&spec.model);
         let card = card.ok_or_else(|| BackendError::UnknownModel(spec.model.clone()))?;
@@ -183,10 +221,7 @@ impl<'a> Attempt<'a> {
             let costs = self.meter.finish(self.begun.elapsed());
             self.bench.costs.lock().insert(spec.model.clone(), costs);
         }
-        let elapsed_ms = self.begun.elapsed().as_millis();
-        let bytes = outputs.video_bytes;
-        tracing::info!(elapsed_ms, bytes, resumed_step, "clip delivered");
-        Ok(outputs)
+        Ok((outputs, resumed_step))
     }
 
     fn advance(&mut self, stage: pb::Stage, step: u32, steps: u32) {
@@ -201,6 +236,7 @@ impl<'a> Attempt<'a> {
             request: self.unless_stopped(self.request(card)).await?,
             checkpoint: self.unless_stopped(self.earlier_checkpoint()).await?,
             signal: self.signal.clone(),
+            device_time: self.device_time.clone(),
         };
         let engine = self.bench.engine.clone();
         let generating = engine.generate(order, sender);
@@ -302,12 +338,41 @@ impl<'a> Attempt<'a> {
             seed: spec.seed,
             sampler: card.defaults.sampler,
             grid: card.defaults.grid,
-            image: pictures::fetch(blobs, job, &spec.image_key, &spec.image_sha256).await?,
+            image: match self.continued() {
+                Some(part) => Some(self.continuation(part, card).await?),
+                None => pictures::fetch(blobs, job, &spec.image_key, &spec.image_sha256).await?,
+            },
             last_image: {
                 let (key, sha256) = (&spec.last_image_key, &spec.last_image_sha256);
                 pictures::fetch(blobs, job, key, sha256).await?
             },
         })
+    }
+
+    /// The clip whose last frame is the first picture, when that frame was not kept as a picture.
+    fn continued(&self) -> Option<&pb::StitchPart> {
+        let parts = self.grant.parts.first();
+        parts.filter(|_| self.grant.spec.image_key.is_empty())
+    }
+
+    async fn continuation(
+        &self,
+        part: &pb::StitchPart,
+        card: &ModelCard,
+    ) -> Result<Picture, AttemptError> {
+        if image_input(&card.family) == pb::ImageInput::None {
+            return Err(PartError::NoPictures.into());
+        }
+        let folder = self.scratch_folder()?;
+        let clip = parts::fetch(&self.bench.blobs, part, folder.path(), 0).await?;
+        parts::last_picture(&self.bench.ffmpeg, clip).await
+    }
+
+    /// A folder that goes away with the value.
+    fn scratch_folder(&self) -> std::io::Result<tempfile::TempDir> {
+        tempfile::Builder::new()
+            .prefix("attempt-")
+            .tempdir_in(&self.bench.scratch)
     }
 
     /// Encodes on a thread of its own, since the encoder blocks.
@@ -317,57 +382,19 @@ impl<'a> Attempt<'a> {
         card: &ModelCard,
     ) -> Result<Package, AttemptError> {
         self.check_stopped()?;
-        let folder = tempfile::Builder::new()
-            .prefix("attempt-")
-            .tempdir_in(&self.bench.scratch)?;
+        let folder = self.scratch_folder()?;
         let job = PackageJob {
             ffmpeg: self.bench.ffmpeg.clone(),
             spec: self.grant.spec.clone(),
             card: card.clone(),
             machine: self.bench.machine.clone(),
             generated,
+            wants_last_frame: self.grant.wants_last_frame,
+            continues_video_sha256: self.continued().map(|part| part.video_sha256.clone()),
             folder,
         };
         let span = tracing::info_span!("package");
         tokio::task::spawn_blocking(move || span.in_scope(|| package(job))).await?
-    }
-
-    async fn upload(&mut self, mut package: Package) -> Result<pb::Outputs, AttemptError> {
-        let prefix = self.grant.lease.object_prefix();
-        let key = |name: &str| format!("{prefix}{name}");
-        let still_key = package.still.as_ref().map(|_| key("still.png"));
-        let small = package.take_small_files();
-        let blobs = &self.bench.blobs;
-        let (mut done, steps) = (0, if still_key.is_some() { 4 } else { 3 });
-        self.check_cancelled()?;
-        self.advance(pb::Stage::Uploading, done, steps);
-        let video_key = key("video.mp4");
-        blobs
-            .put_file(&video_key, &package.video, "video/mp4")
-            .await?;
-        for (name, bytes, content_type) in small {
-            done += 1;
-            self.advance(pb::Stage::Uploading, done, steps);
-            blobs.put_bytes(&key(name), bytes, content_type).await?;
-        }
-        self.check_cancelled()?;
-        self.advance(pb::Stage::Uploading, steps, steps);
-        let spec = &self.grant.spec;
-        let seconds = f64::from(spec.frames) / f64::from(spec.fps.max(1));
-        Ok(pb::Outputs {
-            video_key,
-            thumbnail_key: key("thumbnail.webp"),
-            manifest_key: key("manifest.json"),
-            video_bytes: package.video_bytes,
-            width: spec.width,
-            height: spec.height,
-            frames: spec.frames,
-            fps: spec.fps,
-            duration: Duration::from_secs_f64(seconds).try_into().ok(),
-            video_sha256: package.video_sha256,
-            still_key: still_key.unwrap_or_default(),
-            ..pb::Outputs::default()
-        })
     }
 
     fn check_stopped(&self) -> Result<(), AttemptError> {

@@ -1,8 +1,11 @@
 //! What generates: the loaded models behind one synchronous trait.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use kinora_models::card::ModelCard;
+use kinora_models::config::WanConfig;
+use kinora_models::wan::pipeline::Forecast;
 use kinora_models::{Control, GenerateError, LoadError, LoadOptions, WanPipeline};
 
 use crate::engine::{Generated, Order};
@@ -17,6 +20,16 @@ pub trait LoadObserver: Control {
 pub trait Backend: Send {
     /// The models that can be asked for.
     fn cards(&self) -> Vec<ModelCard>;
+
+    /// The memory that models need and have, by id. What is not known is not in it.
+    fn forecasts(&self) -> HashMap<String, Forecast> {
+        HashMap::new()
+    }
+
+    /// The models whose weights are in the device's memory.
+    fn residents(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Generates a clip.
     ///
@@ -49,6 +62,7 @@ pub enum BackendError {
 /// Model folders, of which the last one used is resident.
 pub struct Folders {
     folders: Vec<(PathBuf, ModelCard)>,
+    forecasts: HashMap<String, Forecast>,
     options: LoadOptions,
     resident: Option<(String, WanPipeline)>,
 }
@@ -59,10 +73,20 @@ impl Folders {
     /// # Errors
     /// The first folder whose card cannot be read.
     pub fn open(folders: &[PathBuf], options: LoadOptions) -> Result<Self, LoadError> {
-        let read = |folder: &PathBuf| Ok((folder.clone(), ModelCard::read(folder)?));
-        let folders = folders.iter().map(read).collect::<Result<_, LoadError>>()?;
+        let mut forecasts = HashMap::new();
+        let mut read = |folder: &PathBuf| {
+            let config = WanConfig::read(folder)?;
+            let card = ModelCard::read_with(folder, &config)?;
+            forecasts.insert(card.id.clone(), Forecast::of(&config, &card, &options));
+            Ok((folder.clone(), card))
+        };
+        let folders = folders
+            .iter()
+            .map(&mut read)
+            .collect::<Result<_, LoadError>>()?;
         Ok(Self {
             folders,
+            forecasts,
             options,
             resident: None,
         })
@@ -97,6 +121,14 @@ impl Folders {
 impl Backend for Folders {
     fn cards(&self) -> Vec<ModelCard> {
         self.folders.iter().map(|(_, card)| card.clone()).collect()
+    }
+
+    fn forecasts(&self) -> HashMap<String, Forecast> {
+        self.forecasts.clone()
+    }
+
+    fn residents(&self) -> Vec<String> {
+        self.resident.iter().map(|(id, _)| id.clone()).collect()
     }
 
     fn generate(

@@ -17,16 +17,21 @@ pub const DEFAULT_THREADS: usize = 1;
 /// How a worker runs.
 #[derive(Args, Clone, Debug)]
 pub struct InferenceOptions {
-    /// The scheduler to attach to.
+    /// The scheduler to attach to. Several, separated by commas, and all addresses of a name are tried in turn.
     #[arg(
-        long,
+        long = "scheduler",
+        visible_alias = "scheduler-endpoint",
         env = "KINORA_SCHEDULER_ENDPOINT",
+        value_delimiter = ',',
         default_value = "http://127.0.0.1:7001"
     )]
-    pub scheduler_endpoint: String,
+    pub scheduler_endpoints: Vec<String>,
     /// Stable name of this worker, unlike that of any other: two with one name would take each other's place.
     #[arg(long, env = "KINORA_WORKER_ID")]
     pub worker_id: String,
+    /// Kind of machine, for people and metrics, for example h100 [default: the device].
+    #[arg(long, env = "KINORA_POOL")]
+    pub pool: Option<String>,
     /// Folder of a model (with a kinora.json). Repeat it for several; the first is loaded at start.
     #[arg(
         long = "model",

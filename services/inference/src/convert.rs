@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kinora_ids::LeaseRef;
+use kinora_models::memory::MemoryNeed;
 use kinora_models::{ModelCard, Stage};
 use kinora_proto::scheduler::v1 as pb;
 
@@ -49,12 +50,15 @@ pub fn grant_from_pb(grant: pb::LeaseGrant) -> Option<Grant> {
         time_limit: time_limit.unwrap_or(DEFAULT_TIME_LIMIT),
         traceparent: grant.traceparent,
         checkpoint: grant.checkpoint,
+        is_stitch: grant.kind == i32::from(pb::JobKind::Stitch),
+        parts: grant.parts,
+        wants_last_frame: grant.wants_last_frame,
     })
 }
 
 /// A model as the scheduler's catalogue shows it.
 #[must_use]
-pub fn card_to_pb(card: &ModelCard) -> pb::Model {
+pub fn card_to_pb(card: &ModelCard, need: Option<MemoryNeed>) -> pb::Model {
     let (defaults, limits) = (&card.defaults, &card.limits);
     pb::Model {
         id: card.id.clone(),
@@ -85,12 +89,15 @@ pub fn card_to_pb(card: &ModelCard) -> pb::Model {
         vocabulary: card.vocabulary.clone(),
         image_input: image_input(&card.family).into(),
         last_image_input: last_image_input(&card.family).into(),
-        memory: None,
+        memory: need.map(|need| pb::MemoryNeed {
+            base_bytes: need.base_bytes,
+            bytes_per_pixel: need.bytes_per_pixel,
+        }),
     }
 }
 
 /// Whether models of a family take a first frame.
-fn image_input(family: &str) -> pb::ImageInput {
+pub fn image_input(family: &str) -> pb::ImageInput {
     match family {
         "wan-ti2v" => pb::ImageInput::Optional,
         "wan-i2v" | "wan-flf2v" => pb::ImageInput::Required,

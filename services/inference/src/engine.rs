@@ -4,7 +4,7 @@
 //! the model ends the clip, never the thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use kinora_models::wan::pipeline::{Rendering, Surroundings};
 use kinora_models::{
     Checkpoint, Control, GenerateError, GenerateRequest, Picture, Progress, Signal, Stage,
 };
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::backend::{Backend, BackendError};
@@ -72,6 +73,23 @@ impl SignalCell {
     }
 }
 
+/// How long clips of an attempt have had the device, reading weights aside. Clones share one count.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceTime(Arc<AtomicU64>);
+
+impl DeviceTime {
+    /// The time so far.
+    #[must_use]
+    pub fn get(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn add(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.0.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
 /// How often the engine hands something over while it works on a clip.
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {
@@ -114,7 +132,12 @@ pub struct Order {
     pub checkpoint: Option<Bytes>,
     /// Stops it.
     pub signal: SignalCell,
+    /// Counts the time that it takes.
+    pub device_time: DeviceTime,
 }
+
+/// Models whose weights are in the device's memory.
+type Residents = Arc<Mutex<Vec<String>>>;
 
 struct Envelope {
     order: Order,
@@ -127,6 +150,7 @@ struct Envelope {
 #[derive(Clone)]
 pub struct Engine {
     orders: mpsc::UnboundedSender<Envelope>,
+    residents: Residents,
 }
 
 impl Engine {
@@ -136,14 +160,22 @@ impl Engine {
     /// The system's error when no thread can be started.
     pub fn start(mut backend: Box<dyn Backend>, rhythm: Rhythm) -> std::io::Result<Self> {
         let (orders, mut inbox) = mpsc::unbounded_channel::<Envelope>();
+        let residents: Residents = Arc::new(Mutex::new(backend.residents()));
+        let known = Arc::clone(&residents);
         thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || {
                 while let Some(envelope) = inbox.blocking_recv() {
-                    serve(backend.as_mut(), rhythm, envelope);
+                    serve(backend.as_mut(), rhythm, envelope, &known);
                 }
             })?;
-        Ok(Self { orders })
+        Ok(Self { orders, residents })
+    }
+
+    /// The models whose weights are in the device's memory.
+    #[must_use]
+    pub fn residents(&self) -> Vec<String> {
+        self.residents.lock().clone()
     }
 
     /// Generates a clip, after those asked for earlier.
@@ -169,7 +201,7 @@ impl Engine {
     }
 }
 
-fn serve(backend: &mut dyn Backend, rhythm: Rhythm, envelope: Envelope) {
+fn serve(backend: &mut dyn Backend, rhythm: Rhythm, envelope: Envelope, residents: &Residents) {
     let Envelope {
         order,
         events,
@@ -181,8 +213,11 @@ fn serve(backend: &mut dyn Backend, rhythm: Rhythm, envelope: Envelope) {
         Signal::Cancel => Err(BackendError::Generate(GenerateError::Cancelled)),
         Signal::Pause => Err(BackendError::Generate(GenerateError::Paused)),
         Signal::GoOn => {
-            let mut control = Reporter::new(order.signal.clone(), events, rhythm);
-            backend.generate(&order, &mut control)
+            let mut control = Reporter::new(&order, events, rhythm, Arc::clone(residents));
+            let generated = backend.generate(&order, &mut control);
+            order.device_time.add(control.begun.elapsed());
+            *residents.lock() = backend.residents();
+            generated
         }
     };
     // The attempt may have gone away; then nobody wants the clip.
@@ -196,6 +231,12 @@ struct Reporter {
     stage_span: Option<tracing::span::EnteredSpan>,
     checkpoints: Pace,
     previews: Option<Pace>,
+    /// When the clip got the device: weights have been read before.
+    begun: Instant,
+    /// The model that is being read.
+    loading: Option<String>,
+    model: String,
+    residents: Residents,
 }
 
 /// Says when something is due again.
@@ -228,13 +269,30 @@ impl Pace {
 }
 
 impl Reporter {
-    fn new(signal: SignalCell, events: mpsc::UnboundedSender<EngineEvent>, rhythm: Rhythm) -> Self {
+    fn new(
+        order: &Order,
+        events: mpsc::UnboundedSender<EngineEvent>,
+        rhythm: Rhythm,
+        residents: Residents,
+    ) -> Self {
         Self {
-            signal,
+            signal: order.signal.clone(),
             events,
             stage_span: None,
             checkpoints: Pace::new(rhythm.checkpoints),
             previews: rhythm.previews.map(Pace::new),
+            begun: Instant::now(),
+            loading: None,
+            model: order.model.clone(),
+            residents,
+        }
+    }
+
+    /// The first news after reading began tell that it has ended.
+    fn loaded(&mut self) {
+        if let Some(model) = self.loading.take() {
+            self.begun = Instant::now();
+            *self.residents.lock() = vec![model];
         }
     }
 
@@ -250,6 +308,7 @@ impl Control for Reporter {
     }
 
     fn progress(&mut self, progress: Progress) {
+        self.loaded();
         self.stage_span = None;
         let Progress { stage, step, steps } = progress;
         if stage == Stage::Denoising {
@@ -284,6 +343,9 @@ impl Control for Reporter {
 
 impl crate::backend::LoadObserver for Reporter {
     fn loading(&mut self) {
+        // What was there before goes first.
+        self.residents.lock().clear();
+        self.loading = Some(self.model.clone());
         self.tell(EngineEvent::Loading);
     }
 }

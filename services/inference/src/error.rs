@@ -8,7 +8,7 @@ use kinora_model_store::StoreError;
 use kinora_models::{GenerateError, LoadError, Signal};
 use kinora_proto::scheduler::v1 as pb;
 
-use crate::attempt::{FetchError, PictureError};
+use crate::attempt::{FetchError, PartError, PictureError};
 use crate::backend::BackendError;
 
 /// The worker cannot start or go on.
@@ -35,6 +35,9 @@ pub enum Error {
     /// The engine does not react any more; only a new process helps.
     #[error("the engine does not react any more")]
     EngineStuck,
+    /// No scheduler's address was configured.
+    #[error("no scheduler is configured")]
+    NoSchedulers,
     /// The scheduler refuses this worker.
     #[error("the scheduler refuses this worker: {0}")]
     Refused(String),
@@ -58,6 +61,9 @@ pub enum AttemptError {
     /// A picture of the job cannot be used.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// A clip of another job cannot be used.
+    #[error(transparent)]
+    Part(#[from] PartError),
     /// The store does not hand the job's checkpoint out now.
     #[error(transparent)]
     Checkpoint(FetchError),
@@ -88,6 +94,15 @@ impl AttemptError {
         }
     }
 
+    /// Whether the attempt was asked to hand its state over, and ended there.
+    #[must_use]
+    pub const fn is_pause(&self) -> bool {
+        matches!(
+            self,
+            Self::Drained | Self::Backend(BackendError::Generate(GenerateError::Paused))
+        )
+    }
+
     /// What the scheduler is told. The chain of causes is logged here and goes no further.
     #[must_use]
     pub fn report(&self) -> pb::Failure {
@@ -108,6 +123,7 @@ impl AttemptError {
             Self::TimeLimit(_) | Self::Stuck(_) => ("ATTEMPT_TIME_LIMIT", true),
             Self::Drained => ("WORKER_DRAINED", true),
             Self::Picture(error) => picture_reason(error),
+            Self::Part(error) => part_reason(error),
             Self::Checkpoint(FetchError::Blobs(error)) => blob_reason(error.kind()),
             Self::Checkpoint(_) => ("STORAGE_UNAVAILABLE", true),
             Self::Backend(error) => backend_reason(error),
@@ -132,6 +148,7 @@ impl AttemptError {
             Self::Backend(BackendError::Generate(GenerateError::Engine(_))) => {
                 "the model failed on the worker".to_owned()
             }
+            Self::Media(MediaError::Invalid(text)) => text.clone(),
             Self::Scratch(_) => "the worker has no room for the clip".to_owned(),
             other => other.to_string(),
         }
@@ -147,6 +164,15 @@ fn picture_reason(error: &PictureError) -> (&'static str, bool) {
         PictureError::Still(StillError::NotReadable(_)) => ("IMAGE_NOT_READABLE", false),
         PictureError::Blobs(error) => blob_reason(error.kind()),
         PictureError::Task(_) => ("WORKER_ERROR", true),
+    }
+}
+
+fn part_reason(error: &PartError) -> (&'static str, bool) {
+    match error {
+        PartError::Missing => ("PART_MISSING", false),
+        PartError::Damaged => ("PART_DAMAGED", true),
+        PartError::NoPictures => ("REQUEST_INVALID", false),
+        PartError::Blobs(error) => blob_reason(error.kind()),
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
-use kinora_models::wan::pipeline::Rendering;
+use kinora_models::memory::MemoryNeed;
+use kinora_models::wan::pipeline::{Forecast, Rendering};
 use kinora_models::{
     Checkpoint, Clip, GenerateError, GenerateRequest, ModelCard, Picture, Progress, Signal, Stage,
 };
@@ -75,9 +76,34 @@ pub fn card() -> ModelCard {
     .unwrap()
 }
 
+/// A model that takes a picture: its clips have the colour of the picture's first pixel.
+pub const PICTURED: &str = "fake-i2v";
+
+/// What the fake models need and have.
+pub const FORECAST: Forecast = Forecast {
+    need: MemoryNeed {
+        base_bytes: 1 << 20,
+        bytes_per_pixel: 2.5,
+    },
+    limit_bytes: Some(1 << 33),
+};
+
+fn cards() -> Vec<ModelCard> {
+    let pictured = ModelCard {
+        id: PICTURED.to_owned(),
+        family: "wan-ti2v".to_owned(),
+        ..card()
+    };
+    vec![card(), pictured]
+}
+
 impl Backend for FakeBackend {
     fn cards(&self) -> Vec<ModelCard> {
-        vec![card()]
+        cards()
+    }
+
+    fn residents(&self) -> Vec<String> {
+        vec!["fake".to_owned()]
     }
 
     fn generate(
@@ -86,7 +112,7 @@ impl Backend for FakeBackend {
         control: &mut dyn LoadObserver,
     ) -> Result<Generated, BackendError> {
         let request = &order.request;
-        if order.model != "fake" {
+        if !cards().iter().any(|card| card.id == order.model) {
             return Err(BackendError::UnknownModel(order.model.clone()));
         }
         match request.prompt.as_str() {
@@ -109,12 +135,14 @@ impl Backend for FakeBackend {
             frames,
             ..
         } = *request;
-        let bytes = usize::try_from(width * height * frames * 3).unwrap();
+        let pixels = usize::try_from(width * height * frames).unwrap();
+        let picture = request.image.as_ref();
+        let colour = picture.map_or([128; 3], |it| *it.rgb.first_chunk().unwrap());
         let clip = Clip {
             width,
             height,
             frames,
-            rgb: vec![128; bytes],
+            rgb: colour.repeat(pixels),
         };
         let options = kinora_models::LoadOptions::default();
         let surroundings = kinora_models::wan::pipeline::Surroundings::of(&options);
@@ -220,7 +248,9 @@ pub fn workbench(gate: Gate, blobs: BlobStore, scratch: &Path) -> Workbench {
         blobs,
         ffmpeg: kinora_testkit::env::ffmpeg(),
         scratch: scratch.to_owned(),
-        cards: [("fake".to_owned(), card())].into(),
+        cards: cards().into_iter().map(|it| (it.id.clone(), it)).collect(),
+        forecasts: [("fake".to_owned(), FORECAST)].into(),
+        memory_total_bytes: 1 << 34,
         machine: Machine {
             kinora: "0".to_owned(),
             device: "cpu".to_owned(),

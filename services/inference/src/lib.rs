@@ -3,7 +3,7 @@
 //! It dials into the scheduler and keeps one stream ([`agent`]): leases come down, progress and
 //! results go up. The [`engine`] thread owns the device and the model ([`backend`]). An [`attempt`]
 //! takes a lease from text to stored files: generate, encode, upload under the lease's own prefix,
-//! and only then report. A job that fails, whatever the reason, leaves the worker serving the next.
+//! and only then report. Clips of a sequence are joined the same way, without the engine. A job that fails, whatever the reason, leaves the worker serving the next.
 //!
 //! While it denoises, an attempt stores checkpoints under the job's prefix and names them to the scheduler, so that
 //! another worker can go on from the last one; a drain makes the engine hand its state over. Neither the object store
@@ -29,13 +29,14 @@ use std::sync::Arc;
 use kinora_blobs::BlobStore;
 use kinora_model_store::check_licence;
 use kinora_models::DeviceChoice;
+use kinora_models::memory::total_bytes;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use config::InferenceOptions;
 pub use error::Error;
 
-use agent::{Agent, Identity};
+use agent::{Agent, Identity, Schedulers};
 use attempt::Workbench;
 use backend::{Backend, Folders};
 use engine::Engine;
@@ -62,6 +63,8 @@ pub async fn serve(
     options: InferenceOptions,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let memory_total_bytes = total_bytes(options.engine.load_options().device).unwrap_or_default();
+    let forecasts = backend.forecasts();
     let cards = backend
         .cards()
         .into_iter()
@@ -73,6 +76,8 @@ pub async fn serve(
         ffmpeg: options.ffmpeg.clone(),
         scratch: options.scratch.clone().unwrap_or_else(std::env::temp_dir),
         cards,
+        forecasts,
+        memory_total_bytes,
         machine: machine(&options),
         costs: Mutex::new(HashMap::new()),
     };
@@ -80,11 +85,13 @@ pub async fn serve(
     let identity = Identity {
         worker_id: options.worker_id.clone(),
         device: bench.machine.device.clone(),
+        pool: options.pool.clone().unwrap_or_default(),
+        instance: format!("{:032x}", rand::random::<u128>()),
         slots: 1,
         drain_timeout: options.drain_timeout,
     };
-    let channel = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
-    Box::pin(Agent::new(identity, Arc::new(bench), channel, shutdown).run()).await
+    let schedulers = Schedulers::new(&options.scheduler_endpoints)?;
+    Box::pin(Agent::new(identity, Arc::new(bench), schedulers, shutdown).run()).await
 }
 
 fn open_models(options: &InferenceOptions) -> Result<Folders, Error> {

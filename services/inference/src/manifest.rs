@@ -68,6 +68,9 @@ pub struct Manifest {
     /// SHA-256 of the file of the last frame, lower-case hex; none without one.
     #[serde(default)]
     pub last_image_sha256: Option<String>,
+    /// SHA-256 of the clip whose last frame was the first picture, lower-case hex; none unless it came that way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues_video_sha256: Option<String>,
     /// Where it was made.
     pub machine: Machine,
     /// What besides the request and the weights decides the bytes.
@@ -139,6 +142,7 @@ impl Manifest {
             sigma_grid: card.defaults.grid,
             image_sha256: given(&spec.image_sha256),
             last_image_sha256: given(&spec.last_image_sha256),
+            continues_video_sha256: None,
             machine: machine.clone(),
             surroundings: generated.surroundings.clone(),
             pairs: generated.rendering.pairs,

@@ -3,7 +3,7 @@
 mod dispatch;
 mod images;
 mod jobs;
-mod page;
+pub(crate) mod page;
 mod upkeep;
 mod watch;
 
@@ -103,10 +103,12 @@ impl App {
     }
 
     /// Removes what attempts before the newest one have stored, and all checkpoints: a worker may have stored one
-    /// that we never heard of.
+    /// that we never heard of. The preview stays.
     fn removals_after_completion(&self, job: &Job, now: Time) -> Vec<Removal> {
         (1..job.lease)
-            .map(|lease| LeaseRef { job: job.id, lease }.object_prefix())
+            .map(|lease| LeaseRef { job: job.id, lease })
+            .filter(|lease| !job.has_preview_of(*lease))
+            .map(|lease| lease.object_prefix())
             .chain([job_checkpoint_prefix(job.id)])
             .flat_map(|prefix| self.twice(prefix, now))
             .collect()

@@ -7,6 +7,7 @@ use humantime::parse_duration;
 use kinora_store::DatabaseUrl;
 
 use crate::domain::retry::RetryPolicy;
+use crate::webhooks::WebhookOptions;
 
 /// How the scheduler runs.
 #[derive(Args, Clone, Debug)]
@@ -63,6 +64,9 @@ pub struct SchedulerOptions {
     /// Submissions with pictures that are taken in at a time; more are refused for the moment. Each holds up to 100 MiB.
     #[arg(long, env = "KINORA_SCHEDULER_PICTURE_UPLOADS", default_value_t = 8)]
     pub picture_uploads: u16,
+    /// How webhooks are sent.
+    #[command(flatten)]
+    pub webhooks: WebhookOptions,
 }
 
 impl SchedulerOptions {
@@ -83,6 +87,7 @@ impl SchedulerOptions {
             sweep_interval: Duration::from_secs(2),
             late_sweep_delay: Duration::from_secs(40 * 60),
             picture_uploads: 8,
+            webhooks: WebhookOptions::new(),
         }
     }
 
@@ -118,6 +123,7 @@ impl SchedulerOptions {
         if self.picture_uploads == 0 {
             problems.push("picture-uploads must be 1 or more".to_owned());
         }
+        problems.extend(self.webhooks.problems());
         (!problems.is_empty()).then(|| problems.join("; "))
     }
 }

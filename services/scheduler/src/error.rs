@@ -10,6 +10,7 @@ use crate::clients::ObjectError;
 use crate::domain::model::InvalidModel;
 use crate::domain::submission::Invalid;
 use crate::store::JobStoreError;
+use crate::webhooks::WebhookError;
 
 /// The scheduler did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,9 @@ pub enum Error {
     /// Too many pictures are being taken in.
     #[error("too many pictures are being taken in")]
     UploadsBusy,
+    /// A webhook call did not do what was asked.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The scheduler stops.
     #[error("the scheduler stops")]
     ShuttingDown,
@@ -121,6 +125,7 @@ impl From<Error> for PublicError {
                 "UPLOADS_BUSY",
                 "too many pictures are being taken in; try again in a moment",
             ),
+            Error::Webhook(error) => error.into(),
             Error::ShuttingDown => Self::new(
                 Kind::Unavailable,
                 "SHUTTING_DOWN",

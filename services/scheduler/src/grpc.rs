@@ -3,6 +3,7 @@
 mod attach;
 mod convert;
 mod reports;
+mod webhooks;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use tracing::Instrument;
 
 use crate::app::{App, Sighting, Watching};
 use crate::error::Error;
+pub use webhooks::WebhookGrpc;
+
 use convert::{job_id, sighting_to_pb, submission_from_pb, view_to_pb};
 
 type ServerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

@@ -32,6 +32,7 @@ pub mod error;
 pub mod policy;
 pub mod sessions;
 pub mod store;
+pub mod webhooks;
 
 mod grpc;
 mod worker;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 
 use kinora_migrations::scheduler::migrate;
 use kinora_proto::scheduler::v1::scheduler_service_server::{self, SchedulerServiceServer};
+use kinora_proto::scheduler::v1::webhook_service_server::{self, WebhookServiceServer};
 use kinora_proto::scheduler::v1::worker_service_server::{self, WorkerServiceServer};
 use kinora_store::Database;
 use tokio::net::TcpListener;
@@ -52,9 +54,13 @@ pub use config::SchedulerOptions;
 pub use error::Error;
 
 use app::App;
-use clock::SystemClock;
-use grpc::{SchedulerGrpc, WorkerGrpc};
+use clock::{Clock, DatabaseClock, SystemClock};
+use grpc::{SchedulerGrpc, WebhookGrpc, WorkerGrpc};
 use store::JobStore;
+use webhooks::Webhooks;
+use webhooks::metrics::NoMetrics;
+use webhooks::resolve::SystemLookUp;
+use webhooks::store::WebhookStore;
 
 /// No message of a worker is longer; vocabularies are the largest part.
 const MAX_WORKER_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -76,16 +82,32 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    serve_with_clock(options, objects, listener, Arc::new(SystemClock), shutdown).await
+}
+
+/// As [`serve`], on a machine with another clock: what clocks that step do to a scheduler can be seen.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with_clock(
+    options: SchedulerOptions,
+    objects: Arc<dyn Objects>,
+    listener: TcpListener,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     if let Some(problems) = options.problems() {
         return Err(Error::Options(problems));
     }
     let db = open(&options).await?;
+    let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
     let store = JobStore::new(db.clone());
+    let webhooks = Arc::new(webhooks(&db, &store, &options)?);
     let app = App::new(
         store,
         options,
         objects,
-        Arc::new(SystemClock),
+        Arc::clone(&clock) as Arc<dyn Clock>,
         shutdown.clone(),
     );
     let app = Arc::new(app);
@@ -93,11 +115,15 @@ pub async fn serve(
     let stop_upkeep = CancellationToken::new();
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
+    let courier = webhooks::courier::run(Arc::clone(&webhooks), stop_upkeep.clone());
+    upkeep.spawn(courier);
+    upkeep.spawn(clock.keep(db.clone(), stop_upkeep.clone()));
     let names = [
         scheduler_service_server::SERVICE_NAME,
         worker_service_server::SERVICE_NAME,
+        webhook_service_server::SERVICE_NAME,
     ];
-    let served = kinora_mesh::serve::grpc(listener, routes(&app), &names, shutdown).await;
+    let served = kinora_mesh::serve::grpc(listener, routes(&app, webhooks), &names, shutdown).await;
     stop_upkeep.cancel();
     upkeep.close();
     upkeep.wait().await;
@@ -115,10 +141,25 @@ async fn open(options: &SchedulerOptions) -> Result<Database, Error> {
     Ok(db)
 }
 
-fn routes(app: &Arc<App>) -> Routes {
+fn webhooks(db: &Database, jobs: &JobStore, options: &SchedulerOptions) -> Result<Webhooks, Error> {
+    let made = Webhooks::new(
+        WebhookStore::new(db.clone()),
+        jobs.clone(),
+        options.webhooks.clone(),
+        Arc::new(SystemLookUp),
+        Arc::new(SystemClock),
+        Arc::new(NoMetrics),
+    );
+    Ok(made?)
+}
+
+fn routes(app: &Arc<App>, webhooks: Arc<Webhooks>) -> Routes {
     let callers = SchedulerServiceServer::new(SchedulerGrpc::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_CALL_BYTES);
     let workers = WorkerServiceServer::new(WorkerGrpc::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
-    Routes::new(callers).add_service(workers)
+    let webhooks = WebhookServiceServer::new(WebhookGrpc::new(webhooks));
+    Routes::new(callers)
+        .add_service(workers)
+        .add_service(webhooks)
 }

@@ -9,6 +9,7 @@ mod entity;
 mod job;
 mod removal;
 mod rows;
+mod running;
 mod submit;
 mod worker;
 

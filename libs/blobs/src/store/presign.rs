@@ -23,9 +23,6 @@ impl BlobStore {
         download_name: Option<&str>,
         content_type: Option<&str>,
     ) -> Result<String, BlobError> {
-        let validity = PresigningConfig::expires_in(ttl).map_err(|error| {
-            BlobError::Invalid(format!("a URL cannot be valid for {ttl:?}: {error}"))
-        })?;
         let request = self
             .presigner
             .get_object()
@@ -33,8 +30,26 @@ impl BlobStore {
             .key(valid_key(key)?)
             .response_content_disposition(content_disposition(download_name))
             .set_response_content_type(content_type.map(str::to_owned));
-        Ok(request.presigned(validity).await?.uri().to_owned())
+        Ok(request.presigned(validity(ttl)?).await?.uri().to_owned())
     }
+
+    /// As [`BlobStore::presign_get`], for a `HEAD` request alone: a signature holds for one method.
+    ///
+    /// # Errors
+    /// [`BlobError::Invalid`] for an impossible key or `ttl`.
+    pub async fn presign_head(&self, key: &str, ttl: Duration) -> Result<String, BlobError> {
+        let request = self
+            .presigner
+            .head_object()
+            .bucket(&self.bucket)
+            .key(valid_key(key)?);
+        Ok(request.presigned(validity(ttl)?).await?.uri().to_owned())
+    }
+}
+
+fn validity(ttl: Duration) -> Result<PresigningConfig, BlobError> {
+    let invalid = |error| BlobError::Invalid(format!("a URL cannot be valid for {ttl:?}: {error}"));
+    PresigningConfig::expires_in(ttl).map_err(invalid)
 }
 
 /// The `Content-Disposition` of a download (RFC 6266): a plain name for old readers, the exact one in UTF-8.

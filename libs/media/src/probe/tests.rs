@@ -69,6 +69,7 @@ fn sizes_times_and_order_are_read() {
         fps: 16,
         duration: Duration::from_micros(1_062_500),
         is_faststart: true,
+        has_audio: true,
     };
     assert_eq!(probed(&bytes).expect("an mp4"), expected);
 }

@@ -60,16 +60,34 @@ pub fn available_bytes(device: DeviceChoice) -> Result<u64, LoadError> {
             let free = available_in(&info).ok_or_else(|| unknown("/proc/meminfo says nothing"))?;
             Ok(cgroup_rest().map_or(free, |rest| rest.min(free)))
         }
-        DeviceChoice::Cuda(index) => {
-            let output = Command::new("nvidia-smi")
-                .args(["--query-gpu=memory.free", "--format=csv,noheader,nounits"])
-                .arg(format!("--id={index}"))
-                .output()
-                .map_err(|error| unknown(&format!("nvidia-smi: {error}")))?;
-            let text = String::from_utf8_lossy(&output.stdout);
-            free_in(&text).ok_or_else(|| unknown("nvidia-smi does not know the device"))
-        }
+        DeviceChoice::Cuda(index) => ask_card(index, "memory.free"),
     }
+}
+
+/// Bytes that a device has in all.
+///
+/// # Errors
+/// `Device` if nothing can be learned.
+pub fn total_bytes(device: DeviceChoice) -> Result<u64, LoadError> {
+    match device {
+        DeviceChoice::Cpu => {
+            let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+            in_line(&info, "MemTotal:").ok_or_else(|| unknown("/proc/meminfo says nothing"))
+        }
+        DeviceChoice::Cuda(index) => ask_card(index, "memory.total"),
+    }
+}
+
+/// A number of mebibytes that `nvidia-smi` knows by this name, in bytes.
+fn ask_card(index: usize, name: &str) -> Result<u64, LoadError> {
+    let output = Command::new("nvidia-smi")
+        .arg(format!("--query-gpu={name}"))
+        .arg("--format=csv,noheader,nounits")
+        .arg(format!("--id={index}"))
+        .output()
+        .map_err(|error| unknown(&format!("nvidia-smi: {error}")))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    first_number(&text).ok_or_else(|| unknown("nvidia-smi does not know the device"))
 }
 
 fn unknown(reason: &str) -> LoadError {
@@ -80,15 +98,18 @@ fn unknown(reason: &str) -> LoadError {
 
 /// `MemAvailable` of `/proc/meminfo`, in bytes.
 fn available_in(info: &str) -> Option<u64> {
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    in_line(info, "MemAvailable:")
+}
+
+/// The kibibytes in a line of `/proc/meminfo`, in bytes.
+fn in_line(info: &str, name: &str) -> Option<u64> {
+    let line = info.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
 
 /// The first line of `nvidia-smi`, in bytes.
-fn free_in(output: &str) -> Option<u64> {
+fn first_number(output: &str) -> Option<u64> {
     let mebibytes: u64 = output.lines().next()?.trim().parse().ok()?;
     mebibytes.checked_mul(MEBIBYTE)
 }
@@ -133,9 +154,10 @@ mod tests {
         let info = "MemTotal:       24 kB\nMemAvailable:   12345 kB\n";
         assert_eq!(available_in(info), Some(12345 * 1024));
         assert_eq!(available_in("MemTotal: 24 kB"), None);
-        assert_eq!(free_in("81079\n"), Some(81_079 << 20));
-        assert_eq!(free_in("No devices were found\n"), None);
-        assert_eq!(free_in(""), None);
+        assert_eq!(in_line(info, "MemTotal:"), Some(24 * 1024));
+        assert_eq!(first_number("81079\n"), Some(81_079 << 20));
+        assert_eq!(first_number("No devices were found\n"), None);
+        assert_eq!(first_number(""), None);
         assert_eq!(rest_of("1000\n", "400\n", 0), Some(600));
         assert_eq!(rest_of("1000\n", "900\n", 700), Some(800));
         assert_eq!(rest_of("1000\n", "4000\n", 0), Some(0));
@@ -147,7 +169,8 @@ mod tests {
 
     #[test]
     fn this_machine_has_memory_and_the_first_answer_stays() {
-        assert!(available_bytes(DeviceChoice::Cpu).unwrap() > 0);
+        let free = available_bytes(DeviceChoice::Cpu).unwrap();
+        assert!(free > 0 && free <= total_bytes(DeviceChoice::Cpu).unwrap());
         let first = available_at_start(DeviceChoice::Cpu).unwrap();
         assert_eq!(available_at_start(DeviceChoice::Cpu).unwrap(), first);
     }
@@ -156,5 +179,6 @@ mod tests {
     fn an_absent_card_is_an_error() {
         let error = available_bytes(DeviceChoice::Cuda(999)).unwrap_err();
         assert!(error.to_string().contains("give a limit"), "{error}");
+        assert!(total_bytes(DeviceChoice::Cuda(999)).is_err());
     }
 }

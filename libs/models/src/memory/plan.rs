@@ -114,6 +114,13 @@ fn choices(config: &WanConfig, clip: ClipSize, options: &MemoryOptions) -> Vec<C
     choices
 }
 
+/// What the leanest allowed choice takes.
+pub(super) fn least_bytes(config: &WanConfig, clip: ClipSize, options: &MemoryOptions) -> u64 {
+    let choices = choices(config, clip, options).into_iter();
+    let totals = choices.map(|choice| Estimate::new(config, clip, options, choice).total);
+    totals.min().unwrap_or_default()
+}
+
 /// Whether any allowed choice fits.
 fn fits(config: &WanConfig, clip: ClipSize, options: &MemoryOptions, limit_bytes: u64) -> bool {
     choices(config, clip, options)
@@ -152,11 +159,7 @@ fn advice(config: &WanConfig, clip: ClipSize, options: &MemoryOptions, limit_byt
     }
     smaller_clip(config, clip, options, limit_bytes).unwrap_or_else(|| {
         let smallest = smallest_clip(config, clip);
-        let least = choices(config, smallest, options)
-            .into_iter()
-            .map(|choice| Estimate::new(config, smallest, options, choice).total)
-            .min();
-        let least = readable(least.unwrap_or_default());
+        let least = readable(least_bytes(config, smallest, options));
         format!("even the smallest clip of this model needs {least}")
     })
 }

@@ -29,6 +29,7 @@ use crate::residency::Placed;
 use crate::text::TextEncoder;
 use crate::wan::vae::Tiling;
 
+pub use fitting::Forecast;
 pub use surroundings::Surroundings;
 
 use self::denoise::{Denoised, hand_over};

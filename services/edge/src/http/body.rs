@@ -1,22 +1,25 @@
 //! Request bodies: JSON only, of bounded size, not forever, and only so many large ones at a time.
+//!
+//! Where every field has a default, an absent body is read as `{}`.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use http_body_util::LengthLimitError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::fields::Rejected;
 use crate::problem::Problem;
 
 /// The largest body that is read: two pictures of 16 MiB in base64, and 64 KiB of everything else.
 const MAX_BODY_BYTES: usize = 2 * (16 << 20) / 3 * 4 + 64 * 1024 + 64;
 
 /// A body up to this length has no picture in it.
-const SMALL_BODY_BYTES: u64 = 64 * 1024;
+const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a client may take to send a small body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,55 +30,85 @@ const LARGE_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// When to come back while all large uploads are taken, in seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// A body that was read. A large one keeps its place among the uploads as long as this lives.
-pub(super) struct JsonBody {
-    bytes: Bytes,
-    place: Option<OwnedSemaphorePermit>,
+/// What a body may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Pictures too.
+    Pictures,
+    /// Text and numbers.
+    Text,
 }
 
-impl JsonBody {
-    /// Reads what it says; a large one on a thread that may take its time. Returns what keeps its place as well.
-    ///
-    /// # Errors
-    /// 500 when the parser panics.
-    pub(super) async fn parse<T: Send + 'static>(
-        self,
-        parser: fn(&[u8]) -> T,
-    ) -> Result<(T, Option<OwnedSemaphorePermit>), Problem> {
-        let Self { bytes, place } = self;
-        if place.is_none() {
-            return Ok((parser(&bytes), place));
+impl Content {
+    const fn max_bytes(self) -> usize {
+        match self {
+            Self::Pictures => MAX_BODY_BYTES,
+            Self::Text => SMALL_BODY_BYTES,
         }
-        let parsed = tokio::task::spawn_blocking(move || parser(&bytes)).await;
-        Ok((parsed.map_err(|_| Problem::internal())?, place))
     }
 }
 
-/// Reads a JSON body as it is. One that is large, or does not say how large it is, needs a place among `uploads`.
-pub(super) async fn read_json(
+/// What a body said. A large one keeps its place among the uploads as long as this lives.
+pub(super) struct Parsed<T> {
+    pub(super) message: T,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads a JSON body. One that is large, or may hold pictures and does not say how large it is, needs a place among
+/// `uploads`, and is parsed on a thread that may take its time.
+pub(super) async fn read_json<T: Send + 'static>(
     uploads: &Arc<Semaphore>,
     headers: &HeaderMap,
     body: Body,
-) -> Result<JsonBody, Problem> {
+    content: Content,
+    parser: fn(&[u8]) -> Result<T, Rejected>,
+) -> Result<Parsed<T>, Problem> {
+    let max_bytes = content.max_bytes();
+    let declared = declared_length(headers);
     require_json(headers)?;
-    if declared_length(headers).is_some_and(|length| length > MAX_BODY_BYTES as u64) {
-        return Err(too_large());
+    if declared.is_some_and(|length| length > max_bytes as u64) {
+        return Err(too_large(max_bytes));
     }
-    let is_small = declared_length(headers).is_some_and(|length| length <= SMALL_BODY_BYTES);
-    let (limit, place) = if is_small {
-        (BODY_TIMEOUT, None)
-    } else {
-        let place = Arc::clone(uploads).try_acquire_owned();
-        (LARGE_BODY_TIMEOUT, Some(place.map_err(|_| busy())?))
-    };
-    let bytes = read(body, limit).await?;
-    Ok(JsonBody { bytes, place })
+    let is_small = declared.is_some_and(|length| length <= SMALL_BODY_BYTES as u64);
+    if is_small || content == Content::Text {
+        let message = parser(&read(body, max_bytes, BODY_TIMEOUT).await?)?;
+        return Ok(Parsed {
+            message,
+            _place: None,
+        });
+    }
+    let place = Arc::clone(uploads)
+        .try_acquire_owned()
+        .map_err(|_| busy())?;
+    let bytes = read(body, max_bytes, LARGE_BODY_TIMEOUT).await?;
+    let parsed = tokio::task::spawn_blocking(move || parser(&bytes)).await;
+    Ok(Parsed {
+        message: parsed.map_err(|_| Problem::internal())??,
+        _place: Some(place),
+    })
 }
 
-async fn read(body: Body, limit: Duration) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(limit, to_bytes(body, MAX_BODY_BYTES)).await {
+/// As [`read_json`], where a body may be absent.
+pub(super) async fn read_optional_json<T: Send + 'static>(
+    uploads: &Arc<Semaphore>,
+    headers: &HeaderMap,
+    body: Body,
+    content: Content,
+    parser: fn(&[u8]) -> Result<T, Rejected>,
+) -> Result<Parsed<T>, Problem> {
+    if !body.is_end_stream() {
+        return read_json(uploads, headers, body, content, parser).await;
+    }
+    Ok(Parsed {
+        message: parser(b"{}")?,
+        _place: None,
+    })
+}
+
+async fn read(body: Body, max_bytes: usize, limit: Duration) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(limit, to_bytes(body, max_bytes)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_too_large(&error) => Err(too_large()),
+        Ok(Err(error)) if is_too_large(&error) => Err(too_large(max_bytes)),
         Ok(Err(_)) => {
             let detail = "the body ended before it was complete";
             Err(Problem::new(
@@ -133,8 +166,8 @@ fn busy() -> Problem {
         .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
 }
 
-fn too_large() -> Problem {
-    let detail = format!("the body must not be larger than {MAX_BODY_BYTES} bytes");
+fn too_large(max_bytes: usize) -> Problem {
+    let detail = format!("the body must not be larger than {max_bytes} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", detail)
-        .with_metadata("max_bytes", MAX_BODY_BYTES.to_string())
+        .with_metadata("max_bytes", max_bytes.to_string())
 }

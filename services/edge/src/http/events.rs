@@ -1,26 +1,33 @@
-//! A job's events as server-sent events.
+//! Events of a job, or of all jobs of a group, as server-sent events.
 //!
-//! The id of an event is its sequence number, so a client that reconnects continues where it stopped. The stream ends
-//! after the terminal event. When the edge drains, or loses the scheduler, it ends with a `retry:` line instead, and
-//! the client comes back by itself. A client that leaves ends the stream from the scheduler with it.
+//! The id of a job's event is its sequence number, so a client that reconnects continues where it stopped. The stream
+//! ends after the terminal event. A group's events have no ids: who reconnects gets the present state of each job
+//! again. Its stream ends with an event named `end` once every job has ended.
+//!
+//! When the edge drains, loses the scheduler, or the scheduler drops a client that reads too slowly, the stream ends
+//! with a `retry:` line instead, and the client comes back by itself. A client that leaves ends the stream from the
+//! scheduler with it.
 
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, HeaderName, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
-use kinora_proto::scheduler::v1::{WatchRequest, WatchResponse};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use kinora_proto::scheduler::v1::{self as proto, WatchRequest};
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
+use tonic::Status;
 
+use super::groups::GroupPath;
 use super::query::Parameters;
 use super::{Caller, Edge, VideoId};
 use crate::problem::Problem;
-use crate::view::{State as VideoState, VideoEvent};
+use crate::view::{GroupEnd, State as VideoState, VideoEvent, object_of};
 
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -39,12 +46,39 @@ pub(super) async fn follow(
         after_seq,
     };
     let events = edge.scheduler.watch(&caller, request).await?;
-    let follower = Follower {
-        events,
-        shutdown: edge.shutdown,
-        before: None,
-        is_over: false,
+    let events = events.try_filter_map(async |response| Ok(response.event));
+    Ok(respond(Follower::new(
+        events.boxed(),
+        edge.shutdown,
+        Scope::Video,
+    )))
+}
+
+/// `GET /v1/batches/{id}/events`, and the same of sequences.
+pub(super) async fn follow_group(
+    State(edge): State<Edge>,
+    Caller(caller): Caller,
+    path: GroupPath,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Parameters::of(&uri, &[])?;
+    let group = edge.group(&caller, path.kind, &path.segment).await?;
+    let events = edge
+        .scheduler
+        .watch_group(&caller, group.id.clone())
+        .await?;
+    let events = events.try_filter_map(async |response| Ok(response.event));
+    let scope = Scope::Group {
+        end: GroupEnd {
+            object: format!("{}.end", object_of(group.kind())),
+            id: group.id,
+        },
+        unfinished: group.jobs.into_iter().map(|job| job.id).collect(),
     };
+    Ok(respond(Follower::new(events.boxed(), edge.shutdown, scope)))
+}
+
+fn respond(follower: Follower) -> Response {
     let stream = Sse::new(stream::unfold(follower, Follower::next))
         .keep_alive(KeepAlive::new().interval(PING_INTERVAL).text("ping"));
     let unbuffered = [
@@ -55,9 +89,9 @@ pub(super) async fn follow(
     for (name, value) in unbuffered {
         response
             .headers_mut()
-            .insert(name, axum::http::HeaderValue::from_static(value));
+            .insert(name, HeaderValue::from_static(value));
     }
-    Ok(response)
+    response
 }
 
 /// The last event that the client has. The header wins: a reconnecting client repeats the URL it began with.
@@ -73,18 +107,51 @@ fn resume_point(headers: &HeaderMap, uri: &Uri) -> Result<u64, Problem> {
     })
 }
 
-/// One client that follows one job.
+/// What a client follows.
+enum Scope {
+    Video,
+    /// The jobs that have not been seen to end, and what is said when none is left.
+    Group {
+        end: GroupEnd,
+        unfinished: HashSet<String>,
+    },
+}
+
+/// One client that follows one job or one group.
 struct Follower {
-    events: Streaming<WatchResponse>,
+    events: BoxStream<'static, Result<proto::Event, Status>>,
     shutdown: CancellationToken,
-    before: Option<(VideoState, u32)>,
+    scope: Scope,
+    /// What was last said of each job.
+    before: HashMap<String, (VideoState, u32)>,
     is_over: bool,
 }
 
 impl Follower {
+    fn new(
+        events: BoxStream<'static, Result<proto::Event, Status>>,
+        shutdown: CancellationToken,
+        scope: Scope,
+    ) -> Self {
+        Self {
+            events,
+            shutdown,
+            scope,
+            before: HashMap::new(),
+            is_over: false,
+        }
+    }
+
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         if self.is_over {
             return None;
+        }
+        if let Scope::Group { end, unfinished } = &self.scope
+            && unfinished.is_empty()
+        {
+            let event = described("end", end);
+            self.is_over = true;
+            return Some((Ok(event), self));
         }
         let event = match self.receive().await {
             Some(event) => self.describe(&event.into()),
@@ -96,35 +163,41 @@ impl Follower {
         Some((Ok(event), self))
     }
 
-    /// The next event, or none when the stream ended before the job did.
-    async fn receive(&mut self) -> Option<kinora_proto::scheduler::v1::Event> {
-        loop {
-            let received = tokio::select! {
-                received = self.events.message() => received,
-                () = self.shutdown.cancelled() => return None,
-            };
-            match received {
-                Ok(Some(WatchResponse { event: Some(event) })) => return Some(event),
-                Ok(Some(WatchResponse { event: None })) => {}
-                Ok(None) => return None,
-                Err(status) => {
-                    tracing::debug!(code = ?status.code(), "the scheduler's stream broke");
-                    return None;
-                }
-            }
+    /// The next event, or none when the stream ended before the last job did.
+    async fn receive(&mut self) -> Option<proto::Event> {
+        let received = tokio::select! {
+            received = self.events.next() => received?,
+            () = self.shutdown.cancelled() => return None,
+        };
+        if let Err(status) = &received {
+            tracing::debug!(code = ?status.code(), "the scheduler's stream broke");
         }
+        received.ok()
     }
 
     fn describe(&mut self, event: &VideoEvent) -> Event {
-        let name = event_name(self.before, event);
-        self.before = Some((event.state, event.attempt));
-        self.is_over = event.state.is_terminal();
-        let data = serde_json::to_string(event).unwrap_or_default();
-        Event::default()
-            .id(event.seq.to_string())
-            .event(name)
-            .data(data)
+        let now = (event.state, event.attempt);
+        let before = self.before.insert(event.id.clone(), now);
+        let described = described(event_name(before, event), event);
+        let is_terminal = event.state.is_terminal();
+        match &mut self.scope {
+            Scope::Video => {
+                self.is_over = is_terminal;
+                described.id(event.seq.to_string())
+            }
+            Scope::Group { unfinished, .. } => {
+                if is_terminal {
+                    unfinished.remove(&event.id);
+                }
+                described
+            }
+        }
     }
+}
+
+fn described(name: &str, data: &impl serde::Serialize) -> Event {
+    let data = serde_json::to_string(data).unwrap_or_default();
+    Event::default().event(name).data(data)
 }
 
 /// The state's name for the first event of a stream and whenever state or attempt changed; else `progress`.

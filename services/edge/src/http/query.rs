@@ -38,6 +38,36 @@ impl Parameters {
         self.0.remove(name).unwrap_or_default()
     }
 
+    /// A parameter as a list, separated by commas; each entry is one of `choices`.
+    pub(super) fn choices<T: Copy>(
+        &mut self,
+        name: &str,
+        choices: &[(&str, T)],
+    ) -> Result<Vec<T>, Problem> {
+        let Some(text) = self.0.remove(name) else {
+            return Ok(Vec::new());
+        };
+        let find = |word: &str| choices.iter().find(|(choice, _)| *choice == word);
+        let found: Option<Vec<T>> = text.split(',').map(|w| find(w).map(|(_, v)| *v)).collect();
+        let found = found.filter(|found| found.len() <= choices.len());
+        found.ok_or_else(|| {
+            let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+            let detail = format!(
+                "must be one or several of {}, separated by commas",
+                names.join(", ")
+            );
+            Problem::invalid(name, detail)
+        })
+    }
+
+    /// The size of a page; 0 leaves it to the scheduler.
+    pub(super) fn page_size(&self) -> Result<i32, Problem> {
+        match self.number::<i32>("page_size")?.unwrap_or(0) {
+            size if size < 0 => Err(Problem::invalid("page_size", "must be 0 or more")),
+            size => Ok(size),
+        }
+    }
+
     /// A parameter as a number of type `T`.
     pub(super) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.0.get(name) else {
@@ -87,6 +117,20 @@ mod tests {
         assert!(parameters("pagesize=5").is_err());
         assert!(parameters("page_size=5&page_size=6").is_err());
         assert!(parameters("").is_ok());
+    }
+
+    #[test]
+    fn lists_have_known_entries_once_or_so() {
+        let read = |query: &str| {
+            let uri = format!("/x?{query}").parse().unwrap();
+            let mut parameters = Parameters::of(&uri, &["state"]).unwrap();
+            parameters.choices("state", &[("a", 1), ("b", 2)])
+        };
+        assert_eq!(read("").unwrap(), Vec::<i32>::new());
+        assert_eq!(read("state=b,a").unwrap(), [2, 1]);
+        for odd in ["state=", "state=c", "state=a,", "state=a,b,a", "state=A"] {
+            assert!(read(odd).is_err(), "{odd}");
+        }
     }
 
     #[test]

@@ -7,15 +7,27 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use kinora_ids::JobId;
-use kinora_proto::scheduler::v1::ListRequest;
+use kinora_mesh::principal::Principal;
+use kinora_proto::scheduler::v1::{JobState, ListRequest, SubmitRequest};
 
+use super::body::{self, Content, Parsed};
+use super::headers::{allows_duplicate, idempotency_key};
 use super::query::Parameters;
-use super::{Caller, Edge, Segment, VideoId, body};
+use super::{Caller, Edge, Segment, VideoId, groups, split_verb};
 use crate::problem::Problem;
-use crate::submission::{self, Rejected};
-use crate::view::{Model, ModelList, Video, VideoList};
+use crate::submission;
+use crate::view::{Estimate, Model, ModelList, Video, VideoList};
 
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// The states by their names.
+const STATES: [(&str, JobState); 7] = [
+    ("awaiting_approval", JobState::AwaitingApproval),
+    ("queued", JobState::Queued),
+    ("running", JobState::Running),
+    ("completed", JobState::Completed),
+    ("failed", JobState::Failed),
+    ("cancelled", JobState::Cancelled),
+    ("expired", JobState::Expired),
+];
 
 pub(super) async fn submit(
     State(edge): State<Edge>,
@@ -23,15 +35,57 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request_id = idempotency_key(&headers)?;
-    let body = body::read_json(&edge.uploads, &headers, body).await?;
-    // Its place is kept until the scheduler has answered: the pictures are in memory until then.
-    let (request, _place) = body.parse(submission::parse).await?;
-    let mut request = request.map_err(rejected)?;
-    request.request_id = request_id;
-    let video = Video::from(edge.scheduler.submit(&caller, request).await?);
-    let location = [(LOCATION, format!("/v1/videos/{}", video.id))];
-    Ok((StatusCode::CREATED, location, Json(video)).into_response())
+    let parser = submission::parse;
+    let parsed = body::read_json(&edge.uploads, &headers, body, Content::Pictures, parser).await?;
+    edge.submit(&caller, &headers, parsed).await
+}
+
+/// `POST /v1/videos:estimate`: what a submission would take. Nothing is stored.
+pub(super) async fn estimate(
+    State(edge): State<Edge>,
+    Caller(caller): Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Estimate>, Problem> {
+    let parser = submission::parse;
+    let mut parsed =
+        body::read_json(&edge.uploads, &headers, body, Content::Pictures, parser).await?;
+    let submission = std::mem::take(&mut parsed.message);
+    Ok(Json(
+        edge.scheduler.estimate(&caller, submission).await?.into(),
+    ))
+}
+
+/// `POST /v1/videos/{id}:remix`.
+async fn remix(
+    edge: &Edge,
+    caller: &Principal,
+    source: JobId,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let parser = submission::parse_remix;
+    let mut parsed =
+        body::read_optional_json(&edge.uploads, headers, body, Content::Pictures, parser).await?;
+    parsed.message.remix_of = source.to_string();
+    edge.submit(caller, headers, parsed).await
+}
+
+impl Edge {
+    /// Submits a request; its pictures keep their place among the uploads until the scheduler has answered.
+    async fn submit(
+        &self,
+        caller: &Principal,
+        headers: &HeaderMap,
+        mut parsed: Parsed<SubmitRequest>,
+    ) -> Result<Response, Problem> {
+        let mut request = std::mem::take(&mut parsed.message);
+        request.request_id = idempotency_key(headers)?;
+        request.allow_duplicate |= allows_duplicate(headers)?;
+        let video = Video::from(self.scheduler.submit(caller, request).await?);
+        let location = [(LOCATION, format!("/v1/videos/{}", video.id))];
+        Ok((StatusCode::CREATED, location, Json(video)).into_response())
+    }
 }
 
 pub(super) async fn list(
@@ -39,15 +93,12 @@ pub(super) async fn list(
     Caller(caller): Caller,
     uri: Uri,
 ) -> Result<Json<VideoList>, Problem> {
-    let mut parameters = Parameters::of(&uri, &["page_size", "page_token"])?;
-    let page_size = parameters.number::<i32>("page_size")?.unwrap_or(0);
-    if page_size < 0 {
-        return Err(Problem::invalid("page_size", "must be 0 or more"));
-    }
+    let mut parameters = Parameters::of(&uri, &["page_size", "page_token", "state"])?;
+    let states = parameters.choices("state", &STATES)?;
     let request = ListRequest {
-        page_size,
+        page_size: parameters.page_size()?,
         page_token: parameters.text("page_token"),
-        states: Vec::new(),
+        states: states.into_iter().map(i32::from).collect(),
     };
     let page = edge.scheduler.list(&caller, request).await?;
     let videos = page.jobs.into_iter().map(Video::from).collect();
@@ -66,20 +117,24 @@ pub(super) async fn read(
     Ok(Json(job.into()))
 }
 
-/// `POST /v1/videos/{id}:cancel`. The verb is part of the segment, which the router cannot split.
+/// `POST /v1/videos/{id}:cancel` and so on. The verb is part of the segment, which the router cannot split.
 pub(super) async fn act(
     State(edge): State<Edge>,
     Caller(caller): Caller,
     Segment(segment): Segment,
-) -> Result<Json<Video>, Problem> {
-    let id = match segment.rsplit_once(':') {
-        Some((id, "cancel")) => id,
-        Some(_) => return Err(Problem::route_not_found()),
-        None => return Err(method_not_allowed_on_a_video()),
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (id, verb) = split_verb(&segment, "GET,HEAD,DELETE")?;
+    let id = id.parse::<JobId>().map_err(|_| Problem::video_not_found());
+    let job = match verb {
+        "cancel" => edge.scheduler.cancel(&caller, id?.to_string()).await?,
+        "approve" => edge.scheduler.approve(&caller, id?.to_string()).await?,
+        "remix" => return remix(&edge, &caller, id?, &headers, body).await,
+        "extend" => return groups::extend(&edge, &caller, id?, &headers, body).await,
+        _ => return Err(Problem::route_not_found()),
     };
-    let id: JobId = id.parse().map_err(|_| Problem::video_not_found())?;
-    let job = edge.scheduler.cancel(&caller, id.to_string()).await?;
-    Ok(Json(job.into()))
+    Ok(Json(Video::from(job)).into_response())
 }
 
 pub(super) async fn delete(
@@ -98,45 +153,4 @@ pub(super) async fn models(
     let models = edge.scheduler.models(&caller).await?;
     let models = models.into_iter().map(Model::from).collect();
     Ok(Json(ModelList { models }))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else {
-        return Ok(String::new());
-    };
-    let is_legal = |text: &&str| {
-        (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    let text = value.to_str().ok().filter(is_legal);
-    match (text, values.next()) {
-        (Some(text), None) => Ok(text.to_owned()),
-        _ => Err(Problem::invalid(
-            IDEMPOTENCY_KEY,
-            "must stand once, as 1 to 128 visible ASCII characters",
-        )),
-    }
-}
-
-fn rejected(rejected: Rejected) -> Problem {
-    let violations = match rejected {
-        Rejected::NotAnObject(detail) => {
-            let detail = format!("the body is not the JSON that was expected: {detail}");
-            return Problem::new(StatusCode::BAD_REQUEST, "BODY_INVALID", detail);
-        }
-        Rejected::Fields(violations) => violations,
-    };
-    let names: Vec<&str> = violations
-        .iter()
-        .map(|violation| violation.field.as_str())
-        .collect();
-    let detail = format!("these fields are not valid: {}", names.join(", "));
-    let problem = Problem::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", detail);
-    violations.into_iter().fold(problem, |problem, violation| {
-        problem.with_field(&violation.field, violation.detail)
-    })
-}
-
-fn method_not_allowed_on_a_video() -> Problem {
-    Problem::method_not_allowed().with_header(axum::http::header::ALLOW, "GET,HEAD,DELETE")
 }

@@ -6,8 +6,8 @@ use kinora_proto::scheduler::v1 as proto;
 use prost_types::{Duration, Timestamp};
 
 use super::{
-    Failure, ImageInput, Model, ModelDefaults, ModelLimits, Outputs, Progress, State, Video,
-    VideoEvent,
+    Failure, ImageInput, Kind, Model, ModelDefaults, ModelLimits, Outputs, Priority, Progress,
+    State, Video, VideoEvent,
 };
 
 impl From<proto::JobState> for State {
@@ -25,14 +25,36 @@ impl From<proto::JobState> for State {
     }
 }
 
+impl From<proto::JobKind> for Kind {
+    fn from(kind: proto::JobKind) -> Self {
+        match kind {
+            proto::JobKind::Unspecified | proto::JobKind::Generate => Self::Generate,
+            proto::JobKind::Stitch => Self::Stitch,
+        }
+    }
+}
+
+impl From<proto::Priority> for Priority {
+    fn from(priority: proto::Priority) -> Self {
+        match priority {
+            proto::Priority::Unspecified | proto::Priority::Standard => Self::Standard,
+            proto::Priority::Interactive => Self::Interactive,
+            proto::Priority::Batch => Self::Batch,
+        }
+    }
+}
+
 impl From<proto::Job> for Video {
     fn from(job: proto::Job) -> Self {
-        let state = job.state().into();
+        let (kind, state, priority) = (job.kind(), job.state(), job.priority());
         let spec = job.spec.unwrap_or_default();
         let outputs = job.outputs.map(|outputs| Outputs::of(&job.id, outputs));
+        let preview = job.preview_outputs;
+        let preview_outputs = preview.map(|preview| Outputs::of_preview(&job.id, preview));
         Self {
             object: "video".to_owned(),
-            state,
+            kind: kind.into(),
+            state: state.into(),
             model: spec.model,
             prompt: spec.prompt,
             negative_prompt: spec.negative_prompt,
@@ -45,15 +67,24 @@ impl From<proto::Job> for Video {
             seed: spec.seed,
             image_sha256: given(spec.image_sha256),
             last_image_sha256: given(spec.last_image_sha256),
+            priority: priority.into(),
+            source_id: given(job.source_id),
+            group_id: given(job.group_id),
+            group_index: job.group_index,
             progress: job.progress.unwrap_or_default().into(),
             attempt: job.attempt,
             seq: job.seq,
             notes: job.notes,
             failure: job.failure.map(Into::into),
             outputs,
+            preview_settings: job.preview_spec.map(Into::into),
+            preview_outputs,
             create_time: job.create_time.map(rfc3339),
+            not_before: job.not_before.map(rfc3339),
+            expire_time: job.expire_time.map(rfc3339),
             start_time: job.start_time.map(rfc3339),
             end_time: job.end_time.map(rfc3339),
+            purge_time: job.purge_time.map(rfc3339),
             id: job.id,
         }
     }
@@ -65,6 +96,9 @@ impl From<proto::Event> for VideoEvent {
         let outputs = event
             .outputs
             .map(|outputs| Outputs::of(&event.job_id, outputs));
+        let preview_outputs = event
+            .preview_outputs
+            .map(|preview| Outputs::of_preview(&event.job_id, preview));
         Self {
             id: event.job_id,
             object: "video.event".to_owned(),
@@ -75,12 +109,15 @@ impl From<proto::Event> for VideoEvent {
             progress: event.progress.unwrap_or_default().into(),
             failure: event.failure.map(Into::into),
             outputs,
+            preview_outputs,
+            group_id: given(event.group_id),
             preview: preview(&event.preview_webp),
         }
     }
 }
 
-fn given(text: String) -> Option<String> {
+/// A text that is there.
+pub(super) fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
@@ -108,6 +145,7 @@ impl From<proto::Progress> for Progress {
             fraction: progress.fraction,
             eta_seconds: progress.eta.map(seconds),
             queue_position: progress.queue_position,
+            queue_eta_seconds: progress.queue_eta.map(seconds),
         }
     }
 }
@@ -130,6 +168,16 @@ impl From<proto::Failure> for Failure {
 impl Outputs {
     fn of(id: &str, outputs: proto::Outputs) -> Self {
         let path = |name: &str| format!("/v1/videos/{id}/{name}");
+        Self::at(path("content"), path, outputs)
+    }
+
+    fn of_preview(id: &str, outputs: proto::Outputs) -> Self {
+        let preview = format!("/v1/videos/{id}/preview");
+        let path = |name: &str| format!("{preview}/{name}");
+        Self::at(preview.clone(), path, outputs)
+    }
+
+    fn at(content_url: String, path: impl Fn(&str) -> String, outputs: proto::Outputs) -> Self {
         Self {
             bytes: outputs.video_bytes,
             sha256: outputs.video_sha256,
@@ -138,7 +186,7 @@ impl Outputs {
             height: outputs.height,
             frames: outputs.frames,
             fps: outputs.fps,
-            content_url: path("content"),
+            content_url,
             thumbnail_url: path("thumbnail"),
             still_url: (!outputs.still_key.is_empty()).then(|| path("still")),
             manifest_url: path("manifest"),
@@ -216,10 +264,12 @@ const fn stage_name(stage: proto::Stage) -> &'static str {
     }
 }
 
-fn rfc3339(time: Timestamp) -> String {
+/// A time as text.
+pub(super) fn rfc3339(time: Timestamp) -> String {
     time.to_string()
 }
 
-fn seconds(duration: Duration) -> f64 {
+/// A duration as a number.
+pub(super) fn seconds(duration: Duration) -> f64 {
     duration.seconds as f64 + f64::from(duration.nanos) / 1e9
 }

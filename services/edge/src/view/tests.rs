@@ -70,7 +70,7 @@ fn a_video_reads_back_as_it_was_written() {
 #[test]
 fn a_state_of_a_newer_server_reads_as_unknown() {
     assert_eq!(
-        serde_json::from_str::<State>("\"expired\"").unwrap(),
+        serde_json::from_str::<State>("\"paused\"").unwrap(),
         State::Unknown
     );
     assert!(!State::Unknown.is_terminal());
@@ -90,4 +90,36 @@ fn a_preview_is_a_data_url_and_no_preview_is_no_field() {
         "data:image/webp;base64,aGVsbG8="
     );
     assert_eq!(event(b"").get("preview"), None);
+}
+
+#[test]
+fn a_preview_has_paths_of_its_own() {
+    let job = proto::Job {
+        id: "x".to_owned(),
+        preview_outputs: Some(proto::Outputs::default()),
+        ..Default::default()
+    };
+    let preview = Video::from(job).preview_outputs.unwrap();
+    assert_eq!(preview.content_url, "/v1/videos/x/preview");
+    assert_eq!(preview.thumbnail_url, "/v1/videos/x/preview/thumbnail");
+}
+
+#[test]
+fn what_an_older_server_leaves_out_has_a_value() {
+    let mut json = serde_json::to_value(Video::from(proto::Job::default())).unwrap();
+    for name in [
+        "kind",
+        "priority",
+        "source_id",
+        "group_id",
+        "group_index",
+        "preview_outputs",
+    ] {
+        json.as_object_mut().unwrap().remove(name);
+    }
+    let video: Video = serde_json::from_value(json).unwrap();
+    assert_eq!(
+        (video.kind, video.priority),
+        (Kind::Generate, Priority::Standard)
+    );
 }

@@ -18,6 +18,14 @@ async fn every_path_of_the_api_wants_a_key() {
         (Method::GET, format!("/v1/videos/{id}/thumbnail")),
         (Method::GET, format!("/v1/videos/{id}/still")),
         (Method::GET, format!("/v1/videos/{id}/manifest")),
+        (Method::GET, format!("/v1/videos/{id}/preview")),
+        (Method::POST, "/v1/videos:estimate".to_owned()),
+        (Method::POST, "/v1/batches".to_owned()),
+        (Method::GET, format!("/v1/batches/{id}")),
+        (Method::GET, format!("/v1/sequences/{id}/events")),
+        (Method::POST, "/v1/webhooks".to_owned()),
+        (Method::PATCH, format!("/v1/webhooks/{id}")),
+        (Method::POST, format!("/v1/deliveries/{id}:replay")),
         (Method::GET, "/v1/models".to_owned()),
     ];
     for (method, path) in paths {

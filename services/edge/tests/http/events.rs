@@ -3,16 +3,17 @@ use std::time::Duration;
 use kinora_testkit::wait;
 use reqwest::{Method, Response, StatusCode};
 
+use crate::fake::Trouble;
 use crate::harness::{TestEdge, check_problem};
 
 /// An event stream, read piece by piece.
-struct Reader {
+pub struct Reader {
     response: Response,
     text: String,
 }
 
 impl Reader {
-    async fn open(edge: &TestEdge, path: &str, last_event_id: Option<&str>) -> Self {
+    pub async fn open(edge: &TestEdge, path: &str, last_event_id: Option<&str>) -> Self {
         let mut request = edge.request(Method::GET, path);
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
@@ -26,7 +27,7 @@ impl Reader {
     }
 
     /// The next event as its lines; empty at the end of the stream.
-    async fn next(&mut self) -> Vec<String> {
+    pub async fn next(&mut self) -> Vec<String> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let lines = event.lines().map(str::to_owned).collect();
@@ -48,9 +49,23 @@ impl Reader {
             lines.contains(&format!("id: {id}")),
             "{id} {name}: {lines:?}"
         );
+        Self::data(&lines, name)
+    }
+
+    /// Asserts the name of the next event, which has no id, and gives its data.
+    pub async fn expect_named(&mut self, name: &str) -> serde_json::Value {
+        let lines = self.next().await;
+        assert!(
+            !lines.iter().any(|line| line.starts_with("id:")),
+            "{lines:?}"
+        );
+        Self::data(&lines, name)
+    }
+
+    fn data(lines: &[String], name: &str) -> serde_json::Value {
         assert!(
             lines.contains(&format!("event: {name}")),
-            "{id} {name}: {lines:?}"
+            "{name}: {lines:?}"
         );
         let data = lines
             .iter()
@@ -162,6 +177,38 @@ async fn a_draining_edge_tells_its_clients_to_come_back() {
     reader.expect(1, "queued").await;
     edge.shutdown.cancel();
     assert_eq!(reader.next().await, ["retry: 1000"]);
+    assert_eq!(reader.next().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_client_dropped_for_its_slowness_is_told_to_come_back() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    edge.scheduler.be(Trouble::DropsWatchers);
+    let path = format!("/v1/videos/{id}/events");
+    let mut reader = Reader::open(&edge, &path, None).await;
+    reader.expect(1, "queued").await;
+    assert_eq!(reader.next().await, ["retry: 1000"]);
+    edge.scheduler.be(Trouble::None);
+    edge.scheduler.complete(&id);
+    Reader::open(&edge, &path, Some("1"))
+        .await
+        .expect(2, "completed")
+        .await;
+}
+
+#[tokio::test]
+async fn a_preview_to_approve_is_an_event_and_not_the_end() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await.id;
+    let mut reader = Reader::open(&edge, &format!("/v1/videos/{id}/events"), None).await;
+    reader.expect(1, "queued").await;
+    edge.scheduler.show_preview(&id);
+    let data = reader.expect(2, "awaiting_approval").await;
+    let url = format!("/v1/videos/{id}/preview");
+    assert_eq!(data["preview_outputs"]["content_url"], url);
+    edge.scheduler.complete(&id);
+    reader.expect(3, "completed").await;
     assert_eq!(reader.next().await, Vec::<String>::new());
 }
 

@@ -219,6 +219,16 @@ async fn trouble_behind_the_edge_tells_nothing() {
 }
 
 #[tokio::test]
+async fn a_full_queue_says_when_there_may_be_room() {
+    let edge = TestEdge::start().await;
+    edge.scheduler
+        .be(Trouble::IsFull(std::time::Duration::from_millis(7500)));
+    let response = edge.post("/v1/videos", json!({ "prompt": "p" })).await;
+    assert_eq!(response.headers()["retry-after"], "8");
+    check_problem(response, 429, "QUEUE_FULL").await;
+}
+
+#[tokio::test]
 async fn without_a_scheduler_clients_are_told_to_come_back() {
     let edge = TestEdge::start().await;
     edge.submit().await;

@@ -6,8 +6,12 @@
 )]
 
 mod access;
+mod admin;
 mod events;
 mod fake;
+mod groups;
 mod harness;
 mod hostile;
+mod submissions;
 mod videos;
+mod webhooks;

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::held::checkpoint_report;
 use super::stream::send;
-use super::{Agent, AttemptEvent};
+use super::{Agent, AttemptEvent, STREAM_BUFFER};
 use crate::attempt::Told;
 use crate::convert::lease_to_pb;
 
@@ -48,6 +48,10 @@ impl Agent {
         up: &mpsc::Sender<pb::AttachRequest>,
     ) {
         if self.held.get(&lease).is_none_or(|held| held.is_revoked) {
+            return;
+        }
+        // Half of the room is for reports and heartbeats, which must not wait behind pictures.
+        if up.capacity() <= STREAM_BUFFER / 2 {
             return;
         }
         let report = pb::ProgressReport {

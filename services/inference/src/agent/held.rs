@@ -7,7 +7,7 @@ use kinora_proto::scheduler::v1 as pb;
 use tokio::time::Instant;
 
 use crate::convert::lease_to_pb;
-use crate::engine::SignalCell;
+use crate::engine::{DeviceTime, SignalCell};
 
 /// How long a checkpoint outlives the report of a newer one. A report that was sent is not yet one that the scheduler
 /// has read, and until then the older checkpoint is what it grants. A stream that is silent for longer has lost the
@@ -31,6 +31,10 @@ pub(super) struct Held {
     pub(super) signal: SignalCell,
     /// The lease no longer stands: nothing is reported, what was stored is removed.
     pub(super) is_revoked: bool,
+    /// The scheduler wants the lease back for more urgent work.
+    pub(super) is_preempted: bool,
+    /// How long the attempt has had the device.
+    pub(super) device_time: DeviceTime,
     /// The final report, kept until it is receipted.
     pub(super) report: Option<pb::attach_request::Message>,
     /// In the store, oldest first.
@@ -38,14 +42,6 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// An attempt that is stopped by `signal`.
-    pub(super) fn new(signal: SignalCell) -> Self {
-        Self {
-            signal,
-            ..Self::default()
-        }
-    }
-
     /// Notes a stored checkpoint. Returns the keys of those that it takes the place of: nobody was told of them.
     pub(super) fn stored(&mut self, checkpoint: pb::Checkpoint) -> Vec<String> {
         let untold = self.checkpoints.extract_if(.., |it| it.told_at.is_none());

@@ -1,6 +1,7 @@
 //! Messages on the stream to the scheduler.
 
 use kinora_ids::LeaseRef;
+use kinora_mesh::error::PublicError;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::worker_service_client::WorkerServiceClient;
 use tokio::sync::mpsc;
@@ -8,6 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
+use super::held::Held;
 use crate::convert::lease_to_pb;
 use crate::error::AttemptError;
 
@@ -29,20 +31,34 @@ pub(super) async fn greet(
 /// What the scheduler is told of an attempt that has ended.
 pub(super) fn final_report(
     lease: LeaseRef,
+    held: &Held,
     result: Result<pb::Outputs, AttemptError>,
 ) -> pb::attach_request::Message {
     let lease = Some(lease_to_pb(lease));
+    let device_time = held.device_time.get().try_into().ok();
     match result {
         Ok(outputs) => pb::attach_request::Message::Completion(pb::CompletionReport {
             lease,
             outputs: Some(outputs),
-            device_time: None,
+            device_time,
         }),
         Err(error) => pb::attach_request::Message::Failure(pb::FailureReport {
             lease,
-            failure: Some(error.report()),
-            device_time: None,
+            failure: Some(if held.is_preempted && error.is_pause() {
+                preempted()
+            } else {
+                error.report()
+            }),
+            device_time,
         }),
+    }
+}
+
+fn preempted() -> pb::Failure {
+    pb::Failure {
+        reason: "PREEMPTED".to_owned(),
+        message: "interrupted for more urgent work".to_owned(),
+        retryable: true,
     }
 }
 
@@ -65,4 +81,10 @@ pub(super) fn is_final(status: &Status) -> bool {
         status.code(),
         Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition
     )
+}
+
+/// Whether another worker of this name is attached.
+pub(super) fn is_name_taken(status: &Status) -> bool {
+    status.code() == Code::AlreadyExists
+        && PublicError::from_status(status).reason == "WORKER_NAME_TAKEN"
 }

@@ -1,4 +1,6 @@
 mod bench;
+mod orders;
+mod parts;
 
 use std::collections::BTreeSet;
 
@@ -6,6 +8,7 @@ use kinora_blobs::BlobStore;
 
 use self::bench::*;
 use super::*;
+use crate::convert::lease_to_pb;
 use crate::fake::{Gate, serve_store, workbench};
 
 #[tokio::test]
@@ -199,8 +202,8 @@ async fn an_attempt_that_was_cut_off_while_detached_hands_its_checkpoint_over_be
     let blobs = BlobStore::new(&serve_store(folder.path().join("objects")).await);
     let bench = Arc::new(workbench(Gate::open(), blobs, folder.path()));
     // Nobody answers there.
-    let channel = kinora_mesh::channel::connect_lazy("http://127.0.0.1:9").unwrap();
-    let mut agent = Agent::new(identity(LONG), bench, channel, CancellationToken::new());
+    let nobody = Schedulers::new(&["http://127.0.0.1:9".to_owned()]).unwrap();
+    let mut agent = Agent::new(identity(LONG), bench, nobody, CancellationToken::new());
     let lease = lease(4);
     agent.held.insert(lease, Held::default());
     for step in [2, 3] {

@@ -18,20 +18,35 @@ pub(super) struct PackageJob {
     pub(super) card: ModelCard,
     pub(super) machine: Machine,
     pub(super) generated: Generated,
+    pub(super) wants_last_frame: bool,
+    /// Digest of the clip whose last frame was the first picture.
+    pub(super) continues_video_sha256: Option<String>,
     pub(super) folder: tempfile::TempDir,
+}
+
+/// What a clip is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) frames: u32,
+    pub(super) fps: u32,
 }
 
 /// The files of a clip.
 pub(super) struct Package {
+    pub(super) facts: Facts,
     pub(super) video: PathBuf,
     pub(super) video_bytes: u64,
     pub(super) video_sha256: String,
     pub(super) thumbnail: Vec<u8>,
     /// PNG of the frame when there is only one.
     pub(super) still: Option<Vec<u8>>,
+    /// PNG of the last frame, when it is wanted.
+    pub(super) last_frame: Option<Vec<u8>>,
     pub(super) manifest: Vec<u8>,
     /// Removes the files when dropped.
-    _folder: tempfile::TempDir,
+    pub(super) _folder: tempfile::TempDir,
 }
 
 impl Package {
@@ -39,11 +54,12 @@ impl Package {
     pub(super) fn take_small_files(&mut self) -> Vec<(&'static str, Vec<u8>, &'static str)> {
         let thumbnail = std::mem::take(&mut self.thumbnail);
         let mut files = vec![("thumbnail.webp", thumbnail, "image/webp")];
-        files.extend(
-            self.still
-                .take()
-                .map(|still| ("still.png", still, "image/png")),
-        );
+        for (name, png) in [
+            ("still.png", self.still.take()),
+            ("last_frame.png", self.last_frame.take()),
+        ] {
+            files.extend(png.map(|png| (name, png, "image/png")));
+        }
         let manifest = std::mem::take(&mut self.manifest);
         files.push(("manifest.json", manifest, "application/json"));
         files
@@ -63,19 +79,37 @@ pub(super) fn package(job: PackageJob) -> Result<Package, AttemptError> {
     let info = encode_mp4(&job.ffmpeg, &raw, &video)?;
     let thumbnail = thumbnail_webp(middle_frame(clip), clip.width, clip.height)?;
     let still = still_of(clip)?;
+    let last_frame = if job.wants_last_frame {
+        let last = last_frame(clip);
+        let png = encode_still(last, clip.width, clip.height, StillFormat::Png)?;
+        Some(png)
+    } else {
+        None
+    };
     let video_sha256 = sha256_of(&video)?;
     let frames_sha256 = hex::encode(Sha256::digest(&clip.rgb));
     let digests = OutputDigests {
         frames: &frames_sha256,
         video: &video_sha256,
     };
-    let manifest = Manifest::of(&job.spec, &job.card, &job.machine, &job.generated, digests);
+    let manifest = Manifest {
+        continues_video_sha256: job.continues_video_sha256,
+        ..Manifest::of(&job.spec, &job.card, &job.machine, &job.generated, digests)
+    };
+    let facts = Facts {
+        width: clip.width,
+        height: clip.height,
+        frames: info.frames,
+        fps: job.spec.fps,
+    };
     Ok(Package {
+        facts,
         video,
         video_bytes: info.bytes,
         video_sha256,
         thumbnail,
         still,
+        last_frame,
         manifest: manifest.to_json(),
         _folder: job.folder,
     })
@@ -96,7 +130,15 @@ fn middle_frame(clip: &Clip) -> &[u8] {
     &clip.rgb[begin..begin + size]
 }
 
-fn sha256_of(path: &Path) -> std::io::Result<String> {
+/// The last frame, as it came out of the model.
+fn last_frame(clip: &Clip) -> &[u8] {
+    let frames = usize::try_from(clip.frames).unwrap_or(1).max(1);
+    let size = clip.rgb.len() / frames;
+    &clip.rgb[size * (frames - 1)..]
+}
+
+/// SHA-256 of a file, lower-case hex. Blocks.
+pub(super) fn sha256_of(path: &Path) -> std::io::Result<String> {
     let mut hasher = Sha256::new();
     std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
     Ok(hex::encode(hasher.finalize()))

@@ -24,6 +24,9 @@ fn grant() -> Grant {
         time_limit: Duration::from_secs(600),
         traceparent: String::new(),
         checkpoint: None,
+        is_stitch: false,
+        parts: Vec::new(),
+        wants_last_frame: false,
     }
 }
 
@@ -52,7 +55,7 @@ async fn run_until(stage: pb::Stage, ask: fn(&SignalCell)) -> Result<pb::Outputs
         Told::Progress(progress) if progress.stage() == stage => ask(&asked),
         _ => {}
     });
-    Box::pin(run(bench, grant(), signal, tell)).await
+    Box::pin(run(bench, grant(), signal, DeviceTime::default(), tell)).await
 }
 
 #[tokio::test]
@@ -71,7 +74,13 @@ async fn a_stop_does_not_wait_for_a_store_that_hangs() {
         for grant in grants_that_fetch() {
             let signal = SignalCell::default();
             let tell: Tell = Arc::new(|_| {});
-            let attempt = run(Arc::clone(&bench), grant, signal.clone(), tell);
+            let attempt = run(
+                Arc::clone(&bench),
+                grant,
+                signal.clone(),
+                DeviceTime::default(),
+                tell,
+            );
             let attempt = tokio::spawn(attempt);
             let connection = silent.accept().await.unwrap();
             ask(&signal);
@@ -92,7 +101,13 @@ async fn a_store_that_cannot_be_reached_ends_the_attempt_and_not_the_checkpoint(
     let bench = Arc::new(workbench(Gate::open(), blobs, folder.path()));
     for grant in grants_that_fetch() {
         let tell: Tell = Arc::new(|_| {});
-        let attempt = run(Arc::clone(&bench), grant, SignalCell::default(), tell);
+        let attempt = run(
+            Arc::clone(&bench),
+            grant,
+            SignalCell::default(),
+            DeviceTime::default(),
+            tell,
+        );
         let error = Box::pin(attempt).await.unwrap_err();
         assert_eq!(error.reason(), ("STORAGE_UNAVAILABLE", true));
     }

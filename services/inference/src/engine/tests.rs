@@ -40,6 +40,7 @@ async fn generate(
         request,
         checkpoint: None,
         signal,
+        device_time: DeviceTime::default(),
     };
     engine.generate(order, events).await
 }
@@ -111,6 +112,7 @@ async fn a_paused_clip_hands_over_and_goes_on_elsewhere() {
         request: request("fine", 4),
         checkpoint,
         signal: signal.clone(),
+        device_time: DeviceTime::default(),
     };
     let running = engine.generate(order(None), sender);
     gate.allow(2);
@@ -136,6 +138,7 @@ async fn a_paused_clip_hands_over_and_goes_on_elsewhere() {
     let (events, _) = mpsc::unbounded_channel();
     let again = Order {
         signal: SignalCell::default(),
+        device_time: DeviceTime::default(),
         ..order(Some(checkpoint.bytes.into()))
     };
     let generated = engine.generate(again, events).await.unwrap();

@@ -1,12 +1,15 @@
 //! What workers do: attach, take leases, report.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use kinora_ids::LeaseRef;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, Time};
+use crate::domain::job::{
+    Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, State, Time,
+};
 use crate::domain::model::Model;
 use crate::domain::retry::WORKER_RESTARTED;
 use crate::domain::transition::{self, Reporter, StaleLease};
@@ -160,7 +163,12 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn complete(&self, from: Reporter<'_>, outputs: Outputs) -> Result<bool, Error> {
+    pub async fn complete(
+        &self,
+        from: Reporter<'_>,
+        outputs: Outputs,
+        device_time: Option<Duration>,
+    ) -> Result<bool, Error> {
         let prefix = from.lease.object_prefix();
         let is_own = |key: &String| key.is_empty() || key.starts_with(&prefix);
         let keys = [
@@ -168,17 +176,21 @@ impl App {
             &outputs.thumbnail_key,
             &outputs.manifest_key,
             &outputs.still_key,
+            &outputs.last_frame_key,
         ];
         if outputs.video_key.is_empty() || !keys.into_iter().all(is_own) {
-            self.fail(from, outputs_invalid()).await?;
+            self.fail(from, outputs_invalid(), device_time).await?;
             return Ok(false);
         }
         let now = self.clock.now();
         let accepted = self.report(from, |job| {
-            let Some(event) = transition::complete(job, from, outputs, now)? else {
+            let Some(event) = transition::complete(job, from, outputs, device_time, now)? else {
                 return Ok(Change::default());
             };
-            let removals = self.removals_after_completion(job, now);
+            let removals = match job.state {
+                State::Completed => self.removals_after_completion(job, now),
+                _ => Vec::new(),
+            };
             Ok(Change {
                 event: Some(event),
                 removals,
@@ -193,12 +205,17 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn fail(&self, from: Reporter<'_>, failure: Failure) -> Result<bool, Error> {
+    pub async fn fail(
+        &self,
+        from: Reporter<'_>,
+        failure: Failure,
+        device_time: Option<Duration>,
+    ) -> Result<bool, Error> {
         let now = self.clock.now();
         let (policy, jitter) = (self.options.retry_policy(), rand::random());
         let reason = failure.reason.clone();
         let accepted = self.report(from, |job| {
-            let event = transition::fail(job, from, failure, now, &policy, jitter)?;
+            let event = transition::fail(job, from, failure, device_time, now, (&policy, jitter))?;
             let removals = self.removals_after_failure(job, now);
             Ok(Change {
                 event: Some(event),

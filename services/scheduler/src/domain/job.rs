@@ -84,6 +84,10 @@ pub struct Job {
     pub lost_workers: u32,
     /// Taken out of circulation because of those.
     pub is_quarantined: bool,
+    /// How often a worker gave it back unfinished, because it was pre-empted or drained.
+    pub hand_backs: u32,
+    /// What was promised when it was accepted.
+    pub terms: Terms,
     /// Remarks for the caller.
     pub notes: Vec<String>,
     /// W3C trace context of the submitting call.
@@ -130,9 +134,18 @@ impl Job {
             device_time: Duration::ZERO,
             lost_workers: 0,
             is_quarantined: false,
+            hand_backs: 0,
+            terms: Terms::default(),
             notes: Vec::new(),
             traceparent: None,
         }
+    }
+
+    /// Whether an attempt under `lease` made the preview: its objects outlive the lease.
+    #[must_use]
+    pub fn has_preview_of(&self, lease: LeaseRef) -> bool {
+        let preview = self.preview_outputs.as_ref();
+        preview.is_some_and(|preview| preview.video_key.starts_with(&lease.object_prefix()))
     }
 
     /// The newest lease.
@@ -184,6 +197,24 @@ impl Job {
             },
             group: self.group,
             preview: None,
+        }
+    }
+}
+
+/// Times that a job is promised when it is accepted: later changes of the options do not shorten them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// How long its owner may take to approve a preview.
+    pub approval_window: Duration,
+    /// How long it is kept with its objects once it has ended.
+    pub retention: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            approval_window: Duration::from_secs(24 * 60 * 60),
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }

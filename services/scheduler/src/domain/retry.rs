@@ -7,6 +7,9 @@ use super::job::Failure;
 /// The reason a worker gives when it hands a job back because it shuts down.
 pub const WORKER_DRAINED: &str = "WORKER_DRAINED";
 
+/// The reason a worker gives when it hands a job back because a higher class needs its place.
+pub const PREEMPTED: &str = "PREEMPTED";
+
 /// The reason for an attempt whose worker fell silent.
 pub const WORKER_LOST: &str = "WORKER_LOST";
 
@@ -15,6 +18,27 @@ pub const WORKER_RESTARTED: &str = "WORKER_RESTARTED";
 
 /// The reason for an attempt that took too long.
 pub const ATTEMPT_TIME_LIMIT: &str = "ATTEMPT_TIME_LIMIT";
+
+/// The reason a job fails for when it has cost that many workers, one after the other.
+pub const POISONED: &str = "POISONED";
+
+/// A job that lost this many workers in a row without getting on is taken out of circulation.
+pub const MOST_LOST_WORKERS: u32 = 3;
+
+/// Beyond this many, giving a job back counts as any failure: no worker can keep one from ever ending.
+pub const MOST_HAND_BACKS: u32 = 100;
+
+/// Whether a failure tells that the worker is gone.
+#[must_use]
+pub fn is_worker_gone(failure: &Failure) -> bool {
+    failure.reason == WORKER_LOST || failure.reason == WORKER_RESTARTED
+}
+
+/// Whether a failure only gives the job back: the job did nothing wrong.
+#[must_use]
+pub fn is_hand_back(failure: &Failure) -> bool {
+    failure.reason == WORKER_DRAINED || failure.reason == PREEMPTED
+}
 
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
@@ -25,6 +49,17 @@ pub struct RetryPolicy {
     pub max_attempts: u32,
     /// Delay before the second attempt; doubles with every further one, up to a minute.
     pub base_delay: Duration,
+}
+
+/// What a job has gone through when an attempt ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Attempts that ended badly before.
+    pub failed_attempts: u32,
+    /// How often the job was given back unfinished before.
+    pub hand_backs: u32,
+    /// Whether the attempt stored a checkpoint beyond the one it was granted.
+    pub has_advanced: bool,
 }
 
 /// What follows a failed attempt.
@@ -42,37 +77,28 @@ pub enum Decision {
 }
 
 impl RetryPolicy {
-    /// Decides what follows a failure, when `failed_attempts` had failed before. `has_advanced` tells whether the attempt
-    /// stored a checkpoint beyond the one it was granted. `jitter` is 0 to 1.
+    /// Decides what follows a failure. `jitter` is 0 to 1.
     ///
     /// An attempt that was cut off does not count when it has advanced: a long job outlives any number of workers, and a
     /// job that kills its workers without getting on is given up. Steps are finite, so this ends.
     #[must_use]
-    pub fn decide(
-        &self,
-        failed_attempts: u32,
-        failure: &Failure,
-        has_advanced: bool,
-        jitter: f64,
-    ) -> Decision {
+    pub fn decide(&self, history: History, failure: &Failure, jitter: f64) -> Decision {
         if !failure.retryable {
             return Decision::GiveUp;
         }
-        if failure.reason == WORKER_DRAINED {
-            // The job did nothing wrong: an orderly end of a worker is not held against it.
+        if is_hand_back(failure) && history.hand_backs < MOST_HAND_BACKS {
             return Decision::Retry {
                 delay: Duration::ZERO,
                 counts: false,
             };
         }
-        let is_worker_gone = failure.reason == WORKER_LOST || failure.reason == WORKER_RESTARTED;
-        let is_cut_off = is_worker_gone || failure.reason == ATTEMPT_TIME_LIMIT;
-        let counts = !(is_cut_off && has_advanced);
-        let failed = failed_attempts.saturating_add(1);
+        let is_cut_off = is_worker_gone(failure) || failure.reason == ATTEMPT_TIME_LIMIT;
+        let counts = !(is_cut_off && history.has_advanced);
+        let failed = history.failed_attempts.saturating_add(1);
         if counts && failed >= self.max_attempts {
             return Decision::GiveUp;
         }
-        let delay = if is_worker_gone {
+        let delay = if is_worker_gone(failure) {
             Duration::ZERO
         } else {
             self.delay(failed, jitter)
@@ -80,11 +106,11 @@ impl RetryPolicy {
         Decision::Retry { delay, counts }
     }
 
-    /// Doubles from attempt to attempt; the jitter spreads it over its upper half.
+    /// Doubles from attempt to attempt. Full jitter: what failed together is not tried again together.
     fn delay(&self, failed: u32, jitter: f64) -> Duration {
         let doublings = failed.saturating_sub(1).min(16);
         let full = (self.base_delay * 2_u32.pow(doublings)).min(LONGEST_DELAY);
-        full.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+        full.mul_f64(jitter.clamp(0.0, 1.0))
     }
 }
 
@@ -112,7 +138,12 @@ mod tests {
             message: String::new(),
             retryable,
         };
-        let decision = POLICY.decide(failed_before, &failure, has_advanced, 1.0);
+        let history = History {
+            failed_attempts: failed_before,
+            has_advanced,
+            ..History::default()
+        };
+        let decision = POLICY.decide(history, &failure, 1.0);
         let expected = expected.map_or(Decision::GiveUp, |(seconds, counts)| Decision::Retry {
             delay: Duration::from_secs_f64(seconds),
             counts,
@@ -156,13 +187,30 @@ mod tests {
     }
 
     #[test]
-    fn drained_worker_costs_nothing() {
+    fn job_that_is_given_back_pays_nothing() {
         check(2, WORKER_DRAINED, true, Some((0.0, false)));
+        check(2, PREEMPTED, true, Some((0.0, false)));
+    }
+
+    #[test]
+    fn job_that_is_given_back_for_ever_pays_at_last() {
+        let failure = Failure {
+            reason: PREEMPTED.to_owned(),
+            message: String::new(),
+            retryable: true,
+        };
+        let history = History {
+            failed_attempts: 2,
+            hand_backs: MOST_HAND_BACKS,
+            has_advanced: false,
+        };
+        assert_eq!(POLICY.decide(history, &failure, 1.0), Decision::GiveUp);
     }
 
     #[test]
     fn delay_is_jittered_and_bounded() {
-        assert_eq!(POLICY.delay(1, 0.0), Duration::from_secs(1));
+        assert_eq!(POLICY.delay(1, 0.0), Duration::ZERO);
+        assert_eq!(POLICY.delay(2, 0.5), Duration::from_secs(2));
         assert_eq!(POLICY.delay(1, 7.0), Duration::from_secs(2));
         assert_eq!(POLICY.delay(u32::MAX, 1.0), LONGEST_DELAY);
     }

@@ -3,10 +3,14 @@
 //! ```text
 //!            claim                complete
 //!   Queued ─────────▶ Running ───────────────▶ Completed
-//!     ▲  │  ◀───────────┘ │ └── fail, lose ──▶ Failed
-//!     │  │   fail, lose   │     (no attempts left)
-//!     │  └────────────────┴──── cancel ──────▶ Cancelled
+//!     ▲ ▲   ◀───────────┘ │ └── fail, lose ──▶ Failed
+//!     │ │    fail, lose   │     (no attempts left, poisoned)
+//!     │ │                 │ complete (a preview)
+//!     │ └─ approve ── AwaitingApproval
 //! ```
+//!
+//! `cancel` ends a job from every state that is not terminal; `expire` ends one that waits for its start or its
+//! approval; `need_lost` ends one that waits for another job which will not complete.
 //!
 //! A report counts only when it comes from the worker that holds the newest lease of a running job;
 //! the lease number is the fence. Terminal states never change.
@@ -16,7 +20,13 @@ use std::time::Duration;
 use kinora_ids::LeaseRef;
 
 use super::job::{Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, Stage, State, Time};
-use super::retry::{Decision, RetryPolicy};
+use super::retry::{
+    Decision, History, MOST_LOST_WORKERS, POISONED, RetryPolicy, is_hand_back, is_worker_gone,
+};
+
+mod waiting;
+
+pub use waiting::{NEED_LOST, NotApprovable, approve, expire, need_lost, need_met};
 
 /// The lease does not stand: lapsed, cancelled, ended, or granted to another worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,21 +45,24 @@ pub struct Reporter<'a> {
 /// Whether the reporter's lease lets it work on, or repeat its last report.
 #[must_use]
 pub fn stands(job: &Job, reporter: Reporter<'_>) -> bool {
-    holds_newest(job, reporter) && matches!(job.state, State::Running | State::Completed)
+    let may_work = holds_newest(job, reporter) && job.state == State::Running;
+    may_work || has_completed(job, reporter)
 }
 
-/// Leases a queued job to a worker, or does nothing when it is not to be had at `now`.
+/// Leases a queued job to a worker, or does nothing when it is not to be had at `now`. What has started expires no more.
 pub fn claim(job: &mut Job, worker: &str, now: Time, time_limit: Duration) -> Option<Event> {
-    if job.state != State::Queued || job.run_at > now {
+    let is_late = job.expire_at.is_some_and(|expire_at| expire_at <= now);
+    if job.state != State::Queued || job.run_at > now || is_late || !job.has_what_it_needs() {
         return None;
     }
     job.state = State::Running;
+    job.expire_at = None;
     job.lease += 1;
     job.attempt += 1;
     job.worker = Some(worker.to_owned());
     job.start_time = Some(now);
     job.deadline = now.checked_add_signed(signed(time_limit));
-    job.progress = Progress::at(Stage::Loading, job.spec.steps);
+    job.progress = Progress::at(Stage::Loading, job.work().steps);
     Some(numbered(job, now))
 }
 
@@ -73,7 +86,7 @@ pub fn advance(
     } else {
         0.0
     };
-    let steps = job.spec.steps;
+    let steps = job.work().steps;
     // Workers count within a stage; callers see denoising steps.
     let step = match progress.stage {
         Stage::Queued | Stage::Loading | Stage::Encoding => 0,
@@ -130,7 +143,7 @@ pub fn checkpoint(
         Some(granted) => (0, granted.step),
         None => (0, 0),
     };
-    if (newest..=job.spec.steps).contains(&checkpoint.step) {
+    if (newest..=job.work().steps).contains(&checkpoint.step) {
         job.checkpoint = Some(Checkpoint {
             lease: job.lease,
             granted_step,
@@ -140,7 +153,11 @@ pub fn checkpoint(
     Ok(())
 }
 
-/// Ends a job with its outputs. No event when the same lease completed it before, and its receipt was lost.
+/// Ends an attempt with its outputs: the job is completed, or its preview awaits approval. No event when the same
+/// lease completed it before, and its receipt was lost.
+///
+/// `device_time` is the worker's account; one that is missing or longer than the attempt is replaced by the
+/// attempt's own length.
 ///
 /// # Errors
 /// [`StaleLease`], and the job is unchanged.
@@ -148,23 +165,29 @@ pub fn complete(
     job: &mut Job,
     reporter: Reporter<'_>,
     outputs: Outputs,
+    device_time: Option<Duration>,
     now: Time,
 ) -> Result<Option<Event>, StaleLease> {
-    if job.state == State::Completed && holds_newest(job, reporter) {
+    if has_completed(job, reporter) {
         return Ok(None);
     }
     if !is_running_under(job, reporter) {
         return Err(StaleLease);
     }
-    job.outputs = Some(outputs);
+    charge(job, device_time, now);
     job.failure = None;
-    job.progress.step = job.spec.steps;
+    job.progress.step = job.work().steps;
     job.progress.fraction = 1.0;
     job.progress.eta = None;
+    if job.preview_spec.is_some() && !job.is_approved {
+        return Ok(Some(await_approval(job, outputs, now)));
+    }
+    job.outputs = Some(outputs);
     Ok(Some(end(job, State::Completed, now)))
 }
 
-/// Ends an attempt that failed by its worker's own account.
+/// Ends an attempt that failed by its worker's own account, or that its worker gives back. `device_time` is as in
+/// [`complete`].
 ///
 /// # Errors
 /// [`StaleLease`], and the job is unchanged.
@@ -172,19 +195,24 @@ pub fn fail(
     job: &mut Job,
     reporter: Reporter<'_>,
     failure: Failure,
+    device_time: Option<Duration>,
     now: Time,
-    policy: &RetryPolicy,
-    jitter: f64,
+    (policy, jitter): (&RetryPolicy, f64),
 ) -> Result<Event, StaleLease> {
     if !is_running_under(job, reporter) {
         return Err(StaleLease);
     }
+    charge(job, device_time, now);
     Ok(end_attempt(job, failure, now, policy, jitter))
 }
 
 /// Ends an attempt whose worker is gone or too slow. Does nothing unless the job is running.
 pub fn lose(job: &mut Job, failure: Failure, now: Time, policy: &RetryPolicy) -> Option<Event> {
-    (job.state == State::Running).then(|| end_attempt(job, failure, now, policy, 1.0))
+    if job.state != State::Running {
+        return None;
+    }
+    charge(job, None, now);
+    Some(end_attempt(job, failure, now, policy, 1.0))
 }
 
 /// Ends a job on its owner's word. Does nothing to a job that has ended.
@@ -202,17 +230,32 @@ fn end_attempt(
     policy: &RetryPolicy,
     jitter: f64,
 ) -> Event {
-    let decision = policy.decide(job.failed_attempts, &failure, job.has_advanced(), jitter);
+    let history = History {
+        failed_attempts: job.failed_attempts,
+        hand_backs: job.hand_backs,
+        has_advanced: job.has_advanced(),
+    };
+    let decision = policy.decide(history, &failure, jitter);
+    job.hand_backs += u32::from(is_hand_back(&failure));
+    job.lost_workers = match (is_worker_gone(&failure), history.has_advanced) {
+        (true, false) => job.lost_workers + 1,
+        (true, true) => 0,
+        // An attempt that was given back tells nothing of the job.
+        (false, false) if is_hand_back(&failure) => job.lost_workers,
+        (false, _) => 0,
+    };
+    if job.lost_workers >= MOST_LOST_WORKERS {
+        job.failed_attempts += 1;
+        job.is_quarantined = true;
+        job.failure = Some(poisoned());
+        return end(job, State::Failed, now);
+    }
     job.failure = Some(failure);
     match decision {
         Decision::Retry { delay, counts } => {
             job.failed_attempts += u32::from(counts);
-            job.state = State::Queued;
-            job.worker = None;
-            job.deadline = None;
-            job.run_at = now.checked_add_signed(signed(delay)).unwrap_or(now);
-            job.progress = Progress::at(Stage::Queued, job.spec.steps);
-            numbered(job, now)
+            let run_at = now.checked_add_signed(signed(delay)).unwrap_or(now);
+            queue(job, run_at, now)
         }
         Decision::GiveUp => {
             job.failed_attempts += 1;
@@ -221,13 +264,51 @@ fn end_attempt(
     }
 }
 
+fn poisoned() -> Failure {
+    Failure {
+        reason: POISONED.to_owned(),
+        message: "every worker that tried this clip was lost; it is not tried again".to_owned(),
+        retryable: false,
+    }
+}
+
+fn queue(job: &mut Job, run_at: Time, now: Time) -> Event {
+    job.state = State::Queued;
+    job.worker = None;
+    job.deadline = None;
+    job.run_at = run_at;
+    job.progress = Progress::at(Stage::Queued, job.work().steps);
+    numbered(job, now)
+}
+
+fn await_approval(job: &mut Job, outputs: Outputs, now: Time) -> Event {
+    job.state = State::AwaitingApproval;
+    job.preview_outputs = Some(outputs);
+    job.deadline = None;
+    job.expire_at = now.checked_add_signed(signed(job.terms.approval_window));
+    // The clip is larger and has more steps: nothing of the preview's latents fits it.
+    job.checkpoint = None;
+    numbered(job, now)
+}
+
 fn end(job: &mut Job, state: State, now: Time) -> Event {
     job.state = state;
     job.end_time = Some(now);
     job.deadline = None;
-    // Its object goes away.
+    job.purge_at = now.checked_add_signed(signed(job.terms.retention));
+    // Its object goes away, and without a clip all others do.
     job.checkpoint = None;
+    if state != State::Completed {
+        job.preview_outputs = None;
+    }
     numbered(job, now)
+}
+
+/// Notes the time that the running attempt had a device. A worker cannot have had it longer than the attempt took.
+fn charge(job: &mut Job, device_time: Option<Duration>, now: Time) {
+    let started = job.start_time.unwrap_or(now);
+    let longest = (now - started).to_std().unwrap_or_default();
+    job.device_time += device_time.map_or(longest, |measured| measured.min(longest));
 }
 
 fn numbered(job: &mut Job, now: Time) -> Event {
@@ -237,6 +318,12 @@ fn numbered(job: &mut Job, now: Time) -> Event {
 
 fn is_running_under(job: &Job, reporter: Reporter<'_>) -> bool {
     job.state == State::Running && holds_newest(job, reporter)
+}
+
+/// Whether the reporter's lease ended with outputs that the job keeps: its report may be repeated.
+fn has_completed(job: &Job, reporter: Reporter<'_>) -> bool {
+    let is_clip = job.state == State::Completed && holds_newest(job, reporter);
+    is_clip || (job.id == reporter.lease.job && job.has_preview_of(reporter.lease))
 }
 
 fn holds_newest(job: &Job, reporter: Reporter<'_>) -> bool {

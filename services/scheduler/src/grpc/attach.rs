@@ -163,13 +163,19 @@ impl Session {
             Some(Up::Completion(report)) => {
                 let lease = lease_from_pb(report.lease)?;
                 let outputs = outputs_from_pb(report.outputs)?;
-                let accepted = self.app.complete(self.reporter(lease), outputs).await?;
+                let device_time = report.device_time.and_then(|time| time.try_into().ok());
+                let completed = self
+                    .app
+                    .complete(self.reporter(lease), outputs, device_time);
+                let accepted = completed.await?;
                 self.receipt(lease, accepted).await
             }
             Some(Up::Failure(report)) => {
                 let lease = lease_from_pb(report.lease)?;
                 let failure = failure_from_pb(report.failure);
-                let accepted = self.app.fail(self.reporter(lease), failure).await?;
+                let device_time = report.device_time.and_then(|time| time.try_into().ok());
+                let failed = self.app.fail(self.reporter(lease), failure, device_time);
+                let accepted = failed.await?;
                 self.receipt(lease, accepted).await
             }
             Some(Up::Checkpoint(report)) => {

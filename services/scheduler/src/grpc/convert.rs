@@ -444,7 +444,7 @@ const fn stage_from_pb(stage: pb::Stage) -> Stage {
     }
 }
 
-fn time_to_pb(time: DateTime<Utc>) -> prost_types::Timestamp {
+pub fn time_to_pb(time: DateTime<Utc>) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: time.timestamp(),
         nanos: i32::try_from(time.timestamp_subsec_nanos()).unwrap_or(0),

@@ -12,6 +12,7 @@ use super::removal::schedule_removal;
 use super::rows::{event_from_row, event_to_row, job_from_row, job_to_row, number, state_to_text};
 use super::{JobStore, JobStoreError, Removal};
 use crate::domain::job::{Event, Job, State};
+use crate::webhooks::outbox;
 
 /// A change of a job that a rule decided on.
 #[derive(Clone, Debug, Default)]
@@ -192,6 +193,7 @@ pub async fn save(
         job_event::Entity::insert(row)
             .exec_without_returning(tx)
             .await?;
+        outbox::note(tx, job, event).await?;
     }
     Ok(())
 }

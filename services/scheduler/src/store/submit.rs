@@ -9,6 +9,7 @@ use super::removal::call_off_removal;
 use super::rows::{event_to_row, job_to_row};
 use super::{JobStore, JobStoreError};
 use crate::domain::job::Job;
+use crate::webhooks::outbox;
 
 /// What a submission led to.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +72,7 @@ impl JobStore {
         job_event::Entity::insert(event)
             .exec_without_returning(&tx)
             .await?;
+        outbox::note(&tx, new, &new.event(new.create_time)).await?;
         if let Some((request_id, fingerprint)) = request {
             let row = submission::Model {
                 owner: new.owner.clone(),

@@ -170,7 +170,7 @@ async fn finish(store: &JobStore, worker: &str, job: &Job) -> bool {
     };
     let lease = job.newest_lease();
     let changed = store.change(job.id, None, |job| {
-        let event = transition::complete(job, Reporter { worker, lease }, outputs, now())?;
+        let event = transition::complete(job, Reporter { worker, lease }, outputs, None, now())?;
         Ok::<_, transition::StaleLease>(Change {
             event,
             removals: Vec::new(),

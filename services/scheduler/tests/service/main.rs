@@ -5,4 +5,5 @@ mod crash;
 mod harness;
 mod hostile;
 mod images;
+mod webhooks;
 mod workers;

@@ -6,7 +6,7 @@ use super::WanPipeline;
 use crate::card::ModelCard;
 use crate::config::WanConfig;
 use crate::error::GenerateError;
-use crate::memory::{self, ClipSize, DoesNotFit, MemoryOptions, MemoryPlan};
+use crate::memory::{self, ClipSize, DoesNotFit, MemoryNeed, MemoryOptions, MemoryPlan};
 use crate::request::{DeviceChoice, GenerateRequest, LoadOptions};
 use crate::residency::Residency;
 use crate::wan::vae::Tiling;
@@ -75,6 +75,27 @@ impl Budget {
             ..self.options
         };
         memory::plan(config, clip, &options, self.limit_bytes)
+    }
+}
+
+/// What memory a worker with a model has, and what it needs: known before any weights are read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forecast {
+    /// What requests need, under the policy that would be chosen.
+    pub need: MemoryNeed,
+    /// What requests may take, the model's own weights included; none when that is not known.
+    pub limit_bytes: Option<u64>,
+}
+
+impl Forecast {
+    /// As a pipeline of this model would be set up in this process.
+    #[must_use]
+    pub fn of(config: &WanConfig, card: &ModelCard, options: &LoadOptions) -> Self {
+        let budget = Budget::new(config, card, options);
+        Self {
+            need: MemoryNeed::above(config, card, &budget.options),
+            limit_bytes: (budget.limit_bytes != u64::MAX).then_some(budget.limit_bytes),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use kinora_blobs::BlobStore;
 use kinora_ids::JobId;
+use kinora_mesh::error::{Kind, PublicError};
 use kinora_proto::scheduler::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use kinora_testkit::net::loopback_listener;
 use tokio_stream::Stream;
@@ -12,6 +13,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Streaming};
 
 use super::super::*;
+use crate::convert::lease_to_pb;
 use crate::fake::{Gate, serve_store, workbench};
 
 type Down = mpsc::Sender<Result<pb::AttachResponse, Status>>;
@@ -37,7 +39,7 @@ impl WorkerService for FakeScheduler {
 
 /// A worker with a fake model, a real encoder and a real store, and the scheduler's end of its stream.
 pub(super) struct Bench {
-    pub(super) streams: mpsc::UnboundedReceiver<(Streaming<pb::AttachRequest>, Down)>,
+    pub(super) streams: Streams,
     pub(super) gate: Gate,
     pub(super) blobs: BlobStore,
     pub(super) shutdown: CancellationToken,
@@ -52,27 +54,48 @@ pub(super) struct Attached {
     pub(super) hello: pb::Hello,
 }
 
+pub(super) type Streams = mpsc::UnboundedReceiver<(Streaming<pb::AttachRequest>, Down)>;
+
 pub(super) async fn start(gate: Gate, drain_timeout: Duration) -> Bench {
-    let folder = tempfile::tempdir().unwrap();
-    let store = serve_store(folder.path().join("objects")).await;
-    let blobs = BlobStore::new(&store);
-    blobs.ensure_bucket().await.unwrap();
+    let (endpoint, streams) = fake_scheduler().await;
+    start_on(gate, drain_timeout, vec![endpoint], streams).await
+}
+
+/// A worker that knows two schedulers, and the streams of the second one.
+pub(super) async fn start_between_two(gate: Gate) -> (Bench, Streams) {
+    let (first, streams) = fake_scheduler().await;
+    let (second, others) = fake_scheduler().await;
+    let bench = start_on(gate, LONG, vec![first, second], streams).await;
+    (bench, others)
+}
+
+/// Serves for as long as the test runs.
+async fn fake_scheduler() -> (String, Streams) {
     let (sender, streams) = mpsc::unbounded_channel();
     let listener = loopback_listener().await;
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let service = WorkerServiceServer::new(FakeScheduler { streams: sender });
     let forever = CancellationToken::new();
-    tokio::spawn(kinora_mesh::serve::grpc(
-        listener,
-        Routes::new(service),
-        &[],
-        forever,
-    ));
+    let routes = Routes::new(service);
+    tokio::spawn(kinora_mesh::serve::grpc(listener, routes, &[], forever));
+    (endpoint, streams)
+}
+
+async fn start_on(
+    gate: Gate,
+    drain_timeout: Duration,
+    schedulers: Vec<String>,
+    streams: Streams,
+) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let store = serve_store(folder.path().join("objects")).await;
+    let blobs = BlobStore::new(&store);
+    blobs.ensure_bucket().await.unwrap();
     let bench = workbench(gate.clone(), blobs.clone(), folder.path());
     let shutdown = CancellationToken::new();
-    let channel = kinora_mesh::channel::connect_lazy(&endpoint).unwrap();
+    let schedulers = Schedulers::new(&schedulers).unwrap();
     let identity = identity(drain_timeout);
-    let agent = Agent::new(identity, Arc::new(bench), channel, shutdown.clone());
+    let agent = Agent::new(identity, Arc::new(bench), schedulers, shutdown.clone());
     let agent = tokio::spawn(agent.run());
     Bench {
         streams,
@@ -88,6 +111,8 @@ pub(super) fn identity(drain_timeout: Duration) -> Identity {
     Identity {
         worker_id: "w".to_owned(),
         device: "cpu".to_owned(),
+        pool: "desk".to_owned(),
+        instance: "i".to_owned(),
         slots: 1,
         drain_timeout,
     }
@@ -95,17 +120,27 @@ pub(super) fn identity(drain_timeout: Duration) -> Identity {
 
 impl Bench {
     pub(super) async fn attached(&mut self) -> Attached {
-        let (mut up, down) = self.streams.recv().await.unwrap();
-        let first = up.message().await.unwrap().unwrap().message;
-        let Some(pb::attach_request::Message::Hello(hello)) = first else {
-            panic!("the first message is {first:?}");
-        };
-        let attached = Attached { up, down, hello };
-        attached
-            .send(pb::attach_response::Message::Welcome(pb::Welcome::default()))
-            .await;
-        attached
+        attached(&mut self.streams).await
     }
+}
+
+/// The next stream, welcomed.
+pub(super) async fn attached(streams: &mut Streams) -> Attached {
+    let attached = knocking(streams).await;
+    attached
+        .send(pb::attach_response::Message::Welcome(pb::Welcome::default()))
+        .await;
+    attached
+}
+
+/// The next stream, not answered yet.
+pub(super) async fn knocking(streams: &mut Streams) -> Attached {
+    let (mut up, down) = streams.recv().await.unwrap();
+    let first = up.message().await.unwrap().unwrap().message;
+    let Some(pb::attach_request::Message::Hello(hello)) = first else {
+        panic!("the first message is {first:?}");
+    };
+    Attached { up, down, hello }
 }
 
 impl Attached {
@@ -116,6 +151,12 @@ impl Attached {
             }))
             .await
             .unwrap();
+    }
+
+    /// Ends the stream with an error.
+    pub(super) async fn refuse(self, kind: Kind, reason: &str) {
+        let error = PublicError::new(kind, reason, "the words of the scheduler");
+        self.down.send(Err(error.into())).await.unwrap();
     }
 
     pub(super) async fn grant(&self, lease: LeaseRef, prompt: &str, steps: u32) {

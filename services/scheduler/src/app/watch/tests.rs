@@ -154,7 +154,7 @@ async fn watcher_that_falls_behind_still_sees_the_end() {
             );
         }
         assert!(
-            app.complete(reporter, outputs(lease))
+            app.complete(reporter, outputs(lease), None)
                 .await
                 .expect("completes")
         );

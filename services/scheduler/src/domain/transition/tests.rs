@@ -12,11 +12,11 @@ const POLICY: RetryPolicy = RetryPolicy {
     base_delay: Duration::from_secs(2),
 };
 
-fn start() -> Time {
+pub(super) fn start() -> Time {
     DateTime::UNIX_EPOCH
 }
 
-fn queued() -> Job {
+pub(super) fn queued() -> Job {
     let spec = VideoSpec {
         model: "tiny".to_owned(),
         prompt: "a ball".to_owned(),
@@ -47,7 +47,7 @@ fn reporter(job: &Job, lease: u64) -> Reporter<'static> {
     }
 }
 
-fn outputs() -> Outputs {
+pub(super) fn outputs() -> Outputs {
     Outputs {
         video_key: "k".to_owned(),
         thumbnail_key: String::new(),
@@ -64,7 +64,7 @@ fn outputs() -> Outputs {
     }
 }
 
-fn failure(reason: &str) -> Failure {
+pub(super) fn failure(reason: &str) -> Failure {
     Failure {
         reason: reason.to_owned(),
         message: "it broke".to_owned(),
@@ -94,7 +94,7 @@ fn claim_sets_lease_attempt_and_deadline() {
 fn claim_waits_for_the_retry_delay() {
     let mut job = running();
     let lease = reporter(&job, 1);
-    fail(&mut job, lease, failure("X"), start(), &POLICY, 1.0).expect("stands");
+    fail(&mut job, lease, failure("X"), None, start(), (&POLICY, 1.0)).expect("stands");
     assert_eq!(
         claim(&mut job, "w2", start() + TimeDelta::seconds(1), LIMIT),
         None
@@ -124,10 +124,10 @@ fn only_the_holder_of_the_newest_lease_reports() {
             Err(StaleLease)
         );
         assert_eq!(
-            complete(&mut job, wrong, outputs(), start()),
+            complete(&mut job, wrong, outputs(), None, start()),
             Err(StaleLease)
         );
-        let failed = fail(&mut job, wrong, failure("X"), start(), &POLICY, 0.0);
+        let failed = fail(&mut job, wrong, failure("X"), None, start(), (&POLICY, 0.0));
         assert_eq!(failed, Err(StaleLease));
     }
     assert_eq!(job, before);
@@ -151,10 +151,13 @@ fn progress_never_falls_and_repeats_are_no_event() {
 fn repeated_completion_is_answered_and_changes_nothing() {
     let mut job = running();
     let lease = reporter(&job, 1);
-    let done = complete(&mut job, lease, outputs(), start()).expect("stands");
+    let done = complete(&mut job, lease, outputs(), None, start()).expect("stands");
     assert!(done.is_some_and(|event| event.state == State::Completed));
     let before = job.clone();
-    assert_eq!(complete(&mut job, lease, outputs(), start()), Ok(None));
+    assert_eq!(
+        complete(&mut job, lease, outputs(), None, start()),
+        Ok(None)
+    );
     assert_eq!(job, before);
 }
 
@@ -171,8 +174,45 @@ fn job_that_kills_its_workers_fails_with_the_cause() {
         };
         assert_eq!(job.state, expected, "after attempt {attempt}");
     }
-    assert_eq!(job.failure.expect("a cause").reason, WORKER_LOST);
+    assert_eq!(job.failure.expect("a cause").reason, POISONED);
+    assert!(job.is_quarantined);
     assert_eq!(job.end_time, Some(start()));
+}
+
+#[test]
+fn device_time_is_the_workers_account_within_the_length_of_the_attempt() {
+    let (second, minute) = (Duration::from_secs(1), TimeDelta::seconds(60));
+    let ended = [
+        (Some(second), second),
+        (None, Duration::from_secs(60)),
+        (Some(Duration::MAX), Duration::from_secs(60)),
+    ];
+    for (reported, expected) in ended {
+        let mut job = running();
+        let lease = reporter(&job, 1);
+        complete(&mut job, lease, outputs(), reported, start() + minute).expect("stands");
+        assert_eq!(job.device_time, expected, "{reported:?}");
+    }
+}
+
+#[test]
+fn worker_that_gets_on_ends_the_row_of_lost_ones() {
+    let patient = RetryPolicy {
+        max_attempts: 9,
+        ..POLICY
+    };
+    let mut job = queued();
+    let attempts = [(1, 1), (2, 2), (20, 0), (20, 1), (20, 2), (20, 3)];
+    for (lease, (step, lost)) in (1..).zip(attempts) {
+        claim(&mut job, "w1", start(), LIMIT).expect("claimable");
+        let from = reporter(&job, lease);
+        if step > 2 {
+            checkpoint(&mut job, from, checkpoint_at(step)).expect("stands");
+        }
+        lose(&mut job, failure(WORKER_LOST), start(), &patient).expect("was running");
+        assert_eq!(job.lost_workers, lost, "after lease {lease}");
+    }
+    assert!(job.is_quarantined && job.state == State::Failed);
 }
 
 #[test]
@@ -232,7 +272,7 @@ fn checkpoint_survives_the_attempt_and_never_goes_back_within_it() {
         ..reporter(&job, 2)
     };
     assert_eq!(step_after(&mut job, newest, 20), Ok(Some(20)));
-    complete(&mut job, newest, outputs(), start()).expect("stands");
+    complete(&mut job, newest, outputs(), None, start()).expect("stands");
     assert_eq!(job.checkpoint, None, "a job that has ended needs none");
     assert_eq!(step_after(&mut job, newest, 20), Err(StaleLease));
 }
@@ -313,15 +353,17 @@ fn apply(job: &mut Job, step: Step, now: Time) -> Option<Event> {
                 .ok()
                 .flatten()
         }
-        Step::Complete(lease, worker) => complete(job, from(name(worker), lease), outputs(), now)
-            .ok()
-            .flatten(),
+        Step::Complete(lease, worker) => {
+            complete(job, from(name(worker), lease), outputs(), None, now)
+                .ok()
+                .flatten()
+        }
         Step::Fail(lease, retryable) => {
             let failure = Failure {
                 retryable,
                 ..failure("X")
             };
-            fail(job, from("w1", lease), failure, now, &POLICY, 0.0).ok()
+            fail(job, from("w1", lease), failure, None, now, (&POLICY, 0.0)).ok()
         }
         Step::Lose => lose(job, failure(WORKER_LOST), now, &POLICY),
         Step::Cancel => cancel(job, now),

@@ -1,0 +1,28 @@
+//! The running jobs of some owners.
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+
+use super::entity::job;
+use super::rows::{job_from_row, state_to_text};
+use super::{JobStore, JobStoreError};
+use crate::domain::job::{Job, State};
+
+impl JobStore {
+    /// Reads up to `limit` running jobs of `owners`, in no order.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn running_of(
+        &self,
+        owners: &[String],
+        limit: u64,
+    ) -> Result<Vec<Job>, JobStoreError> {
+        let rows = job::Entity::find()
+            .filter(job::Column::State.eq(state_to_text(State::Running)))
+            .filter(job::Column::Owner.is_in(owners))
+            .limit(limit)
+            .all(self.db.reader())
+            .await?;
+        rows.into_iter().map(job_from_row).collect()
+    }
+}

@@ -1,0 +1,255 @@
+//! The use cases of the webhooks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinora_ids::JobId;
+use tokio::time::timeout;
+use url::Url;
+use uuid::Uuid;
+
+use super::error::WebhookError;
+use super::event::{EventKind, Subscription};
+use super::metrics::WebhookMetrics;
+use super::model::{Delivery, Endpoint};
+use super::options::WebhookOptions;
+use super::resolve::{LookUp, Refusal};
+use super::secret::Secret;
+use super::sender::Sender;
+use super::store::{Changes, NewEndpoint, WebhookStore};
+use super::target::{UrlProblem, parse_target};
+use crate::app::page::{PageToken, page_limit};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::store::JobStore;
+
+/// How long a new URL's name is looked up.
+const LOOK_UP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Endpoints, deliveries, and everything that sends them.
+pub struct Webhooks {
+    pub(super) store: WebhookStore,
+    pub(super) jobs: JobStore,
+    pub(super) sender: Sender,
+    pub(super) options: WebhookOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<dyn WebhookMetrics>,
+}
+
+/// An endpoint to be made, as its owner describes it.
+#[derive(Clone, Debug)]
+pub struct EndpointRequest {
+    /// Where messages go.
+    pub url: String,
+    /// Names of events; none for the default.
+    pub events: Vec<String>,
+    /// The only job it is told of.
+    pub job: Option<JobId>,
+}
+
+/// What to change of an endpoint, as its owner describes it.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointChanges {
+    /// Where messages go.
+    pub url: Option<String>,
+    /// Names of events; none for the default.
+    pub events: Option<Vec<String>>,
+    /// Whether it gets messages.
+    pub enabled: Option<bool>,
+}
+
+impl Webhooks {
+    /// Brings the parts together. `look_up` finds the addresses of names.
+    ///
+    /// # Errors
+    /// [`WebhookError::Client`].
+    pub fn new(
+        store: WebhookStore,
+        jobs: JobStore,
+        options: WebhookOptions,
+        look_up: Arc<dyn LookUp>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<dyn WebhookMetrics>,
+    ) -> Result<Self, WebhookError> {
+        let sender = Sender::new(options.target_rules(), options.patience(), look_up);
+        Ok(Self {
+            store,
+            jobs,
+            sender: sender.map_err(WebhookError::Client)?,
+            options,
+            clock,
+            metrics,
+        })
+    }
+
+    /// Makes an endpoint. Its secret is in the answer, and in no later one.
+    ///
+    /// # Errors
+    /// [`WebhookError::Url`], [`WebhookError::EventUnknown`], [`WebhookError::TooManyEndpoints`],
+    /// [`Error::JobNotFound`], [`Error::Store`].
+    pub async fn create(&self, owner: &str, request: EndpointRequest) -> Result<Endpoint, Error> {
+        let subscription = subscription(&request.events)?;
+        let url = self.check_url(&request.url).await?;
+        if let Some(job) = request.job {
+            let found = self.jobs.get(owner, job).await?;
+            found.ok_or(Error::JobNotFound)?;
+        }
+        let new = NewEndpoint {
+            owner: owner.to_owned(),
+            url: url.into(),
+            subscription,
+            job: request.job,
+            secret: Secret::generate(),
+        };
+        let made = self.store.create_endpoint(&new, self.clock.now()).await?;
+        let made = made.ok_or(WebhookError::TooManyEndpoints)?;
+        tracing::info!(endpoint_id = %made.id, "webhook endpoint made");
+        Ok(made)
+    }
+
+    /// Reads an endpoint.
+    ///
+    /// # Errors
+    /// [`WebhookError::EndpointNotFound`], [`Error::Store`].
+    pub async fn get(&self, owner: &str, id: Uuid) -> Result<Endpoint, Error> {
+        let found = self.store.endpoint(owner, id).await?;
+        Ok(found.ok_or(WebhookError::EndpointNotFound)?)
+    }
+
+    /// Lists endpoints, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn list(&self, owner: &str) -> Result<Vec<Endpoint>, Error> {
+        Ok(self.store.endpoints(owner).await?)
+    }
+
+    /// Changes an endpoint. Enabling it, or giving it another URL, closes an open circuit.
+    ///
+    /// # Errors
+    /// As [`Self::create`], and [`WebhookError::EndpointNotFound`].
+    pub async fn update(
+        &self,
+        owner: &str,
+        id: Uuid,
+        changes: EndpointChanges,
+    ) -> Result<Endpoint, Error> {
+        // Before the URL's name is looked up: nobody probes names through another's endpoint.
+        self.get(owner, id).await?;
+        let events = changes.events.as_deref();
+        let subscription = events.map(subscription).transpose()?;
+        let url = match &changes.url {
+            Some(url) => Some(self.check_url(url).await?.into()),
+            None => None,
+        };
+        let changes = Changes {
+            url,
+            subscription,
+            enabled: changes.enabled,
+            secret: None,
+        };
+        self.change(owner, id, changes).await
+    }
+
+    /// Gives an endpoint a new secret, which is in the answer.
+    ///
+    /// # Errors
+    /// [`WebhookError::EndpointNotFound`], [`Error::Store`].
+    pub async fn rotate(
+        &self,
+        owner: &str,
+        id: Uuid,
+        drops_former: bool,
+    ) -> Result<Endpoint, Error> {
+        let changes = Changes {
+            secret: Some((Secret::generate(), drops_former)),
+            ..Changes::default()
+        };
+        self.change(owner, id, changes).await
+    }
+
+    /// Removes an endpoint and its log.
+    ///
+    /// # Errors
+    /// [`WebhookError::EndpointNotFound`], [`Error::Store`].
+    pub async fn delete(&self, owner: &str, id: Uuid) -> Result<(), Error> {
+        if self.store.delete_endpoint(owner, id).await? {
+            tracing::info!(endpoint_id = %id, "webhook endpoint deleted");
+            return Ok(());
+        }
+        Err(WebhookError::EndpointNotFound.into())
+    }
+
+    /// Lists deliveries of an endpoint, newest first, with the token of the next page if there is one.
+    ///
+    /// # Errors
+    /// [`WebhookError::EndpointNotFound`], [`Error::PageSize`], [`Error::PageToken`], [`Error::Store`].
+    pub async fn deliveries(
+        &self,
+        owner: &str,
+        endpoint: Uuid,
+        page_size: i32,
+        page_token: &str,
+    ) -> Result<(Vec<Delivery>, String), Error> {
+        let limit = page_limit(page_size)?;
+        // Bound to the endpoint as well: another's page begins nowhere in this list.
+        let reader = format!("{endpoint}/{owner}");
+        let before = PageToken::parse(page_token, &reader)?.map(JobId::as_uuid);
+        self.get(owner, endpoint).await?;
+        let more = limit as u64 + 1;
+        let mut found = self.store.deliveries(owner, endpoint, before, more).await?;
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        let next = match found.last() {
+            Some(last) if has_more => PageToken::make(JobId::from_uuid(last.id), &reader),
+            _ => String::new(),
+        };
+        Ok((found, next))
+    }
+
+    /// Sends a delivery once more, under its own message id.
+    ///
+    /// # Errors
+    /// [`WebhookError::DeliveryNotFound`], [`WebhookError::EndpointDisabled`], [`Error::Store`].
+    pub async fn replay(&self, owner: &str, id: Uuid) -> Result<Delivery, Error> {
+        let now = self.clock.now();
+        let give_up_time = now + self.options.give_up;
+        let found = self.store.replay(owner, id, give_up_time, now).await?;
+        let (delivery, is_enabled) = found.ok_or(WebhookError::DeliveryNotFound)?;
+        if is_enabled {
+            Ok(delivery)
+        } else {
+            Err(WebhookError::EndpointDisabled.into())
+        }
+    }
+
+    async fn change(&self, owner: &str, id: Uuid, changes: Changes) -> Result<Endpoint, Error> {
+        let now = self.clock.now();
+        let changed = self.store.change_endpoint(owner, id, changes, now).await?;
+        Ok(changed.ok_or(WebhookError::EndpointNotFound)?)
+    }
+
+    /// Reads a URL and looks its name up, so that a mistake is told at once. A name that leads nowhere passes: it may
+    /// be there later, and what it leads to is checked at every connection.
+    async fn check_url(&self, text: &str) -> Result<Url, WebhookError> {
+        let url = parse_target(text, self.options.target_rules())?;
+        let guard = self.sender.guard();
+        if !guard.allows_literal(&url) {
+            return Err(UrlProblem::NotAllowed.into());
+        }
+        if let Some(name) = url.domain() {
+            let looked_up = timeout(LOOK_UP_PATIENCE, guard.addresses(name)).await;
+            if let Ok(Err(Refusal::PointsInside)) = looked_up {
+                return Err(UrlProblem::NotAllowed.into());
+            }
+        }
+        Ok(url)
+    }
+}
+
+fn subscription(names: &[String]) -> Result<Subscription, WebhookError> {
+    let kinds = names.iter().map(|name| name.parse::<EventKind>());
+    kinds
+        .collect::<Result<_, _>>()
+        .map_err(|_| WebhookError::EventUnknown)
+}
