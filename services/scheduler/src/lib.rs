@@ -102,7 +102,7 @@ pub async fn serve_with_clock(
     let db = open(&options).await?;
     let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
     let store = JobStore::new(db.clone());
-    let webhooks = Arc::new(webhooks(&db, &store, &options)?);
+    let webhooks = Arc::new(webhooks(&db, &store, &options, Arc::clone(&clock) as _)?);
     let app = App::new(
         store,
         options,
@@ -141,13 +141,18 @@ async fn open(options: &SchedulerOptions) -> Result<Database, Error> {
     Ok(db)
 }
 
-fn webhooks(db: &Database, jobs: &JobStore, options: &SchedulerOptions) -> Result<Webhooks, Error> {
+fn webhooks(
+    db: &Database,
+    jobs: &JobStore,
+    options: &SchedulerOptions,
+    clock: Arc<dyn Clock>,
+) -> Result<Webhooks, Error> {
     let made = Webhooks::new(
         WebhookStore::new(db.clone()),
         jobs.clone(),
         options.webhooks.clone(),
         Arc::new(SystemLookUp),
-        Arc::new(SystemClock),
+        clock,
         Arc::new(NoMetrics),
     );
     Ok(made?)
