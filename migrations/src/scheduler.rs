@@ -2,6 +2,7 @@
 
 mod m20261121_000001_jobs;
 mod m20261121_000002_checkpoints;
+mod m20261121_000003_lanes;
 mod m20261121_000004_webhooks;
 
 use sea_orm_migration::prelude::DbErr;
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261121_000001_jobs::Migration),
             Box::new(m20261121_000002_checkpoints::Migration),
+            Box::new(m20261121_000003_lanes::Migration),
             Box::new(m20261121_000004_webhooks::Migration),
         ]
     }

@@ -136,12 +136,12 @@ impl Single<'_> {
         let path = with_infix(&self.clip.output, '.', "preview").with_extension("mp4");
         let target = Target::prepare(&path)?;
         let path = self.api.download(outputs, target).await?;
-        let shown = path.display();
+        let question = format!("{} is the preview; make the clip?", path.display());
         let answer = if self.clip.approve {
             Answer::Yes
         } else {
             tokio::select! {
-                answer = approval::ask(&format!("{shown} is the preview; make the clip?")) => answer,
+                answer = approval::ask(&question) => answer,
                 () = self.shutdown.cancelled() => return Err(self.give_up(&event.id).await),
             }
         };

@@ -1,152 +1,222 @@
-//! Job events from those who write them to those who watch.
+//! Events from those who write them to those who watch, across the replicas of a service.
 //!
-//! An [`EventBus`] has a topic for every key that somebody watches. A topic is a bounded ring: a watcher
-//! that falls behind is told so ([`Received::Lagged`]) and reads the present state again, instead of
-//! slowing down the writer. Events may be lost; the truth is in the database, and every event carries
-//! the number that says whether it is news.
+//! An [`EventBus`] has a topic for everything that somebody watches. A topic is a bounded ring: a watcher that falls
+//! behind is told so ([`Received::Lagged`]) and reads the present state again, instead of slowing down the writer.
+//! **Events may be lost; the truth is in the database**, and a watcher looks there now and then whatever it hears.
 //!
-//! The bus spans one process. Watchers of another process see a change when they next read the row.
+//! Watchers of the same process hear everything. What watchers of other processes hear depends on the [`Engine`]:
+//!
+//! | engine | carries | bounds |
+//! | --- | --- | --- |
+//! | memory | nothing: there is one process | |
+//! | PostgreSQL | bare `pg_notify` on a connection of its own, outside every transaction; one `LISTEN` a process | 7 kB a message |
+//! | NATS | core subjects, one a topic, subscribed while somebody watches | the server's limit, 1 MB by default |
+//!
+//! `NOTIFY` inside the transaction that writes a row would serialise the commits of the whole server; that is why it is
+//! sent on its own, after the commit. A message that is too long goes out as a hint, which reads as
+//! [`Received::Reread`] elsewhere. Messages that come often ([`Message::spacing`]) are thinned: the newest one is sent,
+//! at most once in that time. A connection that was lost is made again, and then all watchers are told to read again.
+//!
+//! [`EventBus::publish`] never waits and never fails. What waits to be sent is bounded; the oldest goes first, and the
+//! others are told to read again once there is a connection.
 
-use std::collections::HashMap;
+mod frame;
+mod local;
+mod nats;
+mod outbox;
+mod postgres;
+mod status;
+
+use std::fmt;
 use std::hash::Hash;
+use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
-type Topics<K, E> = Mutex<HashMap<K, broadcast::Sender<E>>>;
+pub use local::{Received, Subscription};
+pub use nats::NatsUrl;
+pub use status::Status;
 
-/// Hands events of a key to all who watch that key. Cheap to clone.
-pub struct EventBus<K, E> {
-    topics: Arc<Topics<K, E>>,
-    capacity: usize,
+use frame::Frame;
+use local::Local;
+use outbox::Outbox;
+use status::Observed;
+
+/// What a bus carries.
+pub trait Message: Clone + Send + Sync + 'static {
+    /// What is watched. Its text has 1 to 64 characters of `a-z`, `0-9`, `-`, and `.` between others.
+    type Topic: Clone + Eq + Hash + Send + Sync + fmt::Display + FromStr + 'static;
+
+    /// The topics that hear it. The first one is its subject: messages of one subject arrive in their order.
+    fn topics(&self) -> Vec<Self::Topic>;
+
+    /// None when every one counts. Otherwise other processes get the subject's newest message, at most once in this
+    /// time; one that counts replaces those that wait.
+    fn spacing(&self) -> Option<Duration>;
+
+    /// As UTF-8 text of at most `limit` bytes, without what may be left out if need be. None when it does not fit.
+    fn to_wire(&self, limit: usize) -> Option<String>;
+
+    /// Reads [`Self::to_wire`]'s text, perhaps of another version. None when it cannot.
+    fn from_wire(text: &str) -> Option<Self>;
 }
 
-/// One watcher of one key. The topic ends with its last watcher.
-pub struct Subscription<K: Eq + Hash, E> {
-    topics: Arc<Topics<K, E>>,
-    key: K,
-    // An option, so that dropping can give the receiver back before it looks whether others remain.
-    receiver: Option<broadcast::Receiver<E>>,
+/// How messages reach other processes.
+#[derive(Clone, Debug)]
+pub enum Engine {
+    /// They do not: there are none.
+    Memory,
+    /// Through a PostgreSQL that all of them use, by its URL.
+    Postgres {
+        /// `postgres://USER:PASSWORD@HOST:PORT/NAME`. A pooler in between must not pool transactions.
+        url: Secret,
+        /// Processes on one database that share it are one service.
+        channel: &'static str,
+    },
+    /// Through a NATS server.
+    Nats(NatsUrl),
 }
 
-/// What a watcher hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Received<E> {
-    /// The next event.
-    Event(E),
-    /// Events were lost: read the present state.
-    Lagged,
+/// Text that may hold a password; `Debug` does not show it.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
-impl<K: Clone + Eq + Hash, E: Clone> EventBus<K, E> {
-    /// Makes a bus that keeps `capacity` events (at least one) for a slow watcher.
+/// Hands messages to all who watch one of their topics. Cheap to clone.
+pub struct EventBus<M: Message> {
+    shared: Arc<Shared<M>>,
+}
+
+/// What the tasks of an engine share with the bus.
+struct Shared<M: Message> {
+    local: Local<M>,
+    /// None when there are no other processes.
+    outbox: Option<Outbox<M>>,
+    observed: Observed,
+    /// Names this process in what it sends, so that it does not hear itself.
+    origin: u64,
+}
+
+impl<M: Message> EventBus<M> {
+    /// Makes a bus that keeps `capacity` messages (at least one) for a slow watcher.
+    ///
+    /// Connections are made in the background and made again when they are lost, until `stop`.
+    /// Must be called within a Tokio runtime, except for [`Engine::Memory`].
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn open(engine: Engine, capacity: usize, stop: CancellationToken) -> Self {
+        match engine {
+            Engine::Memory => Self::memory(capacity),
+            Engine::Postgres { url, channel } => {
+                let shared = Shared::new(Local::new(capacity), true);
+                postgres::spawn(&shared, url, channel, stop);
+                Self { shared }
+            }
+            Engine::Nats(url) => {
+                let (local, interests) = Local::with_interests(capacity);
+                let shared = Shared::new(local, true);
+                nats::spawn(&shared, url, interests, stop);
+                Self { shared }
+            }
+        }
+    }
+
+    /// A bus within this process.
+    #[must_use]
+    pub fn memory(capacity: usize) -> Self {
         Self {
-            topics: Arc::default(),
-            capacity: capacity.max(1),
+            shared: Shared::new(Local::new(capacity), false),
         }
     }
 
-    /// Hands an event to the present watchers of `key`. Without any it does nothing; it never waits.
-    pub fn publish(&self, key: &K, event: E) {
-        if let Some(topic) = self.topics.lock().get(key) {
-            // Fails only when the last watcher is leaving at this moment.
-            let _ = topic.send(event);
+    /// Hands a message to the present watchers of its topics, here and elsewhere. Never waits.
+    pub fn publish(&self, message: M) {
+        self.shared.local.deliver(&message);
+        self.publish_elsewhere(message);
+    }
+
+    /// As [`Self::publish`], for other processes alone.
+    pub fn publish_elsewhere(&self, message: M) {
+        if let Some(outbox) = &self.shared.outbox {
+            outbox.push(message);
         }
     }
 
-    /// Watches `key` from now on.
+    /// Watches `topic` from now on.
     #[must_use]
-    pub fn subscribe(&self, key: K) -> Subscription<K, E> {
-        let mut topics = self.topics.lock();
-        let topic = topics
-            .entry(key.clone())
-            .or_insert_with(|| broadcast::Sender::new(self.capacity));
-        Subscription {
-            receiver: Some(topic.subscribe()),
-            topics: Arc::clone(&self.topics),
-            key,
-        }
+    pub fn subscribe(&self, topic: M::Topic) -> Subscription<M> {
+        self.shared.local.subscribe(topic)
+    }
+
+    /// How the bus is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let dropped = self.shared.outbox.as_ref().map_or(0, Outbox::dropped);
+        self.shared.observed.status(dropped)
     }
 }
 
-impl<K, E> Clone for EventBus<K, E> {
+impl<M: Message> Clone for EventBus<M> {
     fn clone(&self) -> Self {
         Self {
-            topics: Arc::clone(&self.topics),
-            capacity: self.capacity,
+            shared: Arc::clone(&self.shared),
         }
     }
 }
 
-impl<K: Eq + Hash, E: Clone> Subscription<K, E> {
-    /// Waits for the next event. Can be cancelled without losing one.
-    pub async fn next(&mut self) -> Received<E> {
-        let Some(receiver) = &mut self.receiver else {
-            return Received::Lagged;
+impl<M: Message> Shared<M> {
+    fn new(local: Local<M>, has_others: bool) -> Arc<Self> {
+        Arc::new(Self {
+            local,
+            outbox: has_others.then(Outbox::default),
+            observed: Observed::new(!has_others),
+            origin: rand::random(),
+        })
+    }
+
+    /// What others are to be told of a message, in `limit` bytes.
+    fn frame(&self, message: &M, limit: usize) -> String {
+        let topics = message.topics();
+        match message.to_wire(limit) {
+            Some(body) => Frame::Message(body.into()).to_text(self.origin, &topics),
+            None => Frame::Hint.to_text(self.origin, &topics),
+        }
+    }
+
+    /// Acts on what another process, or anybody, has sent; for `only` this topic if one is given.
+    fn hear(&self, bytes: &[u8], only: Option<&M::Topic>) {
+        let Some((origin, topics, frame)) = Frame::parse(bytes) else {
+            self.observed.garbage();
+            return;
         };
-        match receiver.recv().await {
-            Ok(event) => Received::Event(event),
-            // A topic outlives its watchers, so that it cannot be closed here.
-            Err(RecvError::Lagged(_) | RecvError::Closed) => Received::Lagged,
+        if origin == self.origin {
+            if let Frame::Ping(number) = frame {
+                self.observed.pong(number);
+            }
+            return;
         }
-    }
-}
-
-impl<K: Eq + Hash, E> Drop for Subscription<K, E> {
-    fn drop(&mut self) {
-        self.receiver = None;
-        let mut topics = self.topics.lock();
-        let is_last = topics
-            .get(&self.key)
-            .is_some_and(|topic| topic.receiver_count() == 0);
-        if is_last {
-            topics.remove(&self.key);
+        let topics: Vec<M::Topic> = match only {
+            Some(only) => vec![only.clone()],
+            None => topics.filter_map(|topic| topic.parse().ok()).collect(),
+        };
+        match frame {
+            Frame::Ping(_) => {}
+            Frame::Reset => self.local.reread_all(),
+            Frame::Hint => self.local.reread(&topics),
+            Frame::Message(body) if self.local.has_watchers(&topics) => match M::from_wire(&body) {
+                Some(message) => self.local.deliver_to(&topics, &message),
+                None => {
+                    self.observed.garbage();
+                    self.local.reread(&topics);
+                }
+            },
+            Frame::Message(_) => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn watchers_hear_their_key_alone() {
-        let bus = EventBus::new(4);
-        let mut first = bus.subscribe("a");
-        let mut second = bus.subscribe("a");
-        let mut other = bus.subscribe("b");
-        bus.publish(&"a", 1);
-        bus.publish(&"b", 2);
-        assert_eq!(first.next().await, Received::Event(1));
-        assert_eq!(second.next().await, Received::Event(1));
-        assert_eq!(other.next().await, Received::Event(2));
-    }
-
-    #[tokio::test]
-    async fn slow_watcher_is_told_and_then_hears_the_newest() {
-        let bus = EventBus::new(2);
-        let mut slow = bus.subscribe(());
-        for event in 1..=5 {
-            bus.publish(&(), event);
-        }
-        assert_eq!(slow.next().await, Received::Lagged);
-        assert_eq!(slow.next().await, Received::Event(4));
-        assert_eq!(slow.next().await, Received::Event(5));
-    }
-
-    #[test]
-    fn topic_ends_with_its_last_watcher() {
-        let bus: EventBus<u8, u8> = EventBus::new(1);
-        let first = bus.subscribe(7);
-        let second = bus.subscribe(7);
-        drop(first);
-        assert_eq!(bus.topics.lock().len(), 1);
-        drop(second);
-        assert_eq!(bus.topics.lock().len(), 0);
-        bus.publish(&7, 1);
     }
 }

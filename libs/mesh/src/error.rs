@@ -1,10 +1,11 @@
 //! Errors as they leave a service: one code, one machine-readable reason, one public sentence.
 //!
 //! Inside a service errors are enums of their own. They become a [`PublicError`] last, and then a
-//! [`tonic::Status`] with `google.rpc.ErrorInfo` and `google.rpc.BadRequest`, or a problem document.
+//! [`tonic::Status`] with `google.rpc.ErrorInfo`, `google.rpc.BadRequest` and `google.rpc.RetryInfo`, or a problem document.
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -126,6 +127,8 @@ pub struct PublicError {
     pub metadata: Vec<(String, String)>,
     /// The fields that are wrong.
     pub violations: Vec<FieldViolation>,
+    /// When the call may succeed, if that can be told.
+    pub retry_after: Option<Duration>,
 }
 
 impl PublicError {
@@ -138,7 +141,15 @@ impl PublicError {
             message: message.into(),
             metadata: Vec::new(),
             violations: Vec::new(),
+            retry_after: None,
         }
+    }
+
+    /// Says when the call may succeed.
+    #[must_use]
+    pub const fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
     }
 
     /// Adds one machine-readable value.
@@ -184,6 +195,7 @@ impl PublicError {
             tracing::warn!(code = ?status.code(), message = status.message(), "a call failed");
             error.message = default_message(kind).to_owned();
         }
+        error.retry_after = details.retry_info().and_then(|info| info.retry_delay);
         if let Some(bad) = details.bad_request() {
             error.violations = bad
                 .field_violations
@@ -210,6 +222,9 @@ impl From<PublicError> for Status {
         let mut details = ErrorDetails::with_error_info(error.reason, ERROR_DOMAIN, metadata);
         for violation in error.violations {
             details.add_bad_request_violation(violation.field, violation.description);
+        }
+        if error.retry_after.is_some() {
+            details.set_retry_info(error.retry_after);
         }
         Self::with_error_details(error.kind.grpc(), error.message, details)
     }
@@ -261,7 +276,8 @@ mod tests {
     fn an_error_survives_the_wire() {
         let sent = PublicError::new(Kind::InvalidArgument, "FRAMES_INVALID", "frames are off")
             .with_metadata("nearest", "13,17")
-            .with_violation("frames", "must be 4n+1");
+            .with_violation("frames", "must be 4n+1")
+            .with_retry_after(Duration::from_millis(1500));
         let received = PublicError::from_status(&Status::from(sent.clone()));
         assert_eq!(received, sent);
     }

@@ -1,12 +1,14 @@
-//! Logs and traces: one initialiser, flushed when its guard drops.
+//! Logs, traces and metrics: one initialiser, flushed when its guard drops.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -14,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::MeshError;
 
-/// What is logged, how, and where traces go.
+/// What is logged, how, and where traces and metrics go.
 #[derive(Args, Clone, Debug)]
 pub struct TelemetryOptions {
     /// What to log, for example `info` or `info,kinora_scheduler=debug`.
@@ -23,9 +25,12 @@ pub struct TelemetryOptions {
     /// How log lines look.
     #[arg(long, env = "KINORA_LOG_FORMAT", default_value = "text", global = true)]
     pub log_format: LogFormat,
-    /// OTLP gRPC collector that receives traces, for example `http://127.0.0.1:4317`. None by default.
+    /// OTLP gRPC collector that receives traces and metrics, for example `http://127.0.0.1:4317`. None by default.
     #[arg(long, env = "KINORA_OTLP_ENDPOINT", global = true)]
     pub otlp_endpoint: Option<String>,
+    /// How often metrics are sent there.
+    #[arg(long, env = "KINORA_METRICS_INTERVAL", default_value = "15s", value_parser = humantime::parse_duration, global = true)]
+    pub metrics_interval: Duration,
 }
 
 /// The form of log lines.
@@ -37,10 +42,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Flushes pending spans when dropped. Keep it until the end of `main`.
-#[must_use = "traces are flushed when the guard drops"]
+/// Flushes pending spans and metrics when dropped. Keep it until the end of `main`.
+#[must_use = "traces and metrics are flushed when the guard drops"]
 pub struct TelemetryGuard {
     provider: SdkTracerProvider,
+    /// None without a collector.
+    meters: Option<SdkMeterProvider>,
 }
 
 impl Drop for TelemetryGuard {
@@ -48,10 +55,16 @@ impl Drop for TelemetryGuard {
         if let Err(error) = self.provider.shutdown() {
             tracing::debug!(%error, "traces were not flushed");
         }
+        if let Some(Err(error)) = self.meters.as_ref().map(SdkMeterProvider::shutdown) {
+            tracing::debug!(%error, "metrics were not flushed");
+        }
     }
 }
 
-/// Starts logging on the error stream and, when configured, the export of traces.
+/// Starts logging on the error stream and, when configured, the export of traces and metrics.
+///
+/// Instruments are made from the global meter afterwards; without a collector they cost nothing and tell nobody.
+/// Must be called within a Tokio runtime.
 ///
 /// Trace ids exist with or without an exporter, so that one id joins the log lines of all services.
 ///
@@ -81,18 +94,44 @@ pub fn init(
         .with(traces)
         .try_init()
         .map_err(|error| MeshError::Telemetry(error.to_string()))?;
-    Ok(TelemetryGuard { provider })
+    let meters = meter_provider(service, options)?;
+    if let Some(meters) = &meters {
+        opentelemetry::global::set_meter_provider(meters.clone());
+    }
+    Ok(TelemetryGuard { provider, meters })
+}
+
+fn resource(service: &'static str) -> Resource {
+    Resource::builder()
+        .with_service_name(service)
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+fn meter_provider(
+    service: &'static str,
+    options: &TelemetryOptions,
+) -> Result<Option<SdkMeterProvider>, MeshError> {
+    let Some(endpoint) = options.otlp_endpoint.as_deref() else {
+        return Ok(None);
+    };
+    let exporter = MetricExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .map_err(|error| MeshError::Telemetry(format!("collector `{endpoint}`: {error}")))?;
+    let reader = PeriodicReader::builder(exporter)
+        .with_interval(options.metrics_interval)
+        .build();
+    let builder = SdkMeterProvider::builder().with_resource(resource(service));
+    Ok(Some(builder.with_reader(reader).build()))
 }
 
 fn tracer_provider(
     service: &'static str,
     endpoint: Option<&str>,
 ) -> Result<SdkTracerProvider, MeshError> {
-    let resource = Resource::builder()
-        .with_service_name(service)
-        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .build();
-    let builder = SdkTracerProvider::builder().with_resource(resource);
+    let builder = SdkTracerProvider::builder().with_resource(resource(service));
     let Some(endpoint) = endpoint else {
         return Ok(builder.build());
     };

@@ -22,8 +22,16 @@ pub(crate) enum Engine {
 }
 
 impl DatabaseUrl {
-    pub(crate) fn expose(&self) -> &str {
+    /// The whole text, with its password: for opening connections, and for nothing that is shown.
+    #[must_use]
+    pub fn expose(&self) -> &str {
         &self.text
+    }
+
+    /// Whether it names a PostgreSQL.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.engine == Engine::Postgres
     }
 
     pub(crate) const fn engine(&self) -> Engine {

@@ -1,9 +1,10 @@
 //! For tests only: what several crates' tests need and no service ships.
 //!
-//! Tests run against real programs (PostgreSQL, ffmpeg), which `make test` makes ready and names in the environment.
+//! Tests run against real programs (PostgreSQL, NATS, ffmpeg), which `make test` makes ready and names in the environment.
 //! A test that misses one fails and says so; none is skipped.
 
 pub mod env;
+pub mod nats;
 pub mod net;
 #[cfg(feature = "postgres")]
 pub mod postgres;

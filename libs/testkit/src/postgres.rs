@@ -48,6 +48,26 @@ impl TestPostgres {
             .expect("a database URL ends in /name");
         format!("{server}/{name}")
     }
+
+    /// Cuts connections to a database of this server that call themselves `application`; how many there were.
+    ///
+    /// # Panics
+    /// When the server does not answer or refuses.
+    pub async fn cut_connections(&self, database_url: &str, application: &str) -> usize {
+        let (_, database) = database_url.rsplit_once('/').expect("a URL ends in /name");
+        let mut connection = PgConnection::connect(&self.admin_url)
+            .await
+            .unwrap_or_else(|error| panic!("the test PostgreSQL does not answer: {error}"));
+        let cut = sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name = $2",
+        )
+        .bind(database)
+        .bind(application)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap_or_else(|error| panic!("the test PostgreSQL cut nothing: {error}"));
+        cut.len()
+    }
 }
 
 /// A name that is new to the server, whatever other test processes do at the same time.

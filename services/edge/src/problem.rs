@@ -214,6 +214,11 @@ impl From<PublicError> for Problem {
         }
         if matches!(error.kind, Kind::Unavailable | Kind::ResourceExhausted) {
             problem = problem.with_header(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            if let Some(delay) = error.retry_after {
+                // The header counts whole seconds.
+                let seconds = HeaderValue::from(delay.as_secs().max(1));
+                problem.0.headers.insert(RETRY_AFTER, seconds);
+            }
         }
         problem
     }

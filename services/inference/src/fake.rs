@@ -243,13 +243,23 @@ pub fn store_options(endpoint: String) -> BlobOptions {
 
 /// What attempts of a worker of tests share.
 pub fn workbench(gate: Gate, blobs: BlobStore, scratch: &Path) -> Workbench {
+    let known = [("fake".to_owned(), FORECAST)].into();
     Workbench {
-        engine: Engine::start(Box::new(FakeBackend { gate }), EVERY_STEP).unwrap(),
+        forecasts: known,
+        ..workbench_of(Box::new(FakeBackend { gate }), blobs, scratch)
+    }
+}
+
+/// The same with another backend.
+pub fn workbench_of(backend: Box<dyn Backend>, blobs: BlobStore, scratch: &Path) -> Workbench {
+    let cards = backend.cards().into_iter();
+    Workbench {
+        cards: cards.map(|it| (it.id.clone(), it)).collect(),
+        forecasts: backend.forecasts(),
+        engine: Engine::start(backend, EVERY_STEP).unwrap(),
         blobs,
         ffmpeg: kinora_testkit::env::ffmpeg(),
         scratch: scratch.to_owned(),
-        cards: cards().into_iter().map(|it| (it.id.clone(), it)).collect(),
-        forecasts: [("fake".to_owned(), FORECAST)].into(),
         memory_total_bytes: 1 << 34,
         machine: Machine {
             kinora: "0".to_owned(),

@@ -1,29 +1,45 @@
 //! The use cases: rules, rows and watchers brought together.
 
+mod admin;
+mod approvals;
 mod dispatch;
+mod groups;
 mod images;
 mod jobs;
+mod outlook;
 pub(crate) mod page;
+mod prepare;
+mod progress;
+mod submit;
 mod upkeep;
 mod watch;
 
 use std::sync::Arc;
 
-use kinora_events::EventBus;
+use kinora_events::{EventBus, Received};
 use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix, job_object_prefix};
 use tokio::sync::{Semaphore, watch as signal};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
 use crate::clients::Objects;
 use crate::clock::Clock;
 use crate::config::SchedulerOptions;
 use crate::domain::job::{Event, Job, State, Time};
+use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::sessions::Sessions;
+use crate::signals::{Signal, Topic, engine};
 use crate::store::{JobStore, Removal};
+use outlook::OutlookCache;
 
+pub use admin::DeadLetter;
+pub use approvals::Estimate;
 pub use dispatch::Greeting;
+pub use groups::GroupView;
 pub use jobs::View;
-pub use watch::{Sighting, Watching};
+use progress::ProgressBoard;
+pub use watch::{Out, QueuePlace, Sighting, Watching};
 
 /// Events kept for a slow watcher.
 const WATCH_CAPACITY: usize = 64;
@@ -31,22 +47,32 @@ const WATCH_CAPACITY: usize = 64;
 /// Everything that a request needs.
 pub struct App {
     store: JobStore,
-    bus: EventBus<JobId, Event>,
+    bus: EventBus<Signal>,
+    /// What running attempts have reported since it was stored.
+    board: ProgressBoard,
+    /// What operators see.
+    pub metrics: Metrics,
     clock: Arc<dyn Clock>,
     objects: Arc<dyn Objects>,
     /// Submissions with pictures that may be taken in at a time.
     uploads: Arc<Semaphore>,
     options: SchedulerOptions,
+    /// What waits and who works, as of a moment ago.
+    outlook: OutlookCache,
+    /// Names this process where duties are shared out.
+    replica: String,
     /// Streams of attached workers.
     pub sessions: Sessions,
     /// Counts up whenever a job may have become leasable.
     work: signal::Sender<u64>,
     /// Cancelled when open streams must end.
     pub shutdown: CancellationToken,
+    /// The bus goes on until the last call is answered.
+    _bus_stop: DropGuard,
 }
 
 impl App {
-    /// Brings the parts together.
+    /// Brings the parts together. Must be called within a Tokio runtime: the event bus connects in the background.
     #[must_use]
     pub fn new(
         store: JobStore,
@@ -55,16 +81,22 @@ impl App {
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> Self {
+        let bus_stop = CancellationToken::new();
         Self {
             store,
-            bus: EventBus::new(WATCH_CAPACITY),
+            bus: EventBus::open(engine(&options), WATCH_CAPACITY, bus_stop.clone()),
+            board: ProgressBoard::default(),
+            metrics: Metrics::global(),
             clock,
             objects,
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             options,
+            outlook: OutlookCache::default(),
+            replica: Uuid::now_v7().to_string(),
             sessions: Sessions::default(),
             work: signal::Sender::new(0),
             shutdown,
+            _bus_stop: bus_stop.drop_guard(),
         }
     }
 
@@ -80,14 +112,57 @@ impl App {
         self.work.subscribe()
     }
 
-    /// Tells watchers and dispatch what was committed.
+    /// Tells watchers and dispatch, here and at other replicas, what was committed.
     fn announce(&self, event: Event) {
+        self.board.forget(event.job);
         if event.state == State::Queued {
-            self.work
-                .send_modify(|count| *count = count.wrapping_add(1));
+            self.note_work();
+            self.bus.publish_elsewhere(Signal::Work);
         }
-        let job = event.job;
-        self.bus.publish(&job, event);
+        self.bus.publish(Signal::Changed(Arc::new(event)));
+    }
+
+    /// Wakes dispatch: a job may have become leasable.
+    pub fn note_work(&self) {
+        self.work
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Tells a worker that a lease no longer stands, at whichever replica it is attached.
+    pub(crate) fn revoke(&self, worker: &str, lease: LeaseRef) {
+        self.sessions.revoke(worker, lease);
+        let worker = worker.to_owned();
+        self.bus
+            .publish_elsewhere(Signal::Revoked { worker, lease });
+    }
+
+    /// Shows operators what waits, what runs and who works.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; then nothing is shown rather than what was.
+    pub async fn measure(&self) -> Result<(), Error> {
+        let load = self.store.load(self.now(), self.options.worker_ttl).await;
+        let shown = load.as_ref().cloned().unwrap_or_default();
+        self.metrics.show(shown, self.bus.status());
+        load.map(drop).map_err(Error::from)
+    }
+
+    /// Acts on what other replicas say, until `stop`.
+    pub async fn hear(&self, stop: &CancellationToken) {
+        let mut work = self.bus.subscribe(Topic::Work);
+        let mut revocations = self.bus.subscribe(Topic::Revocations);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = work.next() => self.note_work(),
+                // One that was lost is found by the next heartbeat.
+                revoked = revocations.next() => {
+                    if let Received::Event(Signal::Revoked { worker, lease }) = revoked {
+                        self.sessions.revoke(&worker, lease);
+                    }
+                }
+            }
+        }
     }
 
     /// Removes everything a job has stored, now and once more later: a worker that has not yet heard of
@@ -114,13 +189,17 @@ impl App {
             .collect()
     }
 
-    /// What the end of an attempt without a clip leaves behind.
+    /// What the end of an attempt without a clip leaves behind. The pictures that came with a failed job stay until it is
+    /// purged: an operator may try it again.
     fn removals_after_failure(&self, job: &Job, now: Time) -> Vec<Removal> {
-        if job.state == State::Failed {
-            self.removals(job.id, now)
-        } else {
-            Vec::new()
+        if job.state != State::Failed {
+            return Vec::new();
         }
+        (1..=job.lease)
+            .map(|lease| LeaseRef { job: job.id, lease }.object_prefix())
+            .chain([job_checkpoint_prefix(job.id)])
+            .flat_map(|prefix| self.twice(prefix, now))
+            .collect()
     }
 
     fn twice(&self, prefix: String, now: Time) -> Vec<Removal> {

@@ -6,7 +6,10 @@ use clap::{ArgAction, Args};
 use humantime::parse_duration;
 use kinora_store::DatabaseUrl;
 
+use crate::domain::job::Terms;
 use crate::domain::retry::RetryPolicy;
+use crate::signals::EventsVia;
+use crate::store::{Caps, Limits};
 use crate::webhooks::WebhookOptions;
 
 /// How the scheduler runs.
@@ -39,6 +42,23 @@ pub struct SchedulerOptions {
     /// How long a worker may be silent before its jobs are given to others.
     #[arg(long, env = "KINORA_SCHEDULER_WORKER_TTL", default_value = "5s", value_parser = parse_duration)]
     pub worker_ttl: Duration,
+    /// How events reach other replicas: `memory` (they do not: one replica), `postgres` (through the database), or
+    /// `nats://[USER:PASSWORD@]HOST:PORT[/PREFIX]`. By default `postgres` on PostgreSQL and `memory` on SQLite.
+    #[arg(
+        long = "scheduler-events",
+        env = "KINORA_SCHEDULER_EVENTS",
+        hide_env_values = true
+    )]
+    pub events: Option<EventsVia>,
+    /// How often the progress of a running attempt is written to the database. Watchers see more of it.
+    #[arg(long, env = "KINORA_SCHEDULER_PROGRESS_INTERVAL", default_value = "1s", value_parser = parse_duration)]
+    pub progress_interval: Duration,
+    /// How long a watcher may read nothing before its stream ends.
+    #[arg(long, env = "KINORA_SCHEDULER_WATCHER_PATIENCE", default_value = "30s", value_parser = parse_duration)]
+    pub watcher_patience: Duration,
+    /// How often the queue and the workers are counted for the metrics.
+    #[arg(long, env = "KINORA_SCHEDULER_MEASURE_INTERVAL", default_value = "10s", value_parser = parse_duration)]
+    pub measure_interval: Duration,
     /// How often silent workers and overdue attempts are looked for.
     #[arg(long, env = "KINORA_SCHEDULER_REAP_INTERVAL", default_value = "1s", value_parser = parse_duration)]
     pub reap_interval: Duration,
@@ -64,6 +84,37 @@ pub struct SchedulerOptions {
     /// Submissions with pictures that are taken in at a time; more are refused for the moment. Each holds up to 100 MiB.
     #[arg(long, env = "KINORA_SCHEDULER_PICTURE_UPLOADS", default_value_t = 8)]
     pub picture_uploads: u16,
+    /// Jobs of a principal that may be under way at a time, those that wait for others not counted; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_ACTIVE", default_value_t = 3)]
+    pub max_active: u32,
+    /// Jobs of a tenant that may wait at a time; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_QUEUED", default_value_t = 10_000)]
+    pub max_queued: u32,
+    /// Jobs of one model and class that may wait at a time; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_QUEUE", default_value_t = 100_000)]
+    pub max_queue: u32,
+    /// Jobs of a principal that run at a time; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_RUNNING", default_value_t = 0)]
+    pub max_running: u32,
+    /// Jobs of a tenant that run at a time; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_TENANT_RUNNING", default_value_t = 0)]
+    pub max_tenant_running: u32,
+    /// How long a preview waits for its approval before its job expires.
+    #[arg(long, env = "KINORA_SCHEDULER_APPROVAL_WINDOW", default_value = "24h", value_parser = parse_duration)]
+    pub approval_window: Duration,
+    /// How long ended jobs are kept with their objects. What is accepted keeps what was promised then.
+    #[arg(long = "scheduler-retention", env = "KINORA_SCHEDULER_RETENTION", default_value = "30d", value_parser = parse_duration)]
+    pub retention: Duration,
+    /// How often jobs are looked for that expire or whose retention is over.
+    #[arg(long, env = "KINORA_SCHEDULER_UPKEEP_INTERVAL", default_value = "2s", value_parser = parse_duration)]
+    pub upkeep_interval: Duration,
+    /// Principals that may use the admin service, separated by commas.
+    #[arg(
+        long = "scheduler-operators",
+        env = "KINORA_SCHEDULER_OPERATORS",
+        value_delimiter = ','
+    )]
+    pub operators: Vec<String>,
     /// How webhooks are sent.
     #[command(flatten)]
     pub webhooks: WebhookOptions,
@@ -79,6 +130,10 @@ impl SchedulerOptions {
             default_model: None,
             heartbeat_interval: Duration::from_secs(2),
             worker_ttl: Duration::from_secs(5),
+            events: None,
+            progress_interval: Duration::from_secs(1),
+            watcher_patience: Duration::from_secs(30),
+            measure_interval: Duration::from_secs(10),
             reap_interval: Duration::from_secs(1),
             poll_interval: Duration::from_secs(1),
             time_limit: Duration::from_secs(30 * 60),
@@ -87,6 +142,15 @@ impl SchedulerOptions {
             sweep_interval: Duration::from_secs(2),
             late_sweep_delay: Duration::from_secs(40 * 60),
             picture_uploads: 8,
+            max_active: 3,
+            max_queued: 10_000,
+            max_queue: 100_000,
+            max_running: 0,
+            max_tenant_running: 0,
+            approval_window: Duration::from_secs(24 * 60 * 60),
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
+            upkeep_interval: Duration::from_secs(2),
+            operators: Vec::new(),
             webhooks: WebhookOptions::new(),
         }
     }
@@ -100,14 +164,47 @@ impl SchedulerOptions {
         }
     }
 
+    /// What is promised to a job that is accepted now.
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        Terms {
+            approval_window: self.approval_window,
+            retention: self.retention,
+        }
+    }
+
+    /// How much may wait.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            max_active_per_owner: self.max_active,
+            max_queued_per_tenant: self.max_queued,
+            max_queued_per_queue: self.max_queue,
+        }
+    }
+
+    /// How much may run.
+    #[must_use]
+    pub const fn caps(&self) -> Caps {
+        Caps {
+            max_running_per_owner: self.max_running,
+            max_running_per_tenant: self.max_tenant_running,
+        }
+    }
+
     /// Every problem with the values, in one text.
     pub(crate) fn problems(&self) -> Option<String> {
         let durations = [
             ("heartbeat-interval", self.heartbeat_interval),
+            ("progress-interval", self.progress_interval),
+            ("watcher-patience", self.watcher_patience),
+            ("measure-interval", self.measure_interval),
             ("reap-interval", self.reap_interval),
             ("poll-interval", self.poll_interval),
             ("sweep-interval", self.sweep_interval),
             ("time-limit", self.time_limit),
+            ("upkeep-interval", self.upkeep_interval),
+            ("approval-window", self.approval_window),
         ];
         let mut problems: Vec<String> = durations
             .iter()
@@ -116,6 +213,9 @@ impl SchedulerOptions {
             .collect();
         if self.worker_ttl <= self.heartbeat_interval {
             problems.push("worker-ttl must be longer than heartbeat-interval".to_owned());
+        }
+        if matches!(self.events, Some(EventsVia::Postgres)) && !self.database.is_postgres() {
+            problems.push("scheduler-events may be postgres only on a PostgreSQL".to_owned());
         }
         if self.max_attempts == 0 {
             problems.push("max-attempts must be 1 or more".to_owned());
@@ -152,10 +252,11 @@ mod tests {
     fn all_problems_are_reported_at_once() {
         let mut options = SchedulerOptions::new("sqlite://x".parse().expect("a URL"));
         options.max_attempts = 0;
+        options.events = Some(EventsVia::Postgres);
         options.picture_uploads = 0;
         options.worker_ttl = Duration::ZERO;
         let problems = options.problems().expect("problems");
         assert!(problems.contains("max-attempts") && problems.contains("worker-ttl"));
-        assert!(problems.contains("picture-uploads"));
+        assert!(problems.contains("picture-uploads") && problems.contains("scheduler-events"));
     }
 }

@@ -2,7 +2,9 @@
 
 pub mod job;
 pub mod model;
+pub mod price;
 pub mod retry;
+pub mod sequence;
 pub mod submission;
 pub mod transition;
 pub mod vocabulary;

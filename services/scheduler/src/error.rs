@@ -1,5 +1,7 @@
 //! What can go wrong, and what a caller is told of it.
 
+use std::time::Duration;
+
 use kinora_ids::JobId;
 use kinora_mesh::MeshError;
 use kinora_mesh::error::{Kind, PublicError};
@@ -9,8 +11,13 @@ use tonic::Status;
 use crate::clients::ObjectError;
 use crate::domain::model::InvalidModel;
 use crate::domain::submission::Invalid;
-use crate::store::JobStoreError;
+use crate::domain::transition::NotApprovable;
+use crate::sessions::{NEWEST_PROTOCOL, NameTaken, OLDEST_PROTOCOL};
+use crate::store::{JobStoreError, LimitHit};
 use crate::webhooks::WebhookError;
+
+/// What is busy for a moment is free again after this long.
+const SOON: Duration = Duration::from_secs(1);
 
 /// The scheduler did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +40,40 @@ pub enum Error {
     /// No such job of this owner.
     #[error("there is no such job")]
     JobNotFound,
+    /// No such batch or sequence of this owner.
+    #[error("there is no such group")]
+    GroupNotFound,
+    /// No such video of this owner to repeat or go on from.
+    #[error("there is no such source")]
+    SourceNotFound,
+    /// The video to go on from has no clip.
+    #[error("the source has no clip")]
+    SourceNotCompleted,
+    /// The preview cannot be approved.
+    #[error("the preview cannot be approved")]
+    NotApprovable(#[source] NotApprovable),
+    /// A limit leaves no room.
+    #[error("a limit is reached: {0:?}")]
+    OverLimit(LimitHit),
+    /// A field has a form that none of its values has.
+    #[error("{field} {problem}")]
+    Field {
+        /// UPPER_SNAKE.
+        reason: &'static str,
+        /// As the contract names it.
+        field: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The caller is no operator.
+    #[error("the caller is no operator")]
+    NotAnOperator,
+    /// No worker of this name.
+    #[error("there is no such worker")]
+    WorkerNotFound,
+    /// The job has not failed after an attempt.
+    #[error("the job is no dead letter")]
+    NotADeadLetter,
     /// The page size is negative.
     #[error("the page size is negative")]
     PageSize,
@@ -50,12 +91,27 @@ pub enum Error {
     /// A worker announced a model that cannot be used.
     #[error("the announced model cannot be used")]
     Model(#[from] InvalidModel),
+    /// The worker speaks a version of the contract that this scheduler does not.
+    #[error("the worker speaks version {protocol} of the contract")]
+    VersionSkew {
+        /// The worker's.
+        protocol: u32,
+    },
+    /// Another instance of the worker is attached under its name.
+    #[error(transparent)]
+    NameTaken(#[from] NameTaken),
     /// A newer stream of the same worker took over.
     #[error("a newer stream of this worker took over")]
     Superseded,
     /// Too many pictures are being taken in.
     #[error("too many pictures are being taken in")]
     UploadsBusy,
+    /// A watcher does not read what it is sent, or not fast enough.
+    #[error("the watcher is too slow")]
+    WatcherTooSlow {
+        /// The last number it was sent.
+        after_seq: u64,
+    },
     /// A webhook call did not do what was asked.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
@@ -107,6 +163,41 @@ impl From<Error> for PublicError {
             Error::JobNotFound => {
                 Self::new(Kind::NotFound, "JOB_NOT_FOUND", "there is no such video")
             }
+            Error::GroupNotFound => {
+                Self::new(Kind::NotFound, "GROUP_NOT_FOUND", "there is no such group")
+            }
+            Error::SourceNotFound => Self::new(
+                Kind::NotFound,
+                "SOURCE_NOT_FOUND",
+                "there is no such video to start from",
+            ),
+            Error::SourceNotCompleted => Self::new(
+                Kind::FailedPrecondition,
+                "SOURCE_NOT_COMPLETED",
+                "the video to go on from is not completed",
+            ),
+            Error::NotApprovable(refused) => not_approvable(refused),
+            Error::OverLimit(hit) => over_limit(hit),
+            Error::Field {
+                reason,
+                field,
+                problem,
+            } => invalid(reason, field, problem),
+            Error::NotAnOperator => Self::new(
+                Kind::PermissionDenied,
+                "NOT_AN_OPERATOR",
+                "this is for operators",
+            ),
+            Error::WorkerNotFound => Self::new(
+                Kind::NotFound,
+                "WORKER_NOT_FOUND",
+                "there is no such worker",
+            ),
+            Error::NotADeadLetter => Self::new(
+                Kind::FailedPrecondition,
+                "NOT_A_DEAD_LETTER",
+                "only videos that failed after an attempt are retried",
+            ),
             Error::PageSize => invalid("PAGE_SIZE_INVALID", "page_size", "may not be negative"),
             Error::PageToken => invalid(
                 "PAGE_TOKEN_INVALID",
@@ -115,6 +206,12 @@ impl From<Error> for PublicError {
             ),
             Error::WorkerMessage { field, problem } => invalid("MESSAGE_INVALID", field, problem),
             Error::Model(model) => invalid("MODEL_INVALID", "hello.models", &model.to_string()),
+            Error::VersionSkew { protocol } => version_skew(protocol),
+            Error::NameTaken(_) => Self::new(
+                Kind::AlreadyExists,
+                "WORKER_NAME_TAKEN",
+                "another worker of this name is attached",
+            ),
             Error::Superseded => Self::new(
                 Kind::Aborted,
                 "WORKER_SUPERSEDED",
@@ -124,7 +221,14 @@ impl From<Error> for PublicError {
                 Kind::ResourceExhausted,
                 "UPLOADS_BUSY",
                 "too many pictures are being taken in; try again in a moment",
-            ),
+            )
+            .with_retry_after(SOON),
+            Error::WatcherTooSlow { after_seq } => Self::new(
+                Kind::Unavailable,
+                "WATCHER_TOO_SLOW",
+                "events were not read in time; watch again after the last number seen",
+            )
+            .with_metadata("after_seq", after_seq.to_string()),
             Error::Webhook(error) => error.into(),
             Error::ShuttingDown => Self::new(
                 Kind::Unavailable,
@@ -167,9 +271,64 @@ impl From<Error> for Status {
     }
 }
 
+const fn not_approvable_reason(refused: NotApprovable) -> (&'static str, &'static str) {
+    match refused {
+        NotApprovable::NotAwaiting => ("NOT_AWAITING_APPROVAL", "no preview awaits approval"),
+        NotApprovable::Expired => ("APPROVAL_EXPIRED", "the time for the approval is over"),
+    }
+}
+
+fn not_approvable(refused: NotApprovable) -> PublicError {
+    let (reason, text) = not_approvable_reason(refused);
+    PublicError::new(Kind::FailedPrecondition, reason, text)
+}
+
+/// Limits of whole queues take longer to clear than one's own.
+fn over_limit(hit: LimitHit) -> PublicError {
+    let error = |reason, text: &str, limit: u32| {
+        let error = PublicError::new(Kind::ResourceExhausted, reason, text);
+        error.with_metadata("limit", limit.to_string())
+    };
+    match hit {
+        LimitHit::Owner { limit } => error(
+            "CONCURRENT_LIMIT",
+            "you have as many videos under way as you may; wait for one to end",
+            limit,
+        )
+        .with_retry_after(Duration::from_secs(10)),
+        LimitHit::Tenant { limit } => error(
+            "TENANT_QUEUE_FULL",
+            "your organisation has as many videos waiting as it may",
+            limit,
+        )
+        .with_retry_after(Duration::from_secs(10)),
+        LimitHit::Queue {
+            model,
+            priority,
+            limit,
+        } => error("QUEUE_FULL", "too many videos wait for this model", limit)
+            .with_metadata("model", model)
+            .with_metadata("priority", format!("{priority:?}").to_lowercase())
+            .with_retry_after(Duration::from_secs(30)),
+    }
+}
+
 fn invalid(reason: &'static str, field: &'static str, problem: &str) -> PublicError {
     PublicError::new(Kind::InvalidArgument, reason, format!("{field} {problem}"))
         .with_violation(field, problem)
+}
+
+fn version_skew(protocol: u32) -> PublicError {
+    PublicError::new(
+        Kind::FailedPrecondition,
+        "VERSION_SKEW",
+        format!(
+            "this worker speaks version {protocol} of the contract, and the scheduler speaks versions \
+             {OLDEST_PROTOCOL} to {NEWEST_PROTOCOL}; bring both to one release"
+        ),
+    )
+    .with_metadata("oldest", OLDEST_PROTOCOL.to_string())
+    .with_metadata("newest", NEWEST_PROTOCOL.to_string())
 }
 
 fn from_invalid(invalid: Invalid) -> PublicError {

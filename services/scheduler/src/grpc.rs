@@ -1,30 +1,34 @@
 //! The contract, answered by the use cases.
 
+mod admin;
 mod attach;
 mod convert;
 mod reports;
+mod submissions;
 mod webhooks;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
-use kinora_ids::JobId;
 use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::scheduler_service_server::SchedulerService;
 use kinora_proto::scheduler::v1::worker_service_server::WorkerService;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
-use crate::app::{App, Sighting, Watching};
+use crate::app::{App, Out, Watching};
 use crate::error::Error;
+pub use admin::AdminGrpc;
+use convert::{group_id_from_pb, group_to_pb, job_id, sighting_to_pb, view_to_pb};
+use submissions::{
+    HasPictures, batch_from_pb, sequence_from_pb, states_from_pb, submission_from_pb,
+};
 pub use webhooks::WebhookGrpc;
-
-use convert::{job_id, sighting_to_pb, submission_from_pb, view_to_pb};
 
 type ServerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -46,6 +50,27 @@ impl SchedulerGrpc {
     pub const fn new(app: Arc<App>) -> Self {
         Self { app }
     }
+
+    /// Reads a request. One with pictures takes a place that is kept until it is answered, since the pictures are in
+    /// memory until then.
+    async fn read<T, U>(
+        &self,
+        message: T,
+        read: fn(T) -> Result<U, Error>,
+    ) -> Result<(U, Option<OwnedSemaphorePermit>), Error>
+    where
+        T: HasPictures + Send + 'static,
+        U: Send + 'static,
+    {
+        if !message.has_pictures() {
+            return Ok((read(message)?, None));
+        }
+        let place = self.app.upload_place()?;
+        // Digests of large pictures take their time.
+        let read = tokio::task::spawn_blocking(move || read(message));
+        let read = read.await.map_err(|_| Error::ShuttingDown)?;
+        Ok((read?, Some(place)))
+    }
 }
 
 impl WorkerGrpc {
@@ -62,51 +87,90 @@ impl SchedulerService for SchedulerGrpc {
 
     async fn approve(
         &self,
-        _: Request<pb::ApproveRequest>,
+        request: Request<pb::ApproveRequest>,
     ) -> Result<Response<pb::ApproveResponse>, Status> {
-        Err(Status::unimplemented("approve"))
+        let owner = owner(&request)?;
+        let id = job_id(&request.get_ref().id)?;
+        let view = self.app.approve(&owner, id).await?;
+        let job = Some(view_to_pb(view));
+        Ok(Response::new(pb::ApproveResponse { job }))
     }
 
     async fn estimate(
         &self,
-        _: Request<pb::EstimateRequest>,
+        request: Request<pb::EstimateRequest>,
     ) -> Result<Response<pb::EstimateResponse>, Status> {
-        Err(Status::unimplemented("estimate"))
+        let owner = owner(&request)?;
+        let submission = request.into_inner().submission.unwrap_or_default();
+        let (submission, _place) = self.read(submission, submission_from_pb).await?;
+        let estimate = self.app.estimate(&owner, &submission).await?;
+        Ok(Response::new(convert::estimate_to_pb(estimate)))
     }
 
     async fn submit_batch(
         &self,
-        _: Request<pb::SubmitBatchRequest>,
+        request: Request<pb::SubmitBatchRequest>,
     ) -> Result<Response<pb::SubmitBatchResponse>, Status> {
-        Err(Status::unimplemented("submit_batch"))
+        let owner = owner(&request)?;
+        let (order, _place) = self.read(request.into_inner(), batch_from_pb).await?;
+        let view = self.app.submit_batch(&owner, &order).await?;
+        let group = Some(group_to_pb(view));
+        Ok(Response::new(pb::SubmitBatchResponse { group }))
     }
 
     async fn submit_sequence(
         &self,
-        _: Request<pb::SubmitSequenceRequest>,
+        request: Request<pb::SubmitSequenceRequest>,
     ) -> Result<Response<pb::SubmitSequenceResponse>, Status> {
-        Err(Status::unimplemented("submit_sequence"))
+        let owner = owner(&request)?;
+        let (order, _place) = self.read(request.into_inner(), sequence_from_pb).await?;
+        let view = self.app.submit_sequence(&owner, &order).await?;
+        let group = Some(group_to_pb(view));
+        Ok(Response::new(pb::SubmitSequenceResponse { group }))
     }
 
     async fn get_group(
         &self,
-        _: Request<pb::GetGroupRequest>,
+        request: Request<pb::GetGroupRequest>,
     ) -> Result<Response<pb::GetGroupResponse>, Status> {
-        Err(Status::unimplemented("get_group"))
+        let owner = owner(&request)?;
+        let id = group_id_from_pb(&request.get_ref().id)?;
+        let group = Some(group_to_pb(self.app.group(&owner, id).await?));
+        Ok(Response::new(pb::GetGroupResponse { group }))
     }
 
     async fn watch_group(
         &self,
-        _: Request<pb::WatchGroupRequest>,
+        request: Request<pb::WatchGroupRequest>,
     ) -> Result<Response<Self::WatchGroupStream>, Status> {
-        Err(Status::unimplemented("watch_group"))
+        let owner = owner(&request)?;
+        let id = group_id_from_pb(&request.get_ref().id)?;
+        // A group that is not the caller's is refused by the call itself.
+        self.app.group(&owner, id).await?;
+        let (sightings, seen) = mpsc::channel(STREAM_BUFFER);
+        let app = Arc::clone(&self.app);
+        let followed = async move {
+            if let Err(error) = app.watch_group(&owner, id, &sightings).await {
+                // Fails when the watcher has left.
+                let _ = sightings.send(Err(error)).await;
+            }
+        };
+        tokio::spawn(followed.in_current_span());
+        let answers = ReceiverStream::new(seen).map(|seen| match seen {
+            Ok(sighting) => Ok(convert::group_sighting_to_pb(sighting)),
+            Err(error) => Err(error.into()),
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn cancel_group(
         &self,
-        _: Request<pb::CancelGroupRequest>,
+        request: Request<pb::CancelGroupRequest>,
     ) -> Result<Response<pb::CancelGroupResponse>, Status> {
-        Err(Status::unimplemented("cancel_group"))
+        let owner = owner(&request)?;
+        let id = group_id_from_pb(&request.get_ref().id)?;
+        let group = Some(group_to_pb(self.app.cancel_group(&owner, id).await?));
+        Ok(Response::new(pb::CancelGroupResponse { group }))
     }
 
     async fn submit(
@@ -114,17 +178,7 @@ impl SchedulerService for SchedulerGrpc {
         request: Request<pb::SubmitRequest>,
     ) -> Result<Response<pb::SubmitResponse>, Status> {
         let owner = owner(&request)?;
-        let message = request.into_inner();
-        let has_pictures = !message.image.is_empty() || !message.last_image.is_empty();
-        // Kept until the answer: the pictures are in memory until then.
-        let _place = has_pictures.then(|| self.app.upload_place()).transpose()?;
-        let submission = if has_pictures {
-            // Digests of large pictures take their time.
-            let read = tokio::task::spawn_blocking(move || submission_from_pb(message));
-            read.await.map_err(|_| Error::ShuttingDown)?
-        } else {
-            submission_from_pb(message)
-        };
+        let (submission, _place) = self.read(request.into_inner(), submission_from_pb).await?;
         let view = self.app.submit(&owner, &submission).await?;
         let job = Some(view_to_pb(view));
         Ok(Response::new(pb::SubmitResponse { job }))
@@ -148,9 +202,11 @@ impl SchedulerService for SchedulerGrpc {
         let pb::ListRequest {
             page_size,
             page_token,
-            states: _,
+            states,
         } = request.into_inner();
-        let (views, next_page_token) = self.app.list(&owner, page_size, &page_token).await?;
+        let states = states_from_pb(&states)?;
+        let listed = self.app.list(&owner, &states, page_size, &page_token);
+        let (views, next_page_token) = listed.await?;
         let jobs = views.into_iter().map(view_to_pb).collect();
         Ok(Response::new(pb::ListResponse {
             jobs,
@@ -169,7 +225,12 @@ impl SchedulerService for SchedulerGrpc {
         self.app.get(&owner, id).await?;
         let (sightings, seen) = mpsc::channel(STREAM_BUFFER);
         let app = Arc::clone(&self.app);
-        tokio::spawn(follow(app, owner, id, after_seq, sightings).in_current_span());
+        let out = sightings.clone();
+        let watching = async move {
+            let watching = Watching::begin(&app, &owner, id, after_seq).await?;
+            watching.run(&out).await
+        };
+        tokio::spawn(pour(watching, sightings).in_current_span());
         let answers = ReceiverStream::new(seen).map(|seen| match seen {
             Ok(sighting) => Ok(sighting_to_pb(sighting)),
             Err(error) => Err(error.into()),
@@ -229,21 +290,13 @@ impl WorkerService for WorkerGrpc {
     }
 }
 
-/// Follows a job into a channel; an error is the channel's last item.
-async fn follow(
-    app: Arc<App>,
-    owner: String,
-    id: JobId,
-    after_seq: u64,
-    sightings: mpsc::Sender<Result<Sighting, Error>>,
-) {
-    let followed = async {
-        let watching = Watching::begin(&app, &owner, id, after_seq).await?;
-        watching.run(&sightings).await
+/// Runs a watch into a channel. An error is the channel's last item, for which there is room however slow the watcher.
+async fn pour(watching: impl Future<Output = Result<(), Error>>, out: Out) {
+    let Ok(last_word) = out.reserve_owned().await else {
+        return;
     };
-    if let Err(error) = followed.await {
-        // Fails when the watcher has left.
-        let _ = sightings.send(Err(error)).await;
+    if let Err(error) = watching.await {
+        last_word.send(Err(error));
     }
 }
 

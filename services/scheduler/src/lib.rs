@@ -13,12 +13,17 @@
 //! A worker that is not heard for [`SchedulerOptions::worker_ttl`] is lost, and its jobs are queued again; a
 //! stream that merely breaks is not, because the worker attaches again and names the leases it holds.
 //!
-//! Watchers get stored transitions first, then the present state, then what happens. Progress travels
-//! over an event bus in the process and is only kept as the row's latest value.
+//! Watchers get stored transitions first, then the present state, then what happens. Events travel over a bus that may
+//! lose them ([`signals`]); progress is written to the row at most once a second and goes to watchers more often, under
+//! numbers that no stored change ever takes ([`domain::job::SEQ_STRIDE`]).
 //!
 //! While an attempt runs, its worker names the **checkpoints** it has stored. The row keeps the newest one of the
 //! current lease, and the next grant carries it. Pictures that come with a submission are stored before its row;
 //! **previews** of a running attempt go to whoever watches, and nowhere else.
+//!
+//! A **preview** that was asked for is made first; its job then awaits approval. Jobs of a **sequence** need each other:
+//! the end of one hands its last frame to the next and its clip to the job that joins them, in the same transaction.
+//! Whatever waits too long expires, and what has ended is forgotten with its objects after its retention.
 //!
 //! The scheduler never runs a model, touches no pixel (it reads the headers of pictures) and knows no user but by name.
 
@@ -29,8 +34,10 @@ pub mod config;
 pub mod dispatch;
 pub mod domain;
 pub mod error;
+pub mod metrics;
 pub mod policy;
 pub mod sessions;
+pub mod signals;
 pub mod store;
 pub mod webhooks;
 
@@ -40,6 +47,7 @@ mod worker;
 use std::sync::Arc;
 
 use kinora_migrations::scheduler::migrate;
+use kinora_proto::scheduler::v1::admin_service_server::{self, AdminServiceServer};
 use kinora_proto::scheduler::v1::scheduler_service_server::{self, SchedulerServiceServer};
 use kinora_proto::scheduler::v1::webhook_service_server::{self, WebhookServiceServer};
 use kinora_proto::scheduler::v1::worker_service_server::{self, WorkerServiceServer};
@@ -55,7 +63,7 @@ pub use error::Error;
 
 use app::App;
 use clock::{Clock, DatabaseClock, SystemClock};
-use grpc::{SchedulerGrpc, WebhookGrpc, WorkerGrpc};
+use grpc::{AdminGrpc, SchedulerGrpc, WebhookGrpc, WorkerGrpc};
 use store::JobStore;
 use webhooks::Webhooks;
 use webhooks::metrics::NoMetrics;
@@ -101,7 +109,8 @@ pub async fn serve_with_clock(
     }
     let db = open(&options).await?;
     let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
-    let store = JobStore::new(db.clone());
+    let store = JobStore::new(db.clone()).with_caps(options.caps());
+    store.prepare(clock.now()).await?;
     let webhooks = Arc::new(webhooks(&db, &store, &options, Arc::clone(&clock) as _)?);
     let app = App::new(
         store,
@@ -114,13 +123,21 @@ pub async fn serve_with_clock(
     let upkeep = TaskTracker::new();
     let stop_upkeep = CancellationToken::new();
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::upkeep(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::hear(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::store_progress(
+        Arc::clone(&app),
+        stop_upkeep.clone(),
+    ));
+    upkeep.spawn(worker::measure(Arc::clone(&app), stop_upkeep.clone()));
     let courier = webhooks::courier::run(Arc::clone(&webhooks), stop_upkeep.clone());
     upkeep.spawn(courier);
     upkeep.spawn(clock.keep(db.clone(), stop_upkeep.clone()));
     let names = [
         scheduler_service_server::SERVICE_NAME,
         worker_service_server::SERVICE_NAME,
+        admin_service_server::SERVICE_NAME,
         webhook_service_server::SERVICE_NAME,
     ];
     let served = kinora_mesh::serve::grpc(listener, routes(&app, webhooks), &names, shutdown).await;
@@ -163,8 +180,10 @@ fn routes(app: &Arc<App>, webhooks: Arc<Webhooks>) -> Routes {
         .max_decoding_message_size(MAX_CALL_BYTES);
     let workers = WorkerServiceServer::new(WorkerGrpc::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
+    let operators = AdminServiceServer::new(AdminGrpc::new(Arc::clone(app)));
     let webhooks = WebhookServiceServer::new(WebhookGrpc::new(webhooks));
     Routes::new(callers)
         .add_service(workers)
+        .add_service(operators)
         .add_service(webhooks)
 }

@@ -3,31 +3,60 @@
 //! Every change of a job runs in one transaction: lock the row, apply a rule of
 //! [`crate::domain::transition`], write the row back under the guard of its old `seq`, append the event.
 //! The guard makes a lost update impossible even where a lock would be missing.
+//!
+//! `job` holds jobs that have not ended; the transaction that ends a job moves it to `finished_job`. Locks are taken in
+//! this order, so that nobody waits in a circle: workers, jobs that are being changed (those that are needed before
+//! those that wait), tenants, owners, jobs that are being leased (without waiting), lanes.
 
+mod attempts;
+mod change;
 mod claim;
+mod duty;
 mod entity;
+mod events;
+mod groups;
+mod hooks;
 mod job;
+mod lanes;
+mod load;
+mod months;
+mod needs;
+mod pace;
+mod purge;
+mod queues;
 mod removal;
 mod rows;
 mod running;
+mod shares;
+mod snapshot;
+mod sql;
 mod submit;
+mod tables;
 mod worker;
+mod worker_list;
 
 use std::sync::Arc;
 
 use kinora_store::{Database, StoreError};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, DbBackend};
 
-pub use claim::Claim;
-pub use job::Change;
+pub use attempts::Attempt;
+pub use change::{Change, Deleted, Outcome};
+pub use groups::{Group, GroupKind};
+pub use pace::Pace;
+pub use queues::QueueView;
 pub use removal::{DueRemoval, Removal};
-pub use submit::{Previous, Submitted};
+pub use shares::{Caps, Tenant, TenantChange};
+pub use snapshot::Bounds;
+pub use submit::{LimitHit, Limits, Previous, Request, Submitted};
 pub use worker::{Attachment, Reconciled};
+pub use worker_list::{DeviceState, WorkerRow};
 
 /// The scheduler's tables. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct JobStore {
     db: Arc<Database>,
+    caps: Caps,
 }
 
 /// The database failed, or holds what this version cannot read.
@@ -59,11 +88,24 @@ impl JobStore {
     /// Uses an open database whose schema is up to date.
     #[must_use]
     pub fn new(db: Database) -> Self {
-        Self { db: Arc::new(db) }
+        Self {
+            db: Arc::new(db),
+            caps: Caps::default(),
+        }
+    }
+
+    /// With limits for tenants and owners that have none of their own.
+    #[must_use]
+    pub fn with_caps(self, caps: Caps) -> Self {
+        Self { caps, ..self }
     }
 
     async fn begin(&self) -> Result<DatabaseTransaction, JobStoreError> {
         Ok(self.db.begin().await?)
+    }
+
+    fn backend(&self) -> DbBackend {
+        self.db.reader().get_database_backend()
     }
 }
 

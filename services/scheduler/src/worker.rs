@@ -68,3 +68,64 @@ pub async fn sweep(app: Arc<App>, stop: CancellationToken) {
         }
     }
 }
+
+/// Expires and forgets jobs whose time is over, until stopped.
+pub async fn upkeep(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = interval(app.options().upkeep_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            kept = app.upkeep() => if let Err(error) = kept {
+                tracing::warn!(error = %chain(&error), "jobs whose time is over were not looked for");
+            }
+        }
+    }
+    // A database that is away must not keep the process from ending.
+    let _ = timeout(REAP_TIMEOUT, app.hand_over_upkeep()).await;
+}
+
+/// Acts on what other replicas say, until stopped.
+pub async fn hear(app: Arc<App>, stop: CancellationToken) {
+    app.hear(&stop).await;
+}
+
+/// Stores progress that no later report has stored, until stopped.
+pub async fn store_progress(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = interval(app.options().progress_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            stored = app.store_late_progress() => if let Err(error) = stored {
+                tracing::warn!(error = %chain(&error), "progress was not stored");
+            }
+        }
+    }
+}
+
+/// Shows operators what waits, what runs and who works, until stopped.
+pub async fn measure(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = interval(app.options().measure_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            measured = app.measure() => if let Err(error) = measured {
+                tracing::warn!(error = %chain(&error), "the queue was not measured");
+            }
+        }
+    }
+}

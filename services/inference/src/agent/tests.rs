@@ -1,6 +1,7 @@
 mod bench;
 mod orders;
 mod parts;
+mod real_models;
 
 use std::collections::BTreeSet;
 

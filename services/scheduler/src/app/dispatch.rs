@@ -1,20 +1,23 @@
 //! What workers do: attach, take leases, report.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kinora_ids::LeaseRef;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::job::{
-    Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, State, Time,
-};
+use crate::domain::job::{Checkpoint, Event, Failure, Job, Outputs, State, Time};
 use crate::domain::model::Model;
-use crate::domain::retry::WORKER_RESTARTED;
+use crate::domain::price;
+use crate::domain::retry::{WORKER_RESTARTED, is_hand_back};
 use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
-use crate::store::{Attachment, Change, Claim, Reconciled, Removal};
+use crate::metrics::Outcome;
+use crate::policy::{Assignment, Snapshot};
+use crate::sessions::{DeviceState, Offer};
+use crate::store::{Attachment, Bounds, Change, Reconciled, Removal};
 
 /// What a worker says of itself when it attaches.
 #[derive(Clone, Debug)]
@@ -25,12 +28,37 @@ pub struct Greeting {
     pub version: String,
     /// For people.
     pub device: String,
+    /// Kind of machine.
+    pub pool: String,
+    /// The version of the contract that it speaks.
+    pub protocol: u32,
+    /// Which process of that name; may be empty.
+    pub instance: String,
+    /// What its device holds.
+    pub device_state: DeviceState,
     /// Leases it takes at a time; 0 while it drains.
     pub slots: u32,
     /// What it can run.
     pub models: Vec<Model>,
     /// Leases it still works on, or whose last report it will repeat.
     pub held: Vec<LeaseRef>,
+}
+
+impl Greeting {
+    /// What dispatch has to know of it.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        let models = self.models.iter();
+        let models = models.map(|model| (model.id.clone(), model.memory));
+        Offer {
+            worker: self.worker.clone(),
+            instance: self.instance.clone(),
+            protocol: self.protocol,
+            slots: self.slots,
+            models: Arc::new(models.collect()),
+            device: self.device_state.clone(),
+        }
+    }
 }
 
 impl App {
@@ -48,11 +76,13 @@ impl App {
             slots: greeting.slots,
             models: greeting.models,
             held: greeting.held,
+            ..Attachment::default()
         };
         let lose = |job: &mut Job| self.lose(job, restarted(), now);
         let mut reconciled = self.store.attach(&attachment, now, lose).await?;
         for event in reconciled.events.drain(..) {
             tracing::warn!(job_id = %event.job, attempt = event.attempt, "worker came back without the job");
+            self.metrics.attempt_ended(Outcome::Lost);
             self.announce(event);
         }
         Ok(reconciled)
@@ -70,21 +100,22 @@ impl App {
         limit: u64,
     ) -> Result<Vec<Job>, Error> {
         let now = self.clock.now();
-        if !self.store.has_work(models, now).await? {
+        self.store.promote(now).await?;
+        if limit == 0 || !self.store.has_work(models).await? {
             return Ok(Vec::new());
         }
-        let claim = Claim {
-            worker,
-            session,
-            limit,
-            now,
-            // The worker reports an overdue attempt itself; we step in when it does not.
-            time_limit: self.options.time_limit + self.options.worker_ttl,
-        };
-        let claimed = self.store.claim(claim).await?;
+        let snapshot = self.store.snapshot(models, Bounds::default()).await?;
+        let assignments = in_turn(snapshot, worker, session, limit);
+        // The worker reports an overdue attempt itself; we step in when it does not.
+        let time_limit = self.options.time_limit + self.options.worker_ttl;
+        let began = Instant::now();
+        let claimed = self.store.claim(&assignments, now, time_limit).await?;
+        self.metrics.claim(began.elapsed());
         let mut jobs = Vec::with_capacity(claimed.len());
         for (job, event) in claimed {
             tracing::info!(job_id = %job.id, lease = job.lease, worker_id = worker, "job leased");
+            let wait = (now - job.run_at).to_std().unwrap_or_default();
+            self.metrics.waited(wait, job.priority, &job.tenant);
             self.announce(event);
             jobs.push(job);
         }
@@ -111,32 +142,6 @@ impl App {
             return Err(Error::Superseded);
         }
         Ok(self.store.stale_leases(worker, held).await?)
-    }
-
-    /// Records progress and shows a picture, if there is one. False when the lease does not stand.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn progress(
-        &self,
-        from: Reporter<'_>,
-        progress: Progress,
-        preview: Option<Preview>,
-    ) -> Result<bool, Error> {
-        let now = self.clock.now();
-        self.report(from, |job| {
-            let event = match preview {
-                Some(preview) => Some(transition::advance_with_preview(
-                    job, from, progress, preview, now,
-                )?),
-                None => transition::advance(job, from, progress, now)?,
-            };
-            Ok(Change {
-                event,
-                removals: Vec::new(),
-            })
-        })
-        .await
     }
 
     /// Records where the next attempt can go on. False when the lease does not stand.
@@ -183,10 +188,15 @@ impl App {
             return Ok(false);
         }
         let now = self.clock.now();
+        let mut measured = None;
         let accepted = self.report(from, |job| {
+            let (model, units) = (job.work().model.clone(), price::measured_units(job));
             let Some(event) = transition::complete(job, from, outputs, device_time, now)? else {
                 return Ok(Change::default());
             };
+            measured = units
+                .zip(device_time)
+                .map(|(units, time)| (model, units, time));
             let removals = match job.state {
                 State::Completed => self.removals_after_completion(job, now),
                 _ => Vec::new(),
@@ -197,6 +207,12 @@ impl App {
             })
         });
         let accepted = accepted.await?;
+        if accepted {
+            self.metrics.attempt_ended(Outcome::Completed);
+        }
+        if let Some((model, units, time)) = measured {
+            self.store.note_pace(&model, units, time).await?;
+        }
         log_end(from, "completed", accepted);
         Ok(accepted)
     }
@@ -214,8 +230,17 @@ impl App {
         let now = self.clock.now();
         let (policy, jitter) = (self.options.retry_policy(), rand::random());
         let reason = failure.reason.clone();
+        let is_back = is_hand_back(&failure);
+        let mut outcome = Outcome::Failed;
         let accepted = self.report(from, |job| {
             let event = transition::fail(job, from, failure, device_time, now, (&policy, jitter))?;
+            if !event.state.is_terminal() {
+                outcome = if is_back {
+                    Outcome::HandedBack
+                } else {
+                    Outcome::Retried
+                };
+            }
             let removals = self.removals_after_failure(job, now);
             Ok(Change {
                 event: Some(event),
@@ -223,6 +248,9 @@ impl App {
             })
         });
         let accepted = accepted.await?;
+        if accepted {
+            self.metrics.attempt_ended(outcome);
+        }
         log_end(from, &reason, accepted);
         Ok(accepted)
     }
@@ -244,17 +272,22 @@ impl App {
         rule: impl FnOnce(&mut Job) -> Result<Change, StaleLease>,
     ) -> Result<bool, Error> {
         match self.store.change(from.lease.job, None, rule).await? {
-            Some(Ok((_, change))) => {
-                if let Some(event) = change.event {
-                    self.announce(event);
-                }
+            Some(Ok((_, outcome))) => {
+                self.tell(outcome);
                 Ok(true)
             }
             Some(Err(StaleLease)) | None => {
-                tracing::info!(job_id = %from.lease.job, lease = from.lease.lease, worker_id = from.worker, "stale report refused");
+                self.refuse(from);
                 Ok(false)
             }
         }
+    }
+
+    /// Notes a report under a lease that does not stand.
+    pub(super) fn refuse(&self, from: Reporter<'_>) {
+        self.board.forget(from.lease.job);
+        self.metrics.stale_report();
+        tracing::info!(job_id = %from.lease.job, lease = from.lease.lease, worker_id = from.worker, "stale report refused");
     }
 
     /// Takes an attempt from a worker that no longer deserves it, unless it has changed since it was read.
@@ -268,19 +301,33 @@ impl App {
             let (event, removals) = self.lose(job, failure, now);
             Ok(Change { event, removals })
         });
-        if let Some(Ok((
-            _,
-            Change {
-                event: Some(event), ..
-            },
-        ))) = changed.await?
+        if let Some(Ok((_, outcome))) = changed.await?
+            && outcome.event.is_some()
         {
             tracing::warn!(job_id = %seen.id, lease = seen.lease, worker_id = seen.worker, reason, "attempt lost");
-            self.announce(event);
+            self.metrics.lease_expired();
+            self.metrics.attempt_ended(Outcome::Lost);
+            self.tell(outcome);
             self.revoke_newest(seen);
         }
         Ok(())
     }
+}
+
+/// The first jobs by class and turn.
+fn in_turn(snapshot: Snapshot, worker: &str, session: Uuid, limit: u64) -> Vec<Assignment> {
+    let mut lanes = snapshot.lanes;
+    lanes.sort_by_key(|lane| (lane.priority, lane.start_tag));
+    let longest = lanes.iter().map(|lane| lane.jobs.len()).max().unwrap_or(0);
+    (0..longest)
+        .flat_map(|turn| lanes.iter().filter_map(move |lane| lane.jobs.get(turn)))
+        .take(usize::try_from(limit).unwrap_or(usize::MAX))
+        .map(|candidate| Assignment {
+            job: candidate.job,
+            worker: worker.to_owned(),
+            session,
+        })
+        .collect()
 }
 
 fn log_end(from: Reporter<'_>, end: &str, accepted: bool) {

@@ -3,16 +3,15 @@
 use std::convert::Infallible;
 
 use kinora_ids::JobId;
-use kinora_mesh::trace::current_traceparent;
 
 use super::App;
 use super::page::{PageToken, page_limit};
 use crate::domain::job::{Job, State};
 use crate::domain::model::Model;
-use crate::domain::submission::{Stills, Submission, choose_model, notes};
 use crate::domain::transition;
 use crate::error::Error;
-use crate::store::{Change, Previous, Submitted};
+use crate::metrics;
+use crate::store::{Change, Outcome};
 
 /// A job as its owner sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,39 +23,6 @@ pub struct View {
 }
 
 impl App {
-    /// Accepts a job durably, or answers with the one that the same request led to.
-    ///
-    /// # Errors
-    /// [`Error::Submission`], [`Error::NoModel`], [`Error::RequestIdReused`], [`Error::Store`].
-    pub async fn submit(&self, owner: &str, submission: &Submission) -> Result<View, Error> {
-        let stills = submission.check_form()?;
-        let fingerprint = submission.fingerprint();
-        let request = submission
-            .request_id
-            .as_deref()
-            .map(|id| (id, fingerprint.as_str()));
-        if let Some((id, fingerprint)) = request
-            && let Some(previous) = self.store.previous(owner, id).await?
-        {
-            return self.repeat(owner, previous, fingerprint).await;
-        }
-        let mut job = self.prepare(owner, submission, stills).await?;
-        let orphaned = self.store_images(&mut job, submission, stills).await?;
-        match self.store.submit(&job, request, orphaned).await? {
-            Submitted::Known(previous) => {
-                if let Some(orphaned) = orphaned {
-                    self.store.postpone_removal(orphaned, self.now()).await?;
-                }
-                self.repeat(owner, previous, &fingerprint).await
-            }
-            Submitted::Accepted => {
-                tracing::info!(job_id = %job.id, model = %job.spec.model, "job accepted");
-                self.announce(job.event(job.create_time));
-                self.view(job).await
-            }
-        }
-    }
-
     /// Reads a job.
     ///
     /// # Errors
@@ -66,24 +32,28 @@ impl App {
         self.view(job).await
     }
 
-    /// Lists jobs, newest first, with the token of the next page if there is one.
+    /// Lists jobs in these states, or in any when none is named, newest first, with the token of the next page if there
+    /// is one.
     ///
     /// # Errors
     /// [`Error::PageSize`], [`Error::PageToken`], [`Error::Store`].
     pub async fn list(
         &self,
         owner: &str,
+        states: &[State],
         page_size: i32,
         page_token: &str,
     ) -> Result<(Vec<View>, String), Error> {
         let limit = page_limit(page_size)?;
-        let before = PageToken::parse(page_token, owner)?;
+        let scope = scope(owner, states);
+        let before = PageToken::parse(page_token, &scope)?;
         // One more than asked for tells whether there is another page.
-        let mut jobs = self.store.list(owner, before, limit as u64 + 1).await?;
+        let more = limit as u64 + 1;
+        let mut jobs = self.store.list(owner, states, before, more).await?;
         let has_more = jobs.len() > limit;
         jobs.truncate(limit);
         let next = match jobs.last() {
-            Some(last) if has_more => PageToken::make(last.id, owner),
+            Some(last) if has_more => PageToken::make(last.id, &scope),
             _ => String::new(),
         };
         let mut views = Vec::with_capacity(jobs.len());
@@ -99,7 +69,9 @@ impl App {
     /// [`Error::JobNotFound`], [`Error::Store`].
     pub async fn cancel(&self, owner: &str, id: JobId) -> Result<View, Error> {
         let now = self.clock.now();
+        let mut was_running = false;
         let changed = self.store.change(id, Some(owner), |job| {
+            was_running = job.state == State::Running;
             let event = transition::cancel(job, now);
             let has_objects = event.is_some() && (job.lease > 0 || job.spec.has_images());
             let removals = if has_objects {
@@ -109,12 +81,15 @@ impl App {
             };
             Ok::<_, Infallible>(Change { event, removals })
         });
-        let Some(Ok((job, change))) = changed.await? else {
+        let Some(Ok((job, outcome))) = changed.await? else {
             return Err(Error::JobNotFound);
         };
-        if let Some(event) = change.event {
+        if outcome.event.is_some() {
             tracing::info!(job_id = %id, lease = job.lease, "job cancelled");
-            self.announce(event);
+            if was_running {
+                self.metrics.attempt_ended(metrics::Outcome::Cancelled);
+            }
+            self.tell(outcome);
             self.revoke_newest(&job);
         }
         Ok(View { job, jobs_ahead: 0 })
@@ -127,9 +102,14 @@ impl App {
     pub async fn delete(&self, owner: &str, id: JobId) -> Result<(), Error> {
         let now = self.clock.now();
         let removals = self.removals(id, now);
-        let deleted = self.store.delete(owner, id, &removals).await?;
-        let mut job = deleted.ok_or(Error::JobNotFound)?;
+        let deleted = self.store.delete(owner, id, &removals, now).await?;
+        let deleted = deleted.ok_or(Error::JobNotFound)?;
+        let mut job = deleted.job;
         tracing::info!(job_id = %id, "job deleted");
+        deleted
+            .others
+            .into_iter()
+            .for_each(|event| self.announce(event));
         if let Some(event) = transition::cancel(&mut job, now) {
             self.announce(event);
             self.revoke_newest(&job);
@@ -145,49 +125,30 @@ impl App {
         Ok(self.store.models().await?)
     }
 
-    async fn prepare(
-        &self,
-        owner: &str,
-        submission: &Submission,
-        stills: Stills,
-    ) -> Result<Job, Error> {
-        let models = self.store.models().await?;
-        if models.is_empty() {
-            return Err(Error::NoModel);
-        }
-        let default = self.options.default_model.as_deref();
-        let model = choose_model(submission.model.as_deref(), default, &models)?;
-        let spec = submission.resolve(model, stills, rand::random())?;
-        let notes = notes(&spec, model);
-        let mut job = Job::queued(JobId::generate(), owner.to_owned(), spec, self.clock.now());
-        job.notes = notes;
-        job.traceparent = current_traceparent();
-        Ok(job)
-    }
-
-    async fn repeat(
-        &self,
-        owner: &str,
-        previous: Previous,
-        fingerprint: &str,
-    ) -> Result<View, Error> {
-        if previous.fingerprint != fingerprint {
-            return Err(Error::RequestIdReused { job: previous.job });
-        }
-        self.get(owner, previous.job).await
-    }
-
-    async fn view(&self, job: Job) -> Result<View, Error> {
-        let jobs_ahead = match job.state {
-            State::Queued => self.store.jobs_ahead(&job).await?,
-            _ => 0,
-        };
+    pub(super) async fn view(&self, job: Job) -> Result<View, Error> {
+        let place = self.queue_place(&job).await?;
+        let jobs_ahead = place.map_or(0, |place| place.ahead);
         Ok(View { job, jobs_ahead })
     }
 
     pub(super) fn revoke_newest(&self, job: &Job) {
         if let Some(worker) = &job.worker {
-            self.sessions.revoke(worker, job.newest_lease());
+            self.revoke(worker, job.newest_lease());
         }
     }
+
+    /// Tells watchers and dispatch what a change led to.
+    pub(super) fn tell(&self, outcome: Outcome) {
+        let events = outcome.event.into_iter().chain(outcome.others);
+        events.for_each(|event| self.announce(event));
+    }
+}
+
+/// What a page token is bound to: its owner, and the states when some are named.
+fn scope(owner: &str, states: &[State]) -> String {
+    let mut names: Vec<String> = states.iter().map(|state| format!("{state:?}")).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.insert(0, owner.to_owned());
+    names.join(" ")
 }

@@ -1,14 +1,23 @@
 //! What the scheduler does on its own: attempts of silent workers, objects due for removal.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use kinora_ids::JobId;
 use kinora_mesh::error::chain;
 
 use super::App;
 use crate::domain::job::{Failure, Job, Time};
 use crate::domain::retry::{ATTEMPT_TIME_LIMIT, WORKER_LOST};
+use crate::domain::transition;
 use crate::error::Error;
-use crate::store::DueRemoval;
+use crate::store::{Change, DueRemoval};
+
+/// Jobs that expire or are purged in one go.
+const UPKEEP_BATCH: u64 = 100;
+
+/// The duty of ending and forgetting jobs whose time is over.
+const UPKEEP: &str = "upkeep";
 
 /// Removals tried in one go.
 const SWEEP_BATCH: u64 = 32;
@@ -53,6 +62,77 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// Expires jobs that have waited too long and forgets those whose retention is over, if this replica has that duty.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn upkeep(&self) -> Result<(), Error> {
+        let now = self.clock.now();
+        // Others take over when this replica misses three rounds.
+        let ttl = self.options.upkeep_interval * 3;
+        if !self.store.duty(UPKEEP, &self.replica, now, ttl).await? {
+            return Ok(());
+        }
+        self.expire(now).await?;
+        while !self.shutdown.is_cancelled() {
+            let purged = self.store.purge_due(now, UPKEEP_BATCH).await?;
+            if purged.is_empty() {
+                break;
+            }
+            tracing::info!(jobs = purged.len(), "jobs forgotten after their retention");
+        }
+        self.store.forget_requests(now).await?;
+        Ok(())
+    }
+
+    /// Lets another replica have the duty at once.
+    pub async fn hand_over_upkeep(&self) {
+        if let Err(error) = self.store.give_up_duty(UPKEEP, &self.replica).await {
+            tracing::debug!(error = %chain(&error), "the duty ends by itself");
+        }
+    }
+
+    async fn expire(&self, now: Time) -> Result<(), Error> {
+        loop {
+            let due = self.store.expired(now, UPKEEP_BATCH).await?;
+            let mut expired = 0;
+            for job in &due {
+                match self.expire_one(job.id, now).await {
+                    Ok(has_expired) => expired += u64::from(has_expired),
+                    // One that cannot be changed now must not hold up those after it.
+                    Err(error) => {
+                        tracing::warn!(job_id = %job.id, error = %chain(&error), "a job did not expire");
+                    }
+                }
+            }
+            if expired == 0 || expired < UPKEEP_BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn expire_one(&self, id: JobId, now: Time) -> Result<bool, Error> {
+        let changed = self.store.change(id, None, |job| {
+            let event = transition::expire(job, now);
+            let has_objects = event.is_some() && (job.lease > 0 || job.spec.has_images());
+            let removals = if has_objects {
+                self.removals(id, now)
+            } else {
+                Vec::new()
+            };
+            Ok::<_, Infallible>(Change { event, removals })
+        });
+        let Some(Ok((_, outcome))) = changed.await? else {
+            return Ok(false);
+        };
+        let has_expired = outcome.event.is_some();
+        if has_expired {
+            tracing::info!(job_id = %id, "job expired");
+        }
+        self.tell(outcome);
+        Ok(has_expired)
     }
 
     /// Removes objects that are due, until none is left; those that fail are put off.

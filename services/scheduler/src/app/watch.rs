@@ -1,31 +1,63 @@
-//! Following a job.
+//! Following jobs: stored transitions, then the present, then what happens.
+//!
+//! The bus may lose events and says so; then, and now and then anyway, a watcher reads the row. What it was sent never
+//! repeats and never goes back: numbers only grow, and an event after a gap that may hide a transition makes it read the
+//! stored ones first. A watcher that does not read is cut off with the number to go on after.
+
+mod group;
+mod outlet;
+mod seen;
+
+use std::time::Duration;
 
 use kinora_events::{Received, Subscription};
 use kinora_ids::JobId;
-use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
 use super::App;
-use crate::domain::job::{Event, Job, State};
+use crate::domain::job::{Event, Job, SEQ_STRIDE, State};
 use crate::error::Error;
+use crate::signals::{Signal, Topic};
+use outlet::Outlet;
+use seen::{Patience, Seen, Step};
+
+pub use outlet::Out;
+
+/// A watcher whose bus is well reads the row less often than the poll interval says.
+const CALM: u32 = 5;
+
+/// What a watcher sees.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting {
+    /// What happened.
+    pub event: Event,
+    /// Where the job stands in the queue, while it is queued.
+    pub place: Option<QueuePlace>,
+}
+
+/// Where a queued job stands, by the dispatch policy's own order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuePlace {
+    /// Jobs that go first.
+    pub ahead: u64,
+    /// Time until a worker takes it. None while unknown.
+    pub wait: Option<Duration>,
+}
 
 /// One watcher of one job.
 pub struct Watching<'a> {
     app: &'a App,
     owner: &'a str,
-    live: Subscription<JobId, Event>,
+    live: Subscription<Signal>,
     job: Job,
-    last_seq: u64,
-    poll: Interval,
+    seen: Seen,
+    patience: Patience,
+    shown_place: Option<QueuePlace>,
+    next_look: Instant,
 }
 
-/// What a watcher sees: an event and, while it is queued, the jobs ahead.
-pub type Sighting = (Event, u64);
-
-type Out = mpsc::Sender<Result<Sighting, Error>>;
-
 enum News {
-    Event(Box<Event>),
+    Signal(Signal),
     /// Something may have happened; the database knows.
     Reread,
     /// The watcher left.
@@ -43,105 +75,150 @@ impl<'a> Watching<'a> {
         id: JobId,
         after_seq: u64,
     ) -> Result<Self, Error> {
-        let live = app.bus.subscribe(id);
+        let live = app.bus.subscribe(Topic::Job(id));
         let job = app.store.get(owner, id).await?.ok_or(Error::JobNotFound)?;
-        let mut poll = interval(app.options.poll_interval);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A number from the future would hide every event, and a watcher of a job that has ended
+        // is told so once more.
+        let newest = if job.state.is_terminal() {
+            job.seq.saturating_sub(1)
+        } else {
+            job.seq + SEQ_STRIDE - 1
+        };
         Ok(Self {
             app,
             owner,
             live,
-            // A number from the future would hide every event, and a watcher of a job that has ended
-            // is told so once more.
-            last_seq: if job.state.is_terminal() {
-                after_seq.min(job.seq.saturating_sub(1))
-            } else {
-                after_seq.min(job.seq)
-            },
+            seen: Seen::up_to(after_seq.min(newest)),
             job,
-            poll,
+            patience: Patience::default(),
+            shown_place: None,
+            next_look: app.next_look(),
         })
     }
 
     /// Sends what happened and what happens, until the job has ended or the watcher leaves.
     ///
     /// # Errors
-    /// [`Error::ShuttingDown`], [`Error::JobNotFound`] when the job is deleted, [`Error::Store`].
+    /// [`Error::ShuttingDown`], [`Error::JobNotFound`] when the job is deleted, [`Error::WatcherTooSlow`],
+    /// [`Error::Store`].
     pub async fn run(mut self, out: &Out) -> Result<(), Error> {
+        let outlet = Outlet::new(self.app, out);
         loop {
-            if self.catch_up(out).await? {
+            if self.catch_up(&outlet).await? {
                 return Ok(());
             }
             loop {
-                match self.next(out).await? {
+                match self.next(&outlet).await? {
                     News::Left => return Ok(()),
                     News::Reread => break,
-                    News::Event(event) if event.seq <= self.last_seq => {}
-                    // A gap means that a transition is announced late: read it instead.
-                    News::Event(event) if event.seq > self.last_seq + 1 => break,
-                    News::Event(event) => {
-                        let is_end = event.state.is_terminal();
-                        if !self.send(out, *event).await? || is_end {
-                            return Ok(());
+                    News::Signal(signal) => match self.seen.step(&signal) {
+                        Step::Old => {}
+                        Step::Gap => break,
+                        Step::Next(event) => {
+                            let is_end = event.state.is_terminal();
+                            if !self.send(&outlet, event).await? || is_end {
+                                return Ok(());
+                            }
                         }
-                    }
+                    },
                 }
             }
-            let id = self.job.id;
-            let job = self.app.store.get(self.owner, id).await?;
+            let job = self.app.store.get(self.owner, self.job.id).await?;
             self.job = job.ok_or(Error::JobNotFound)?;
+            self.next_look = self.app.next_look();
         }
     }
 
     /// Sends stored transitions, then the present. True when there is no more to come.
-    async fn catch_up(&mut self, out: &Out) -> Result<bool, Error> {
-        if self.job.seq > self.last_seq {
-            let events = self
-                .app
-                .store
-                .events_after(self.job.id, self.last_seq)
-                .await?;
-            for event in events {
-                let is_end = event.state.is_terminal();
-                if !self.send(out, event).await? || is_end {
-                    return Ok(true);
-                }
+    async fn catch_up(&mut self, outlet: &Outlet<'_>) -> Result<bool, Error> {
+        if self.job.seq <= self.seen.seq {
+            self.seen.note(&self.job.event(self.app.now()));
+            return self.refresh_place(outlet).await;
+        }
+        let store = &self.app.store;
+        for event in store.events_after(self.job.id, self.seen.seq).await? {
+            let is_end = event.state.is_terminal();
+            if !self.send(outlet, event).await? || is_end {
+                return Ok(true);
             }
-            if self.job.seq > self.last_seq {
-                let event = self.job.event(self.app.clock.now());
-                if !self.send(out, event).await? {
-                    return Ok(true);
-                }
+        }
+        if self.job.seq > self.seen.seq {
+            let event = self.job.event(self.app.now());
+            if !self.send(outlet, event).await? {
+                return Ok(true);
             }
         }
         Ok(self.job.state.is_terminal())
     }
 
-    async fn next(&mut self, out: &Out) -> Result<News, Error> {
+    /// Tells a queued job's new place, under a number of its own. True when the watcher left.
+    async fn refresh_place(&mut self, outlet: &Outlet<'_>) -> Result<bool, Error> {
+        let place = self.app.queue_place(&self.job).await?;
+        let seq = self.seen.seq.max(self.job.seq) + 1;
+        if place.is_none() || place == self.shown_place || seq >= self.job.seq + SEQ_STRIDE {
+            return Ok(self.job.state.is_terminal());
+        }
+        self.shown_place = place;
+        let event = Event {
+            seq,
+            ..self.job.event(self.app.now())
+        };
+        Ok(!self.deliver(outlet, Sighting { event, place }).await?)
+    }
+
+    async fn next(&mut self, outlet: &Outlet<'_>) -> Result<News, Error> {
         tokio::select! {
-            received = self.live.next() => Ok(match received {
-                Received::Event(event) => News::Event(Box::new(event)),
-                Received::Lagged => News::Reread,
-            }),
-            _ = self.poll.tick() => Ok(News::Reread),
-            () = out.closed() => Ok(News::Left),
+            received = self.live.next() => match received {
+                Received::Event(signal) => Ok(News::Signal(signal)),
+                Received::Reread => Ok(News::Reread),
+                Received::Lagged if self.patience.is_over(Instant::now()) => Err(outlet.too_slow(self.seen.seq)),
+                Received::Lagged => Ok(News::Reread),
+            },
+            () = sleep_until(self.next_look) => Ok(News::Reread),
+            () = outlet.closed() => Ok(News::Left),
             () = self.app.shutdown.cancelled() => Err(Error::ShuttingDown),
         }
     }
 
     /// False when the watcher left.
-    async fn send(&mut self, out: &Out, event: Event) -> Result<bool, Error> {
-        self.last_seq = event.seq;
+    async fn send(&mut self, outlet: &Outlet<'_>, event: Event) -> Result<bool, Error> {
         let is_waiting = event.state == State::Queued && self.job.state == State::Queued;
-        let ahead = if is_waiting {
-            self.app.store.jobs_ahead(&self.job).await?
+        let place = if is_waiting {
+            self.app.queue_place(&self.job).await?
         } else {
-            0
+            None
         };
-        tokio::select! {
-            sent = out.send(Ok((event, ahead))) => Ok(sent.is_ok()),
-            () = self.app.shutdown.cancelled() => Err(Error::ShuttingDown),
+        self.shown_place = place;
+        self.deliver(outlet, Sighting { event, place }).await
+    }
+
+    async fn deliver(&mut self, outlet: &Outlet<'_>, sighting: Sighting) -> Result<bool, Error> {
+        let before = self.seen.seq;
+        self.seen.note(&sighting.event);
+        outlet.send(sighting, before).await
+    }
+}
+
+impl App {
+    /// Where a job stands in the queue. None unless it is queued.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn queue_place(&self, job: &Job) -> Result<Option<QueuePlace>, Error> {
+        if job.state != State::Queued {
+            return Ok(None);
         }
+        let ahead = self.store.jobs_ahead(job).await?;
+        Ok(Some(QueuePlace { ahead, wait: None }))
+    }
+
+    /// When a watcher reads the row although it was told nothing.
+    fn next_look(&self) -> Instant {
+        let interval = self.options.poll_interval;
+        let is_well = self.bus.status().is_connected;
+        let interval = if is_well { interval * CALM } else { interval };
+        // Watchers that came together do not read together for ever.
+        Instant::now() + interval.mul_f64(rand::random_range(0.75..1.0))
     }
 }
 

@@ -11,6 +11,13 @@ use uuid::Uuid;
 /// UTC, to the microsecond that databases keep.
 pub type Time = DateTime<Utc>;
 
+/// How far apart the numbers of a job's stored changes are.
+///
+/// The numbers between them are for what is announced and not stored: progress between two writes of the row, and a
+/// queued job's new place. Whoever stores next goes beyond all of them without having to know which were used, so
+/// that no watcher sees a number twice or an older one after a newer, whatever crashes or moves in between.
+pub const SEQ_STRIDE: u64 = 1_000_000;
+
 /// One accepted request to generate a clip.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
@@ -42,7 +49,7 @@ pub struct Job {
     pub failed_attempts: u32,
     /// The fencing number of the newest lease; 0 before the first.
     pub lease: u64,
-    /// The number of the newest event.
+    /// The number of the newest stored change; grows by [`SEQ_STRIDE`].
     pub seq: u64,
     /// Who holds the newest lease. Kept after a completion, so that its report can be repeated.
     pub worker: Option<String>,

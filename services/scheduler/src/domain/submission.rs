@@ -2,17 +2,23 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
+use kinora_ids::JobId;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::job::VideoSpec;
+use super::job::{Priority, Time, VideoSpec};
 use super::model::{Model, ModelLimits};
 use super::vocabulary;
 
 mod pictures;
+mod schedule;
+mod variants;
 
 pub use pictures::{SentImage, Stills};
+pub use schedule::Schedule;
+pub use variants::{preview_of, remixed};
 
 use pictures::{check_image, probe};
 
@@ -55,6 +61,33 @@ pub struct Submission {
     /// The last frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_image: Option<SentImage>,
+    /// Unset for the standard class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Not to be started before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// How long it may wait for its start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expire_after: Option<Duration>,
+    /// Whether a small preview is made first.
+    #[serde(skip_serializing_if = "is_false")]
+    pub preview_first: bool,
+    /// The job whose values stand in for unset fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remix_of: Option<JobId>,
+    /// Whether an equal body a moment ago is no reason to answer with its job; not part of the fingerprint.
+    #[serde(skip)]
+    pub allow_duplicate: bool,
+}
+
+/// What older fingerprints did not have is left out while it is not used.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde asks for"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A field of a submission that is not legal.
@@ -77,7 +110,11 @@ impl fmt::Display for Invalid {
 }
 
 impl Invalid {
-    fn new(reason: &'static str, field: &'static str, message: impl Into<String>) -> Self {
+    pub(in crate::domain) fn new(
+        reason: &'static str,
+        field: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             reason,
             field,
@@ -86,25 +123,19 @@ impl Invalid {
         }
     }
 
-    fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
+    pub(in crate::domain) fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
         self.metadata.push((key, value.to_string()));
         self
     }
 }
 
 impl Submission {
-    /// Checks what needs no model, before anything is stored or compared, and tells what the pictures are.
+    /// Checks what needs no model, and tells what the pictures are. A remix is complete by then.
     ///
     /// # Errors
     /// [`Invalid`] for the request id, the length of texts, an empty prompt, or a picture that is none.
     pub fn check_form(&self) -> Result<Stills, Invalid> {
-        if let Some(id) = &self.request_id {
-            let is_visible = id.chars().all(|c| c.is_ascii_graphic());
-            if id.is_empty() || id.len() > MAX_REQUEST_ID_CHARS || !is_visible {
-                let text = "a request id has 1 to 128 visible ASCII characters";
-                return Err(Invalid::new("REQUEST_ID_INVALID", "request_id", text));
-            }
-        }
+        check_request_id(self.request_id.as_deref())?;
         if self.prompt.trim().is_empty() {
             let text = "say what the clip shows: the prompt is empty";
             return Err(Invalid::new("PROMPT_EMPTY", "prompt", text));
@@ -194,6 +225,22 @@ impl Submission {
             ),
         }
     }
+}
+
+/// Checks a request id, before it is compared with others.
+///
+/// # Errors
+/// [`Invalid`] with reason `REQUEST_ID_INVALID`.
+pub fn check_request_id(id: Option<&str>) -> Result<(), Invalid> {
+    let is_legal = |id: &str| {
+        let is_visible = id.chars().all(|c| c.is_ascii_graphic());
+        (1..=MAX_REQUEST_ID_CHARS).contains(&id.len()) && is_visible
+    };
+    if id.is_none_or(is_legal) {
+        return Ok(());
+    }
+    let text = "a request id has 1 to 128 visible ASCII characters";
+    Err(Invalid::new("REQUEST_ID_INVALID", "request_id", text))
 }
 
 /// Picks the model that a submission means.

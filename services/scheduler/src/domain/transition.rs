@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use kinora_ids::LeaseRef;
 
-use super::job::{Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, Stage, State, Time};
+use super::job::{
+    Checkpoint, Event, Failure, Job, Outputs, Preview, Progress, SEQ_STRIDE, Stage, State, Time,
+};
 use super::retry::{
     Decision, History, MOST_LOST_WORKERS, POISONED, RetryPolicy, is_hand_back, is_worker_gone,
 };
@@ -312,7 +314,7 @@ fn charge(job: &mut Job, device_time: Option<Duration>, now: Time) {
 }
 
 fn numbered(job: &mut Job, now: Time) -> Event {
-    job.seq += 1;
+    job.seq += SEQ_STRIDE;
     job.event(now)
 }
 
@@ -335,5 +337,7 @@ fn signed(duration: Duration) -> chrono::TimeDelta {
     chrono::TimeDelta::from_std(duration).unwrap_or(chrono::TimeDelta::MAX)
 }
 
+#[cfg(test)]
+mod explorer;
 #[cfg(test)]
 mod tests;

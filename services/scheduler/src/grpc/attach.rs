@@ -1,6 +1,14 @@
 //! One worker's stream, from its Hello to its end.
+//!
+//! Three loops serve it side by side, so that none waits behind another: one reads what comes up and sorts it
+//! ([`listen`]), one deals with reports, which may wait for the database ([`settle`]), and one keeps the pulse: it
+//! renews the worker and sends orders down. A stream that is slow to take its orders loses its pulse, and its worker
+//! is then given up like one that fell silent.
 
-use std::collections::HashSet;
+mod inbox;
+mod listen;
+mod settle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,20 +16,18 @@ use kinora_ids::LeaseRef;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use kinora_proto::scheduler::v1::attach_response::Message as Down;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::{Status, Streaming};
 
-use super::convert::{
-    checkpoint_from_pb, duration_to_pb, failure_from_pb, grant_to_pb, lease_from_pb, lease_to_pb,
-    outputs_from_pb, progress_from_pb,
-};
-use super::reports::{greeting_from_pb, leases_from_pb};
+use self::inbox::Inbox;
+use super::convert::{duration_to_pb, grant_to_pb, lease_to_pb};
+use super::reports::{Beat, greeting_from_pb};
 use crate::app::{App, Greeting};
-use crate::domain::job::Preview;
+use crate::dispatch::Fleet;
 use crate::domain::transition::Reporter;
 use crate::error::Error;
-use crate::sessions::Registration;
+use crate::sessions::{Order, Registration, Seat, Standing};
 
 type Answers = mpsc::Sender<Result<pb::AttachResponse, Status>>;
 
@@ -36,17 +42,13 @@ enum End {
     Shutdown,
 }
 
+/// What the loops of a stream share.
 struct Session {
     app: Arc<App>,
-    worker: String,
-    models: Vec<String>,
-    slots: usize,
-    is_draining: bool,
-    /// Leases that stand.
-    held: HashSet<LeaseRef>,
-    /// Revoked leases that may still occupy the device.
-    stopping: HashSet<LeaseRef>,
-    registration: Registration,
+    seat: Arc<Seat>,
+    inbox: Inbox,
+    /// The newest heartbeat.
+    beat: watch::Sender<Option<Beat>>,
     down: Answers,
 }
 
@@ -54,8 +56,8 @@ struct Session {
 pub async fn serve(app: Arc<App>, mut up: Streaming<pb::AttachRequest>, down: Answers) {
     let ended = async {
         let greeting = hello(&app, &mut up).await?;
-        let mut session = Session::begin(Arc::clone(&app), greeting, down.clone()).await?;
-        session.run(&mut up).await
+        let (session, registration) = begin(app, greeting, down.clone()).await?;
+        session.run(&mut up, registration).await
     };
     match ended.await {
         Ok(End::WorkerLeft | End::Shutdown) => {}
@@ -79,184 +81,152 @@ async fn hello(app: &App, up: &mut Streaming<pb::AttachRequest>) -> Result<Greet
         Ok(Ok(Some(pb::AttachRequest {
             message: Some(Up::Hello(hello)),
         }))) => greeting_from_pb(hello),
+        Ok(Err(status)) if listen::is_too_large(&status) => Err(listen::too_large()),
         _ => Err(missing),
     }
 }
 
+/// Takes the worker's name, settles its leases and welcomes it.
+async fn begin(
+    app: Arc<App>,
+    greeting: Greeting,
+    down: Answers,
+) -> Result<(Session, Registration), Error> {
+    let offer = greeting.offer();
+    let registration = app.sessions.register(offer, app.options().worker_ttl)?;
+    let seat = Arc::clone(&registration.seat);
+    tracing::info!(
+        worker_id = greeting.worker,
+        device = greeting.device,
+        pool = greeting.pool,
+        protocol = greeting.protocol,
+        slots = greeting.slots,
+        held = greeting.held.len(),
+        "worker attached"
+    );
+    let reconciled = app.attach(greeting, seat.session).await?;
+    let session = Session {
+        app,
+        seat,
+        inbox: Inbox::default(),
+        beat: watch::Sender::new(None),
+        down,
+    };
+    let welcome = pb::Welcome {
+        heartbeat_interval: Some(duration_to_pb(session.app.options().heartbeat_interval)),
+        revoked: reconciled.stale.into_iter().map(lease_to_pb).collect(),
+    };
+    // A worker that left is noticed by the first read.
+    let _ = session.send(Down::Welcome(welcome)).await;
+    let standing = reconciled.standing.into_iter();
+    let standing = standing.map(|lease| Standing { lease, job: None });
+    session.seat.open(standing.collect());
+    Ok((session, registration))
+}
+
 impl Session {
-    async fn begin(app: Arc<App>, greeting: Greeting, down: Answers) -> Result<Self, Error> {
-        let registration = app.sessions.register(&greeting.worker);
-        let worker = greeting.worker.clone();
-        let slots = usize::try_from(greeting.slots).unwrap_or(usize::MAX);
-        let models = greeting
-            .models
-            .iter()
-            .map(|model| model.id.clone())
-            .collect();
-        tracing::info!(
-            worker_id = worker,
-            device = greeting.device,
-            slots,
-            held = greeting.held.len(),
-            "worker attached"
-        );
-        let reconciled = app.attach(greeting, registration.session).await?;
-        let session = Self {
-            app,
-            worker,
-            models,
-            slots,
-            is_draining: false,
-            held: reconciled.standing.into_iter().collect(),
-            stopping: HashSet::new(),
-            registration,
-            down,
+    async fn run(
+        &self,
+        up: &mut Streaming<pb::AttachRequest>,
+        mut registration: Registration,
+    ) -> Result<End, Error> {
+        let talk = async {
+            // What came before the worker left is dealt with; an error ends both.
+            tokio::try_join!(self.listen(up), self.settle())?;
+            Ok(End::WorkerLeft)
         };
-        let welcome = pb::Welcome {
-            heartbeat_interval: Some(duration_to_pb(session.app.options().heartbeat_interval)),
-            revoked: reconciled.stale.into_iter().map(lease_to_pb).collect(),
+        let ended = tokio::select! {
+            ended = talk => ended,
+            ended = self.pulse(&mut registration.orders) => ended,
         };
-        // A worker that left is noticed by the first read.
-        let _ = session.send(Down::Welcome(welcome)).await;
-        Ok(session)
+        self.seat.close();
+        if matches!(ended, Ok(End::WorkerLeft)) {
+            tracing::info!(worker_id = self.seat.offer.worker, "worker's stream ended");
+        }
+        ended
     }
 
-    async fn run(&mut self, up: &mut Streaming<pb::AttachRequest>) -> Result<End, Error> {
+    /// Renews the worker with every heartbeat, and sends orders down.
+    async fn pulse(&self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Result<End, Error> {
+        let mut beats = self.beat.subscribe();
         let mut work = self.app.work_signal();
         let mut poll = interval(self.app.options().poll_interval);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.app.shutdown.clone();
         loop {
             let is_connected = tokio::select! {
-                message = up.message() => match message {
-                    Ok(Some(message)) => self.hear(message).await?,
-                    Ok(None) | Err(_) => false,
-                },
-                Some(lease) = self.registration.revocations.recv() => self.revoke(lease).await,
-                () = self.registration.superseded.cancelled() => return Err(Error::Superseded),
+                // It goes first: a worker without a pulse loses its leases.
+                biased;
+                () = self.seat.superseded.cancelled() => return Err(Error::Superseded),
                 () = shutdown.cancelled() => return Ok(End::Shutdown),
-                _ = work.changed() => self.grant().await?,
-                _ = poll.tick() => self.grant().await?,
+                Ok(()) = beats.changed() => {
+                    let beat = beats.borrow_and_update().clone();
+                    self.heartbeat(beat).await?
+                }
+                Some(order) = orders.recv() => self.obey(order).await,
+                _ = work.changed() => self.claim().await?,
+                _ = poll.tick() => self.claim().await?,
             };
             if !is_connected {
-                tracing::info!(
-                    worker_id = self.worker,
-                    held = self.held.len(),
-                    "worker's stream ended"
-                );
                 return Ok(End::WorkerLeft);
             }
         }
     }
 
-    /// Acts on a message. False when the worker has left.
-    async fn hear(&mut self, message: pb::AttachRequest) -> Result<bool, Error> {
-        match message.message {
-            Some(Up::Heartbeat(heartbeat)) => self.heartbeat(heartbeat).await,
-            Some(Up::Progress(report)) => {
-                let lease = lease_from_pb(report.lease)?;
-                let progress = progress_from_pb(report.progress);
-                let preview = Preview::new(&report.preview_webp);
-                let stands = self.app.progress(self.reporter(lease), progress, preview);
-                Ok(stands.await? || self.revoke(lease).await)
-            }
-            Some(Up::Completion(report)) => {
-                let lease = lease_from_pb(report.lease)?;
-                let outputs = outputs_from_pb(report.outputs)?;
-                let device_time = report.device_time.and_then(|time| time.try_into().ok());
-                let completed = self
-                    .app
-                    .complete(self.reporter(lease), outputs, device_time);
-                let accepted = completed.await?;
-                self.receipt(lease, accepted).await
-            }
-            Some(Up::Failure(report)) => {
-                let lease = lease_from_pb(report.lease)?;
-                let failure = failure_from_pb(report.failure);
-                let device_time = report.device_time.and_then(|time| time.try_into().ok());
-                let failed = self.app.fail(self.reporter(lease), failure, device_time);
-                let accepted = failed.await?;
-                self.receipt(lease, accepted).await
-            }
-            Some(Up::Checkpoint(report)) => {
-                let lease = lease_from_pb(report.lease)?;
-                let checkpoint = checkpoint_from_pb(report.checkpoint.unwrap_or_default());
-                let stands = self.app.checkpoint(self.reporter(lease), checkpoint);
-                Ok(stands.await? || self.revoke(lease).await)
-            }
-            Some(Up::Hello(_)) => Err(Error::WorkerMessage {
-                field: "hello",
-                problem: "must be the first message alone",
-            }),
-            // A message of a later version.
-            None => Ok(true),
-        }
-    }
-
-    async fn heartbeat(&mut self, heartbeat: pb::Heartbeat) -> Result<bool, Error> {
-        let reported = leases_from_pb(heartbeat.held)?;
-        self.is_draining = heartbeat.draining;
-        let session = self.registration.session;
+    /// Renews the worker and takes leases from it that no longer stand. False when it has left.
+    async fn heartbeat(&self, beat: Option<Beat>) -> Result<bool, Error> {
+        let Some(beat) = beat else {
+            return Ok(true);
+        };
+        let reported = beat.held;
         // Ours, too: those granted a moment ago may have been cancelled at another replica.
-        let mut held: HashSet<LeaseRef> = reported.iter().copied().collect();
-        held.extend(&self.held);
-        let held: Vec<LeaseRef> = held.into_iter().collect();
-        let stale = self
-            .app
-            .heartbeat(&self.worker, session, heartbeat.draining, &held)
-            .await?;
-        self.stopping.retain(|lease| reported.contains(lease));
-        for lease in stale {
-            if !self.revoke(lease).await {
+        let held = self.seat.beat(&reported, beat.is_draining, beat.device);
+        let (worker, session) = (&self.seat.offer.worker, self.seat.session);
+        let renewed = self.app.heartbeat(worker, session, beat.is_draining, &held);
+        for lease in renewed.await? {
+            let is_reported = reported.contains(&lease);
+            if self.seat.stop(lease, is_reported) && !self.send(revocation(lease)).await {
                 return Ok(false);
             }
         }
-        self.grant().await
+        self.claim().await
     }
 
     /// Leases queued jobs to free slots. False when the worker has left.
-    async fn grant(&mut self) -> Result<bool, Error> {
-        let free = self
-            .slots
-            .saturating_sub(self.held.len() + self.stopping.len());
-        if self.is_draining || free == 0 {
+    async fn claim(&self) -> Result<bool, Error> {
+        let free = self.seat.free_slots();
+        if free == 0 {
             return Ok(true);
         }
-        let session = self.registration.session;
-        let jobs = self
-            .app
-            .claim(&self.worker, session, &self.models, free as u64)
-            .await?;
-        for job in jobs {
-            self.held.insert(job.newest_lease());
-            let grant = grant_to_pb(job, self.app.options().time_limit);
-            if !self.send(Down::Grant(grant)).await {
-                return Ok(false);
-            }
+        let (worker, session) = (&self.seat.offer.worker, self.seat.session);
+        let models: Vec<String> = self.seat.offer.models.keys().cloned().collect();
+        let jobs = self.app.claim(worker, session, &models, free.into());
+        for job in jobs.await? {
+            self.app.sessions.grant(worker, session, job);
         }
         Ok(true)
     }
 
-    async fn revoke(&mut self, lease: LeaseRef) -> bool {
-        self.held.remove(&lease);
-        self.stopping.insert(lease);
-        let lease = Some(lease_to_pb(lease));
-        self.send(Down::Revocation(pb::Revocation { lease })).await
-    }
-
-    async fn receipt(&mut self, lease: LeaseRef, accepted: bool) -> Result<bool, Error> {
-        self.held.remove(&lease);
-        self.stopping.remove(&lease);
-        let receipt = pb::Receipt {
-            lease: Some(lease_to_pb(lease)),
-            accepted,
+    /// Sends an order down. False when the worker has left.
+    async fn obey(&self, order: Order) -> bool {
+        let message = match order {
+            Order::Grant(job) => Down::Grant(grant_to_pb(*job, self.app.options().time_limit)),
+            Order::Revoke(lease) => {
+                self.seat.stop(lease, true);
+                revocation(lease)
+            }
+            Order::Preempt(lease) if !self.seat.stands(lease) => return true,
+            Order::Preempt(lease) => Down::Preemption(pb::Preemption {
+                lease: Some(lease_to_pb(lease)),
+            }),
+            Order::Drain => Down::Drain(pb::DrainOrder {}),
         };
-        Ok(self.send(Down::Receipt(receipt)).await && self.grant().await?)
+        self.send(message).await
     }
 
     fn reporter(&self, lease: LeaseRef) -> Reporter<'_> {
         Reporter {
-            worker: &self.worker,
+            worker: &self.seat.offer.worker,
             lease,
         }
     }
@@ -268,4 +238,9 @@ impl Session {
         };
         self.down.send(Ok(answer)).await.is_ok()
     }
+}
+
+fn revocation(lease: LeaseRef) -> Down {
+    let lease = Some(lease_to_pb(lease));
+    Down::Revocation(pb::Revocation { lease })
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use kinora_ids::{JobId, LeaseRef};
 use kinora_proto::scheduler::v1 as pb;
+use uuid::Uuid;
 
-use crate::app::{Sighting, View};
+use crate::app::{Estimate, GroupView, Sighting, View};
 use crate::domain::job::{
     Checkpoint, Event, Failure, GroupRef, Job, Kind, Outputs, Priority, Progress, Stage, State,
     StitchPart, StoredImage, VideoSpec,
 };
 use crate::domain::model::{ImageInput, MemoryNeed, Model, ModelDefaults, ModelLimits};
-use crate::domain::submission::{SentImage, Submission};
 use crate::error::Error;
+use crate::store::GroupKind;
 
 /// What S3 allows.
 const MAX_KEY_CHARS: usize = 1024;
@@ -26,28 +27,19 @@ pub fn bounded(text: &str, max_chars: usize) -> String {
         .collect()
 }
 
+/// Reads a group id. Text that is none, or not in its canonical form, names no group.
+pub fn group_id_from_pb(text: &str) -> Result<Uuid, Error> {
+    let id = Uuid::try_parse(text).map_err(|_| Error::GroupNotFound)?;
+    if id.to_string() == text {
+        Ok(id)
+    } else {
+        Err(Error::GroupNotFound)
+    }
+}
+
 /// Reads a job id. Text that is none names no job.
 pub fn job_id(text: &str) -> Result<JobId, Error> {
     text.parse().map_err(|_| Error::JobNotFound)
-}
-
-pub fn submission_from_pb(request: pb::SubmitRequest) -> Submission {
-    let given = |text: String| (!text.is_empty()).then_some(text);
-    let sent = |bytes: Vec<u8>| (!bytes.is_empty()).then(|| SentImage::new(bytes));
-    Submission {
-        request_id: given(request.request_id),
-        model: given(request.model),
-        prompt: request.prompt,
-        negative_prompt: request.negative_prompt,
-        width: request.width,
-        height: request.height,
-        frames: request.frames,
-        steps: request.steps,
-        guidance: request.guidance,
-        seed: request.seed,
-        image: sent(request.image),
-        last_image: sent(request.last_image),
-    }
 }
 
 pub fn view_to_pb(view: View) -> pb::Job {
@@ -80,10 +72,48 @@ pub fn view_to_pb(view: View) -> pb::Job {
     }
 }
 
+pub fn group_to_pb(view: GroupView) -> pb::Group {
+    let kind = match view.group.kind {
+        GroupKind::Batch => pb::GroupKind::Batch,
+        GroupKind::Sequence => pb::GroupKind::Sequence,
+    };
+    pb::Group {
+        id: view.group.id.to_string(),
+        kind: kind.into(),
+        jobs: view.views.into_iter().map(view_to_pb).collect(),
+        create_time: Some(time_to_pb(view.group.create_time)),
+    }
+}
+
+pub fn estimate_to_pb(estimate: Estimate) -> pb::EstimateResponse {
+    pb::EstimateResponse {
+        spec: Some(spec_to_pb(estimate.spec)),
+        gpu_time: estimate.gpu_time.map(duration_to_pb),
+        queue_time: estimate.queue_time.map(duration_to_pb),
+        memory_bytes: estimate.memory_bytes.unwrap_or_default(),
+        credits: estimate.credits,
+        fits: estimate.fits,
+    }
+}
+
+pub fn group_sighting_to_pb(sighting: Sighting) -> pb::WatchGroupResponse {
+    let event = Some(sighted_to_pb(sighting));
+    pb::WatchGroupResponse { event }
+}
+
 pub fn sighting_to_pb(sighting: Sighting) -> pb::WatchResponse {
-    let (event, jobs_ahead) = sighting;
-    let event = event_to_pb(event, jobs_ahead);
-    pb::WatchResponse { event: Some(event) }
+    let event = Some(sighted_to_pb(sighting));
+    pb::WatchResponse { event }
+}
+
+/// What a watcher sees, as an event.
+pub fn sighted_to_pb(sighting: Sighting) -> pb::Event {
+    let Sighting { event, place } = sighting;
+    let mut event = event_to_pb(event, place.map_or(0, |place| place.ahead));
+    if let Some(progress) = &mut event.progress {
+        progress.queue_eta = place.and_then(|place| place.wait).map(duration_to_pb);
+    }
+    event
 }
 
 fn event_to_pb(event: Event, jobs_ahead: u64) -> pb::Event {
@@ -400,7 +430,7 @@ const fn kind_to_pb(kind: Kind) -> pb::JobKind {
     }
 }
 
-const fn priority_to_pb(priority: Priority) -> pb::Priority {
+pub const fn priority_to_pb(priority: Priority) -> pb::Priority {
     match priority {
         Priority::Interactive => pb::Priority::Interactive,
         Priority::Standard => pb::Priority::Standard,

@@ -1,116 +1,201 @@
-//! Leasing queued jobs to a worker.
+//! Leasing jobs to workers, many of either in one transaction.
 
+mod write;
+
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use sea_orm::sea_query::{LockBehavior, LockType};
-use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 use uuid::Uuid;
 
-use super::entity::{job, worker};
-use super::job::{Before, save};
-use super::rows::{from_json, job_from_row, state_to_text};
+use super::entity::job;
+use super::events::record;
+use super::lanes::{Lanes, settle};
+use super::rows::{job_from_row, number};
+use super::shares::{Parties, Standing, is_full};
+use super::sql::{FOR_UPDATE, SKIP_LOCKED, Sql};
 use super::{JobStore, JobStoreError};
-use crate::domain::job::{Event, Job, State, Time};
+use crate::domain::job::{Event, Job, Time};
 use crate::domain::transition;
-
-/// A worker asks for jobs.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    /// Who asks.
-    pub worker: &'a str,
-    /// Its newest stream; another one gets nothing.
-    pub session: Uuid,
-    /// How many jobs it can take.
-    pub limit: u64,
-    /// Jobs whose retry delay has passed by then.
-    pub now: Time,
-    /// For the attempt.
-    pub time_limit: Duration,
-}
+use crate::policy::{Assignment, Usage};
+use write::{Leased, write_leased};
 
 impl JobStore {
-    /// Leases up to `limit` queued jobs, oldest first, of the models that the worker offers.
+    /// Leases jobs to workers as far as that is still right, and skips the rest: a job that another replica has taken,
+    /// a worker that is full, cordoned, drains or has a newer stream, a tenant or an owner at its limit.
     ///
-    /// No job is ever leased twice at a time: on PostgreSQL claimers skip each other's locked rows, on
-    /// SQLite they take turns; and the write itself is conditional on the row being unchanged.
+    /// No job is ever leased twice at a time, and no limit exceeded: workers, tenants and owners are locked before they
+    /// are counted, and jobs are locked before they are written.
     ///
     /// # Errors
     /// [`JobStoreError`] when the database fails.
-    pub async fn claim(&self, claim: Claim<'_>) -> Result<Vec<(Job, Event)>, JobStoreError> {
-        let tx = self.begin().await?;
-        let Some(free) = lock_worker(&tx, claim).await? else {
+    pub async fn claim(
+        &self,
+        assignments: &[Assignment],
+        now: Time,
+        time_limit: Duration,
+    ) -> Result<Vec<(Job, Event)>, JobStoreError> {
+        if assignments.is_empty() {
             return Ok(Vec::new());
+        }
+        let tx = self.begin().await?;
+        let mut room = Room {
+            slots: free_slots(&tx, assignments).await?,
+            standing: self.lock_parties(&tx, assignments).await?,
         };
-        let candidates = job::Entity::find()
-            .filter(job::Column::State.eq(state_to_text(State::Queued)))
-            .filter(job::Column::RunAt.lte(claim.now))
-            .filter(job::Column::Model.is_in(free.models))
-            .order_by_asc(job::Column::Id)
-            .limit(free.slots)
-            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-            .all(&tx)
-            .await?;
-        let mut claimed = Vec::with_capacity(candidates.len());
-        for row in candidates {
+        let mut rows = lock_jobs(&tx, assignments).await?;
+        let mut leased = Vec::with_capacity(rows.len());
+        let mut lanes = Lanes::new();
+        for assignment in assignments {
+            let Some(row) = rows.remove(&assignment.job.as_uuid()) else {
+                continue;
+            };
+            if !room.is_there(assignment, &row) {
+                continue;
+            }
+            let (lane, cost, guard) = (row.lane, row.cost, row.seq);
             let mut job = job_from_row(row)?;
-            let before = Before::of(&job);
-            let leased = transition::claim(&mut job, claim.worker, claim.now, claim.time_limit);
-            if let Some(event) = leased {
-                save(&tx, before, &job, &event).await?;
-                claimed.push((job, event));
+            let claimed = transition::claim(&mut job, &assignment.worker, now, time_limit);
+            if let Some(event) = claimed {
+                room.take(&assignment.worker, &job);
+                lanes.entry(lane).or_default().push(cost);
+                leased.push(Leased { job, event, guard });
             }
         }
+        if leased.is_empty() {
+            return Ok(Vec::new());
+        }
+        write_leased(&tx, &leased).await?;
+        let events: Vec<_> = leased.iter().map(|it| (&it.job, &it.event)).collect();
+        record(&tx, &events).await?;
+        let clocks = settle(&tx, &lanes).await?;
         tx.commit().await?;
-        Ok(claimed)
+        self.set_clocks(clocks).await;
+        Ok(leased.into_iter().map(|it| (it.job, it.event)).collect())
     }
 
-    /// Whether any job of these models waits and may be leased at `now`: a cheap look before a claim.
-    ///
-    /// # Errors
-    /// [`JobStoreError`] when the database fails.
-    pub async fn has_work(&self, models: &[String], now: Time) -> Result<bool, JobStoreError> {
-        let found = job::Entity::find()
-            .filter(job::Column::State.eq(state_to_text(State::Queued)))
-            .filter(job::Column::RunAt.lte(now))
-            .filter(job::Column::Model.is_in(models))
-            .order_by_asc(job::Column::Id)
-            .one(self.db.reader())
-            .await?;
-        Ok(found.is_some())
+    async fn lock_parties(
+        &self,
+        tx: &DatabaseTransaction,
+        assignments: &[Assignment],
+    ) -> Result<Standing, JobStoreError> {
+        #[derive(FromQueryResult)]
+        struct Party {
+            tenant: String,
+            owner: String,
+        }
+        // Whose a job is does not change, so that this needs no lock.
+        let query = Sql::new(
+            self.backend(),
+            "SELECT DISTINCT tenant, owner FROM job WHERE is_ready AND id",
+        )
+        .any_id(assignments.iter().map(|it| it.job.as_uuid()));
+        let mut parties = Parties::default();
+        for Party { tenant, owner } in Party::find_by_statement(query.build()).all(tx).await? {
+            parties.add(&tenant, &owner);
+        }
+        parties.lock(tx).await?;
+        self.standing(tx, &parties).await
     }
 }
 
-struct Free {
-    models: Vec<String>,
-    slots: u64,
+/// What is left to give away.
+struct Room {
+    slots: HashMap<String, Slots>,
+    standing: Standing,
 }
 
-/// Locks the worker's row, so that a newer stream waits, and counts what it may still take.
-async fn lock_worker(
+impl Room {
+    fn is_there(&self, assignment: &Assignment, row: &job::Model) -> bool {
+        let has_room = |usage: Option<&Usage>| usage.is_some_and(|usage| !is_full(*usage));
+        let slots = self.slots.get(&assignment.worker);
+        slots.is_some_and(|slots| slots.session == assignment.session && slots.free > 0)
+            && has_room(self.standing.tenants.get(&row.tenant))
+            && has_room(self.standing.owners.get(&row.owner))
+    }
+
+    fn take(&mut self, worker: &str, job: &Job) {
+        if let Some(slots) = self.slots.get_mut(worker) {
+            slots.free -= 1;
+        }
+        for usage in [
+            self.standing.tenants.get_mut(&job.tenant),
+            self.standing.owners.get_mut(&job.owner),
+        ] {
+            if let Some(usage) = usage {
+                usage.running += 1;
+            }
+        }
+    }
+}
+
+/// What a worker can take.
+struct Slots {
+    /// Its newest stream.
+    session: Uuid,
+    free: u64,
+}
+
+/// Locks the workers' rows, so that newer streams wait, and counts what each may still take.
+async fn free_slots(
     tx: &DatabaseTransaction,
-    claim: Claim<'_>,
-) -> Result<Option<Free>, JobStoreError> {
-    let row = worker::Entity::find_by_id(claim.worker)
-        .filter(worker::Column::Session.eq(claim.session))
-        .filter(worker::Column::Draining.eq(false))
-        .lock_exclusive()
-        .one(tx)
-        .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let running = job::Entity::find()
-        .filter(job::Column::State.eq(state_to_text(State::Running)))
-        .filter(job::Column::WorkerId.eq(claim.worker))
-        .count(tx)
-        .await?;
-    let slots = u64::try_from(row.slots)
-        .unwrap_or(0)
-        .saturating_sub(running);
-    let models: Vec<String> = from_json("worker", row.models)?;
-    let slots = slots.min(claim.limit);
-    Ok((slots > 0 && !models.is_empty()).then_some(Free { models, slots }))
+    assignments: &[Assignment],
+) -> Result<HashMap<String, Slots>, JobStoreError> {
+    #[derive(FromQueryResult)]
+    struct Worker {
+        id: String,
+        session: Uuid,
+        slots: i32,
+    }
+    #[derive(FromQueryResult)]
+    struct Running {
+        worker: String,
+        running: i64,
+    }
+    let names: HashSet<&str> = assignments.iter().map(|it| it.worker.as_str()).collect();
+    let backend = tx.get_database_backend();
+    let workers = Sql::new(
+        backend,
+        "SELECT id, session, slots FROM worker WHERE NOT draining AND NOT cordoned AND id",
+    )
+    .any_name(names.iter().copied())
+    .then(" ORDER BY id")
+    .locked(FOR_UPDATE);
+    let workers = Worker::find_by_statement(workers.build()).all(tx).await?;
+    let running = Sql::new(
+        backend,
+        "SELECT worker_id AS worker, COUNT(*) AS running FROM job WHERE state = 'running' AND worker_id",
+    )
+    .any_name(names)
+    .then(" GROUP BY worker_id");
+    let running = Running::find_by_statement(running.build()).all(tx).await?;
+    let running: HashMap<String, i64> = running
+        .into_iter()
+        .map(|row| (row.worker, row.running))
+        .collect();
+    let mut free = HashMap::with_capacity(workers.len());
+    for worker in workers {
+        let taken = running.get(&worker.id).copied().unwrap_or(0);
+        let slots = Slots {
+            session: worker.session,
+            free: number("worker", (i64::from(worker.slots) - taken).max(0))?,
+        };
+        free.insert(worker.id, slots);
+    }
+    Ok(free)
+}
+
+/// Locks those of the jobs that may still be leased and that nobody else has.
+async fn lock_jobs(
+    tx: &DatabaseTransaction,
+    assignments: &[Assignment],
+) -> Result<HashMap<Uuid, job::Model>, JobStoreError> {
+    let query = Sql::new(
+        tx.get_database_backend(),
+        "SELECT * FROM job WHERE is_ready AND id",
+    )
+    .any_id(assignments.iter().map(|it| it.job.as_uuid()))
+    .locked(SKIP_LOCKED);
+    let rows = job::Model::find_by_statement(query.build()).all(tx).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }

@@ -1,105 +1,189 @@
-//! Accepting a job once.
+//! Accepting jobs once, all of a request or none.
+
+mod limits;
 
 use kinora_ids::JobId;
-use sea_orm::{EntityTrait, IntoActiveModel, TryInsertResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait};
 use uuid::Uuid;
 
-use super::entity::{job, job_event, submission};
+use super::entity::request_key;
+use super::events::record;
+use super::groups::{self, Group};
+use super::lanes::{make, settle};
+use super::needs::note_needs;
 use super::removal::call_off_removal;
-use super::rows::{event_to_row, job_to_row};
+use super::rows::job_to_row;
+use super::shares::Parties;
+use super::sql::Sql;
+use super::tables::Jobs;
 use super::{JobStore, JobStoreError};
-use crate::domain::job::Job;
-use crate::webhooks::outbox;
+use crate::domain::job::{Event, Job, Time};
+
+pub use limits::{LimitHit, Limits};
+
+/// What makes a repeated request recognisable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `id:` and the caller's request id, or `body:` and the fingerprint of the body.
+    pub key: String,
+    /// Of the body.
+    pub fingerprint: String,
+    /// When the key is free again. None for as long as the job is kept.
+    pub expires_at: Option<Time>,
+}
 
 /// What a submission led to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Submitted {
-    /// The job is stored.
-    Accepted,
-    /// The request id has led to this job before.
+    /// The jobs are stored, as they are here: what they need of older jobs is filled in.
+    Accepted(Vec<Job>),
+    /// The request has led to jobs before.
     Known(Previous),
+    /// A limit leaves no room for them; nothing is stored.
+    OverLimit(LimitHit),
 }
 
-/// The earlier use of a request id.
+/// The earlier use of a request key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {
-    /// The job it led to.
+    /// The job it led to, or the first of them.
     pub job: JobId,
+    /// The group it led to.
+    pub group: Option<Uuid>,
     /// The body it came with.
     pub fingerprint: String,
 }
 
 impl JobStore {
-    /// Finds what a request id of `owner` led to.
+    /// Finds what a request key of `owner` led to.
     ///
     /// # Errors
     /// [`JobStoreError::Database`].
     pub async fn previous(
         &self,
         owner: &str,
-        request_id: &str,
+        key: &str,
+        now: Time,
     ) -> Result<Option<Previous>, JobStoreError> {
-        let key = (owner.to_owned(), request_id.to_owned());
-        let row = submission::Entity::find_by_id(key)
+        let row = request_key::Entity::find_by_id((owner.to_owned(), key.to_owned()))
             .one(self.db.reader())
             .await?;
+        let row = row.filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
         Ok(row.map(|row| Previous {
             job: JobId::from_uuid(row.job_id),
+            group: row.group_id,
             fingerprint: row.fingerprint,
         }))
     }
 
-    /// Stores a job, its first event and its request id in one transaction, or nothing. `orphaned` is the removal
-    /// that was planned for the job's pictures, should it not come to that; it is called off.
+    /// Stores jobs of one owner, their first events, their group and their request key in one transaction, or nothing.
+    ///
+    /// `orphaned` are the removals that were planned for the jobs' pictures, should it not come to that; they are called
+    /// off. Limits are exact for owners and tenants: submissions of one tenant take turns.
     ///
     /// # Errors
-    /// [`JobStoreError::Database`]; [`JobStoreError::LostUpdate`] when the pictures are being removed already.
+    /// [`JobStoreError::Database`]; [`JobStoreError::LostUpdate`] when pictures are being removed already.
     pub async fn submit(
         &self,
-        new: &Job,
-        request: Option<(&str, &str)>,
-        orphaned: Option<Uuid>,
+        new: &[Job],
+        group: Option<&Group>,
+        request: Option<&Request>,
+        limits: &Limits,
+        orphaned: &[Uuid],
     ) -> Result<Submitted, JobStoreError> {
+        let Some(first) = new.first() else {
+            return Ok(Submitted::Accepted(Vec::new()));
+        };
+        let mut jobs = new.to_vec();
         let tx = self.begin().await?;
-        if let Some(removal) = orphaned
-            && !call_off_removal(&tx, removal).await?
-        {
-            return Err(JobStoreError::LostUpdate);
-        }
-        let row = job_to_row(new)?.into_active_model();
-        job::Entity::insert(row).exec_without_returning(&tx).await?;
-        let event = event_to_row(&new.event(new.create_time))?.into_active_model();
-        job_event::Entity::insert(event)
-            .exec_without_returning(&tx)
-            .await?;
-        outbox::note(&tx, new, &new.event(new.create_time)).await?;
-        if let Some((request_id, fingerprint)) = request {
-            let row = submission::Model {
-                owner: new.owner.clone(),
-                request_id: request_id.to_owned(),
-                fingerprint: fingerprint.to_owned(),
-                job_id: new.id.as_uuid(),
-            };
-            // Waits for another transaction that holds the same key, and then sees its row.
-            let inserted = submission::Entity::insert(row.into_active_model())
-                .on_conflict_do_nothing()
-                .exec_without_returning(&tx)
-                .await?;
-            let is_new = matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0);
-            if !is_new {
-                tx.rollback().await?;
-                return self.lost_race(&new.owner, request_id).await;
+        for removal in orphaned {
+            if !call_off_removal(&tx, *removal).await? {
+                return Err(JobStoreError::LostUpdate);
             }
         }
+        if let Some(request) = request
+            && !take_key(&tx, first, group, request).await?
+        {
+            tx.rollback().await?;
+            return self.lost_race(first, &request.key).await;
+        }
+        note_needs(&tx, &mut jobs).await?;
+        let mut parties = Parties::default();
+        parties.add(&first.tenant, &first.owner);
+        parties.lock(&tx).await?;
+        if let Some(hit) = limits.hit(&tx, &jobs).await? {
+            tx.rollback().await?;
+            return Ok(Submitted::OverLimit(hit));
+        }
+        if let Some(group) = group {
+            groups::insert(&tx, group).await?;
+        }
+        store(&tx, &jobs).await?;
         tx.commit().await?;
-        Ok(Submitted::Accepted)
+        Ok(Submitted::Accepted(jobs))
     }
 
-    async fn lost_race(&self, owner: &str, request_id: &str) -> Result<Submitted, JobStoreError> {
-        match self.previous(owner, request_id).await? {
+    async fn lost_race(&self, job: &Job, key: &str) -> Result<Submitted, JobStoreError> {
+        match self.previous(&job.owner, key, job.create_time).await? {
             Some(previous) => Ok(Submitted::Known(previous)),
             // The winner was deleted a moment ago.
             None => Err(JobStoreError::LostUpdate),
         }
     }
+}
+
+async fn store(tx: &DatabaseTransaction, jobs: &[Job]) -> Result<(), JobStoreError> {
+    let mut hot = Vec::with_capacity(jobs.len());
+    let mut ended = Vec::new();
+    for job in jobs {
+        let row = job_to_row(job, job.create_time)?;
+        if job.state.is_terminal() {
+            ended.push(row);
+        } else {
+            hot.push(row);
+        }
+    }
+    if !hot.is_empty() {
+        Jobs::Hot.insert(tx, hot.clone()).await?;
+    }
+    if !ended.is_empty() {
+        Jobs::Finished.insert(tx, ended).await?;
+    }
+    let events: Vec<Event> = jobs.iter().map(|job| job.event(job.create_time)).collect();
+    let events: Vec<(&Job, &Event)> = jobs.iter().zip(&events).collect();
+    record(tx, &events).await?;
+    let lanes = make(tx, hot.iter().filter(|row| row.is_ready)).await?;
+    settle(tx, &lanes).await?;
+    Ok(())
+}
+
+/// Takes a free or expired key. Waits for another transaction that is about to take it. False when it is taken.
+async fn take_key(
+    tx: &DatabaseTransaction,
+    job: &Job,
+    group: Option<&Group>,
+    request: &Request,
+) -> Result<bool, JobStoreError> {
+    let upsert = Sql::new(
+        tx.get_database_backend(),
+        "INSERT INTO request_key (owner, request, fingerprint, job_id, group_id, expires_at) VALUES (",
+    )
+    .bind(&job.owner)
+    .then(", ")
+    .bind(&request.key)
+    .then(", ")
+    .bind(&request.fingerprint)
+    .then(", ")
+    .bind(job.id.as_uuid())
+    .then(", ")
+    .bind(group.map(|group| group.id))
+    .then(", ")
+    .bind(request.expires_at)
+    .then(
+        ") ON CONFLICT (owner, request) DO UPDATE SET fingerprint = excluded.fingerprint, \
+         job_id = excluded.job_id, group_id = excluded.group_id, expires_at = excluded.expires_at \
+         WHERE request_key.expires_at <= ",
+    )
+    .bind(job.create_time);
+    Ok(tx.execute_raw(upsert.build()).await?.rows_affected() == 1)
 }

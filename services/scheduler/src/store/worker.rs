@@ -1,24 +1,29 @@
 //! Workers: attaching, heartbeats, and the jobs of those who fell silent.
 
+use std::collections::VecDeque;
+
 use kinora_ids::LeaseRef;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, Select,
 };
 use uuid::Uuid;
 
+use super::change::Step;
 use super::entity::{job, model, worker};
-use super::job::{Before, save};
 use super::removal::schedule_removal;
-use super::rows::{from_json, job_from_row, number, state_to_text, to_json};
+use super::rows::{from_json, number, state_to_text, to_json};
+use super::sql::Sql;
+use super::tables::Jobs;
+use super::worker_list::DeviceState;
 use super::{JobStore, JobStoreError, Removal};
 use crate::domain::job::{Event, Job, State, Time};
 use crate::domain::model::Model;
 use crate::domain::transition::{self, Reporter};
 
 /// A worker that opens a stream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Attachment {
     /// Its stable name.
     pub worker: String,
@@ -34,6 +39,14 @@ pub struct Attachment {
     pub models: Vec<Model>,
     /// Leases it still works on, or whose last report it will repeat.
     pub held: Vec<LeaseRef>,
+    /// This process of it; another one is a restart. Empty for workers that do not tell.
+    pub instance: String,
+    /// The pool it belongs to. May be empty.
+    pub pool: String,
+    /// What it speaks.
+    pub protocol: u32,
+    /// Its device as it is now.
+    pub device_state: DeviceState,
 }
 
 /// What an attachment did to the worker's leases.
@@ -66,18 +79,23 @@ impl JobStore {
             upsert_model(&tx, model, now).await?;
         }
         let mut reconciled = reconcile(&tx, attachment).await?;
+        let mut lost = VecDeque::new();
         for mut job in recorded(&tx, &attachment.worker).await? {
             if reconciled.standing.contains(&job.newest_lease()) {
                 continue;
             }
-            let before = Before::of(&job);
+            let before = job.clone();
             let (event, removals) = lose(&mut job);
             if let Some(event) = event {
-                save(&tx, before, &job, &event).await?;
-                reconciled.events.push(event);
+                lost.push_back(Step {
+                    before,
+                    after: job,
+                    event,
+                });
             }
             schedule_removal(&tx, &removals).await?;
         }
+        reconciled.events = self.apply_all(&tx, lost).await?;
         tx.commit().await?;
         Ok(reconciled)
     }
@@ -95,6 +113,7 @@ impl JobStore {
     ) -> Result<bool, JobStoreError> {
         let updated = worker::Entity::update_many()
             .col_expr(worker::Column::SeenAt, Expr::value(now))
+            .col_expr(worker::Column::Attached, Expr::value(true))
             .col_expr(worker::Column::Draining, Expr::value(is_draining))
             .filter(worker::Column::Id.eq(worker))
             .filter(worker::Column::Session.eq(session))
@@ -115,12 +134,12 @@ impl JobStore {
         if held.is_empty() {
             return Ok(Vec::new());
         }
-        let ids = held.iter().map(|lease| lease.job.as_uuid());
-        let rows = job::Entity::find()
-            .filter(job::Column::Id.is_in(ids))
-            .all(self.db.reader())
-            .await?;
-        let (_, stale) = split(rows, worker, held)?;
+        let query = named(held);
+        let mut jobs = Jobs::Hot.read(self.db.reader(), query.clone()).await?;
+        if jobs.len() < held.len() {
+            jobs.extend(Jobs::Finished.read(self.db.reader(), query).await?);
+        }
+        let (_, stale) = split(&jobs, worker, held);
         Ok(stale)
     }
 
@@ -129,21 +148,17 @@ impl JobStore {
     /// # Errors
     /// [`JobStoreError`] when the database fails.
     pub async fn lapsed(&self, silent_since: Time, now: Time) -> Result<Vec<Job>, JobStoreError> {
-        let heard = worker::Entity::find()
-            .select_only()
-            .column(worker::Column::Id)
-            .filter(worker::Column::SeenAt.gte(silent_since));
-        let rows = job::Entity::find()
-            .filter(job::Column::State.eq(state_to_text(State::Running)))
-            .filter(
-                Condition::any()
-                    .add(job::Column::Deadline.lt(now))
-                    .add(job::Column::WorkerId.not_in_subquery(heard.into_query())),
-            )
-            .order_by_asc(job::Column::Id)
-            .all(self.db.reader())
-            .await?;
-        rows.into_iter().map(job_from_row).collect()
+        let query = Sql::new(
+            self.backend(),
+            "SELECT * FROM job WHERE state = 'running' AND (deadline < ",
+        )
+        .bind(now)
+        .then(
+            " OR NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = job.worker_id AND worker.seen_at >= ",
+        )
+        .bind(silent_since)
+        .then(")) ORDER BY id");
+        Jobs::parse(&self.db.reader().query_all_raw(query.build()).await?)
     }
 
     /// Whether a worker was heard at or after `since`.
@@ -195,6 +210,14 @@ async fn upsert_worker(
         draining: false,
         attached_at: now,
         seen_at: now,
+        instance: attachment.instance.clone(),
+        pool: attachment.pool.clone(),
+        protocol: number("worker", attachment.protocol)?,
+        cordoned: false,
+        attached: true,
+        resident_models: Some(to_json("worker", &attachment.device_state.resident_models)?),
+        memory_total: number("worker", attachment.device_state.memory_total_bytes)?,
+        memory_free: number("worker", attachment.device_state.memory_free_bytes)?,
     };
     let update = OnConflict::column(worker::Column::Id)
         .update_columns([
@@ -206,6 +229,13 @@ async fn upsert_worker(
             worker::Column::Draining,
             worker::Column::AttachedAt,
             worker::Column::SeenAt,
+            worker::Column::Instance,
+            worker::Column::Pool,
+            worker::Column::Protocol,
+            worker::Column::Attached,
+            worker::Column::ResidentModels,
+            worker::Column::MemoryTotal,
+            worker::Column::MemoryFree,
         ])
         .to_owned();
     worker::Entity::insert(row.into_active_model())
@@ -239,14 +269,13 @@ async fn reconcile(
     tx: &DatabaseTransaction,
     attachment: &Attachment,
 ) -> Result<Reconciled, JobStoreError> {
-    let ids = attachment.held.iter().map(|lease| lease.job.as_uuid());
-    let rows = job::Entity::find()
-        .filter(job::Column::Id.is_in(ids))
-        .order_by_asc(job::Column::Id)
-        .lock_exclusive()
-        .all(tx)
-        .await?;
-    let (standing, stale) = split(rows, &attachment.worker, &attachment.held)?;
+    let query = named(&attachment.held);
+    let mut jobs = Jobs::Hot.read_locked(tx, query.clone()).await?;
+    if jobs.len() < attachment.held.len() {
+        // Those that have ended stay as they are.
+        jobs.extend(Jobs::Finished.read(tx, query).await?);
+    }
+    let (standing, stale) = split(&jobs, &attachment.worker, &attachment.held);
     Ok(Reconciled {
         standing,
         stale,
@@ -256,31 +285,27 @@ async fn reconcile(
 
 /// The jobs that run on a worker by our record, locked.
 async fn recorded(tx: &DatabaseTransaction, worker: &str) -> Result<Vec<Job>, JobStoreError> {
-    let rows = job::Entity::find()
+    let query = job::Entity::find()
         .filter(job::Column::State.eq(state_to_text(State::Running)))
         .filter(job::Column::WorkerId.eq(worker))
+        .order_by_asc(job::Column::Id);
+    Jobs::Hot.read_locked(tx, query).await
+}
+
+/// The jobs of leases, in the order in which rows are locked.
+fn named(held: &[LeaseRef]) -> Select<job::Entity> {
+    job::Entity::find()
+        .filter(job::Column::Id.is_in(held.iter().map(|lease| lease.job.as_uuid())))
         .order_by_asc(job::Column::Id)
-        .lock_exclusive()
-        .all(tx)
-        .await?;
-    rows.into_iter().map(job_from_row).collect()
 }
 
 /// Splits held leases into those that stand and those that do not.
-fn split(
-    rows: Vec<job::Model>,
-    worker: &str,
-    held: &[LeaseRef],
-) -> Result<(Vec<LeaseRef>, Vec<LeaseRef>), JobStoreError> {
-    let jobs: Vec<Job> = rows
-        .into_iter()
-        .map(job_from_row)
-        .collect::<Result<_, _>>()?;
-    Ok(held.iter().copied().partition(|lease| {
+fn split(jobs: &[Job], worker: &str, held: &[LeaseRef]) -> (Vec<LeaseRef>, Vec<LeaseRef>) {
+    held.iter().copied().partition(|lease| {
         let reporter = Reporter {
             worker,
             lease: *lease,
         };
         jobs.iter().any(|job| transition::stands(job, reporter))
-    }))
+    })
 }

@@ -103,6 +103,14 @@ impl Webhooks {
         };
         let made = self.store.create_endpoint(&new, self.clock.now()).await?;
         let made = made.ok_or(WebhookError::TooManyEndpoints)?;
+        // Seen from here on, the end of the job lets the endpoint go; one before it does not.
+        if let Some(job) = request.job
+            && self.has_ended(owner, job).await?
+        {
+            self.store
+                .expire_endpoint(made.id, self.clock.now())
+                .await?;
+        }
         tracing::info!(endpoint_id = %made.id, "webhook endpoint made");
         Ok(made)
     }
@@ -221,6 +229,11 @@ impl Webhooks {
         } else {
             Err(WebhookError::EndpointDisabled.into())
         }
+    }
+
+    async fn has_ended(&self, owner: &str, job: JobId) -> Result<bool, Error> {
+        let job = self.jobs.get(owner, job).await?;
+        Ok(job.is_none_or(|job| job.state.is_terminal()))
     }
 
     async fn change(&self, owner: &str, id: Uuid, changes: Changes) -> Result<Endpoint, Error> {

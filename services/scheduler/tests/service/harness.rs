@@ -22,6 +22,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
+mod requests;
+
+pub use requests::Operator;
+
 /// Longer than anything takes on a busy machine; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -119,6 +123,8 @@ impl TestScheduler {
         options.retry_delay = Duration::from_millis(20);
         options.late_sweep_delay = Duration::from_millis(300);
         options.worker_ttl = PATIENCE;
+        options.upkeep_interval = Duration::from_millis(50);
+        options.max_active = 0;
         change(&mut options);
         let listener = kinora_testkit::net::loopback_listener().await;
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
@@ -479,9 +485,11 @@ pub fn picture(width: u32, height: u32) -> Vec<u8> {
     kinora_media::thumbnail_webp(&[7, 8, 9].repeat(pixels), width, height).expect("encodes")
 }
 
+/// A submission that is meant to be one of its own, however often it is made.
 pub fn prompt(text: &str) -> pb::SubmitRequest {
     pb::SubmitRequest {
         prompt: text.to_owned(),
+        allow_duplicate: true,
         ..pb::SubmitRequest::default()
     }
 }

@@ -1,9 +1,15 @@
 //! The scheduler started for real, spoken to through its generated clients.
 
+mod admin;
+mod approvals;
 mod callers;
+mod contract;
 mod crash;
+mod groups;
 mod harness;
 mod hostile;
 mod images;
+mod limits;
+mod replicas;
 mod webhooks;
 mod workers;

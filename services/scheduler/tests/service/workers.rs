@@ -5,6 +5,7 @@ use std::time::Duration;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
+use kinora_scheduler::domain::job::SEQ_STRIDE;
 use tonic::Code;
 
 use crate::harness::{
@@ -61,7 +62,7 @@ kinora_store::on_both_databases! {
         let newest = grant.checkpoint.expect("a checkpoint");
         assert_eq!((newest.step, newest.key), (5, checkpoint_key(&lease, 5)));
         let told = anna.get(&job.id).await.expect("reads");
-        assert_eq!(told.seq, seq + 2, "the failure and the claim, no more");
+        assert_eq!(told.seq, seq + 2 * SEQ_STRIDE, "the failure and the claim, no more");
         let lease = grant.lease.expect("a lease");
         assert!(worker.complete(&lease).await);
         scheduler.removals.wait_for(&format!("jobs/{}/checkpoints/", job.id), 2).await;
@@ -236,7 +237,7 @@ kinora_store::on_both_databases! {
         thief.say(progress(&lease, 9)).await;
         assert_eq!(thief.revocation().await, lease);
         let untouched = anna.get(&job.id).await.expect("reads");
-        assert_eq!((untouched.state(), untouched.seq), (JobState::Running, 2));
+        assert_eq!((untouched.state(), untouched.seq), (JobState::Running, 1 + SEQ_STRIDE));
         let mut foreign = completion(&lease);
         if let Up::Completion(report) = &mut foreign {
             report.outputs.as_mut().expect("outputs").video_key = "jobs/other/1/video.mp4".to_owned();

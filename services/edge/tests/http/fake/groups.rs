@@ -10,6 +10,7 @@ use kinora_proto::scheduler::v1::{
 };
 use tonic::Status;
 
+use super::service::Watching;
 use super::{Entry, FakeScheduler, Known, event_of, is_over, job_of};
 
 pub(super) type EventsOfGroup =
@@ -99,18 +100,19 @@ impl FakeScheduler {
     /// The present state of every job, then whatever changes; ends when all have ended.
     pub(super) fn events_of(self, group: Group) -> EventsOfGroup {
         let changed = self.0.changed.subscribe();
-        let begin = (self, group, changed, Vec::<(String, u64)>::new());
+        let watching = Watching::begin(self);
+        let begin = (watching, group, changed, Vec::<(String, u64)>::new());
         Box::pin(stream::try_unfold(
             begin,
-            |(fake, group, mut changed, mut seen)| async move {
+            |(watching, group, mut changed, mut seen)| async move {
                 loop {
-                    let jobs = fake.group(&group.jobs[0].owner, &group.id)?.jobs;
+                    let jobs = watching.0.group(&group.jobs[0].owner, &group.id)?.jobs;
                     let is_new = |id: &str, seq| !seen.contains(&(id.to_owned(), seq));
                     if let Some(job) = jobs.iter().find(|job| is_new(&job.id, job.seq)) {
                         seen.push((job.id.clone(), job.seq));
                         let event = Some(event_of(job));
                         let response = WatchGroupResponse { event };
-                        return Ok(Some((response, (fake, group, changed, seen))));
+                        return Ok(Some((response, (watching, group, changed, seen))));
                     }
                     if jobs.iter().all(is_over) || changed.changed().await.is_err() {
                         return Ok(None);

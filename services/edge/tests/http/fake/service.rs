@@ -20,10 +20,10 @@ use super::groups::EventsOfGroup;
 use super::{Entry, FakeScheduler, Trouble, event_of, is_over, job_of, not_found};
 
 /// Counts an open stream until it drops.
-struct Watching(FakeScheduler);
+pub(super) struct Watching(pub(super) FakeScheduler);
 
 impl Watching {
-    fn begin(fake: FakeScheduler) -> Self {
+    pub(super) fn begin(fake: FakeScheduler) -> Self {
         fake.0.watchers.send_modify(|count| *count += 1);
         Self(fake)
     }

@@ -1,5 +1,6 @@
 //! A worker under test, and the scheduler's end of its stream.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use kinora_blobs::BlobStore;
@@ -13,8 +14,9 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Streaming};
 
 use super::super::*;
+use crate::backend::Folders;
 use crate::convert::lease_to_pb;
-use crate::fake::{Gate, serve_store, workbench};
+use crate::fake::{Gate, serve_store, workbench, workbench_of};
 
 type Down = mpsc::Sender<Result<pb::AttachResponse, Status>>;
 
@@ -87,23 +89,67 @@ async fn start_on(
     schedulers: Vec<String>,
     streams: Streams,
 ) -> Bench {
+    let (blobs, folder) = blobs().await;
+    let bench = workbench(gate.clone(), blobs, folder.path());
+    let started = Started {
+        gate,
+        folder,
+        schedulers,
+        streams,
+    };
+    started.run(bench, drain_timeout)
+}
+
+/// A worker with the models of folders.
+pub(super) async fn start_with_models(folders: &[PathBuf]) -> Bench {
+    let (blobs, folder) = blobs().await;
+    let options = kinora_models::LoadOptions {
+        threads: Some(1),
+        ..Default::default()
+    };
+    let models = Folders::open(folders, options).unwrap();
+    let bench = workbench_of(Box::new(models), blobs, folder.path());
+    let (endpoint, streams) = fake_scheduler().await;
+    let started = Started {
+        gate: Gate::open(),
+        folder,
+        schedulers: vec![endpoint],
+        streams,
+    };
+    started.run(bench, LONG)
+}
+
+async fn blobs() -> (BlobStore, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = serve_store(folder.path().join("objects")).await;
     let blobs = BlobStore::new(&store);
     blobs.ensure_bucket().await.unwrap();
-    let bench = workbench(gate.clone(), blobs.clone(), folder.path());
-    let shutdown = CancellationToken::new();
-    let schedulers = Schedulers::new(&schedulers).unwrap();
-    let identity = identity(drain_timeout);
-    let agent = Agent::new(identity, Arc::new(bench), schedulers, shutdown.clone());
-    let agent = tokio::spawn(agent.run());
-    Bench {
-        streams,
-        gate,
-        blobs,
-        shutdown,
-        agent,
-        _folder: folder,
+    (blobs, folder)
+}
+
+/// What there is before the worker.
+struct Started {
+    gate: Gate,
+    folder: tempfile::TempDir,
+    schedulers: Vec<String>,
+    streams: Streams,
+}
+
+impl Started {
+    fn run(self, bench: Workbench, drain_timeout: Duration) -> Bench {
+        let shutdown = CancellationToken::new();
+        let schedulers = Schedulers::new(&self.schedulers).unwrap();
+        let blobs = bench.blobs.clone();
+        let identity = identity(drain_timeout);
+        let agent = Agent::new(identity, Arc::new(bench), schedulers, shutdown.clone());
+        Bench {
+            streams: self.streams,
+            gate: self.gate,
+            blobs,
+            shutdown,
+            agent: tokio::spawn(agent.run()),
+            _folder: self.folder,
+        }
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use kinora_ids::LeaseRef;
 use kinora_store::Database;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -11,10 +12,11 @@ use crate::app::Greeting;
 use crate::clients::{ObjectError, Objects};
 use crate::clock::SystemClock;
 use crate::config::SchedulerOptions;
-use crate::domain::job::{Outputs, Progress, Stage};
+use crate::domain::job::{Outputs, Preview, Progress, Stage};
 use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
 use crate::domain::submission::Submission;
 use crate::domain::transition::Reporter;
+use crate::sessions::DeviceState;
 use crate::store::JobStore;
 
 struct KeepObjects;
@@ -35,8 +37,13 @@ impl Objects for KeepObjects {
 }
 
 async fn app(folder: &std::path::Path) -> App {
+    app_with(folder, |_| {}).await
+}
+
+async fn app_with(folder: &std::path::Path, change: impl FnOnce(&mut SchedulerOptions)) -> App {
     let url = format!("sqlite://{}", folder.join("test.db").display());
-    let options = SchedulerOptions::new(url.parse().expect("a URL"));
+    let mut options = SchedulerOptions::new(url.parse().expect("a URL"));
+    change(&mut options);
     let db = Database::connect(&options.database).await.expect("opens");
     kinora_migrations::scheduler::migrate(db.writer())
         .await
@@ -91,26 +98,80 @@ fn greeting() -> Greeting {
         worker: "w".to_owned(),
         version: text(),
         device: text(),
+        pool: String::new(),
+        protocol: 2,
+        instance: String::new(),
+        device_state: DeviceState::default(),
         slots: 1,
         models: vec![model],
         held: Vec::new(),
     }
 }
 
+async fn submitted(app: &App) -> JobId {
+    let submission = Submission {
+        prompt: "a ball".to_owned(),
+        ..Submission::default()
+    };
+    let view = app.submit("anna", &submission).await.expect("submits");
+    view.job.id
+}
+
 async fn leased(app: &App) -> LeaseRef {
     let session = Uuid::now_v7();
     app.attach(greeting(), session).await.expect("attaches");
-    let prompt = "a ball".to_owned();
-    let submission = Submission {
-        prompt,
-        ..Submission::default()
-    };
-    app.submit("anna", &submission).await.expect("submits");
+    submitted(app).await;
+    claimed(app, session).await
+}
+
+async fn claimed(app: &App, session: Uuid) -> LeaseRef {
     let jobs = app
         .claim("w", session, &["tiny".to_owned()], 1)
         .await
         .expect("claims");
     jobs[0].newest_lease()
+}
+
+/// A report of a step, with a picture, so that it is told whatever came before.
+async fn report(app: &App, lease: LeaseRef, step: u32) {
+    let progress = Progress {
+        step,
+        ..Progress::at(Stage::Denoising, 1000)
+    };
+    let preview = Preview::new(b"RIFF\0\0\0\0WEBP");
+    let from = Reporter { worker: "w", lease };
+    assert!(
+        app.progress(from, progress, preview)
+            .await
+            .expect("reports")
+    );
+}
+
+async fn complete(app: &App, lease: LeaseRef) {
+    let from = Reporter { worker: "w", lease };
+    assert!(
+        app.complete(from, outputs(lease), None)
+            .await
+            .expect("completes")
+    );
+}
+
+type Seen = mpsc::Receiver<Result<Sighting, Error>>;
+
+async fn next(seen: &mut Seen) -> Sighting {
+    let next = tokio::time::timeout(Duration::from_secs(20), seen.recv()).await;
+    next.expect("something in time")
+        .expect("not the end")
+        .expect("no error")
+}
+
+/// All that is still to come.
+async fn rest(mut seen: Seen) -> Vec<Event> {
+    let mut events = Vec::new();
+    while let Some(sighting) = seen.recv().await {
+        events.push(sighting.expect("no error").event);
+    }
+    events
 }
 
 fn outputs(lease: LeaseRef) -> Outputs {
@@ -130,39 +191,33 @@ fn outputs(lease: LeaseRef) -> Outputs {
     }
 }
 
+/// Watches in the background until the job has ended.
+fn watch(app: &Arc<App>, id: JobId, after_seq: u64) -> Seen {
+    let (out, seen) = mpsc::channel(64);
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        let watching = Watching::begin(&app, "anna", id, after_seq).await;
+        watching.expect("begins").run(&out).await.expect("follows");
+    });
+    seen
+}
+
 #[tokio::test]
 async fn watcher_that_falls_behind_still_sees_the_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = app(folder.path()).await;
     let lease = leased(&app).await;
-    let reporter = Reporter { worker: "w", lease };
     // Room for one event: the watcher stands still while far more happens than the bus keeps.
-    let (out, mut seen) = mpsc::channel::<Result<Sighting, Error>>(1);
+    let (out, seen) = mpsc::channel(1);
     let watching = Watching::begin(&app, "anna", lease.job, 0)
         .await
         .expect("begins");
     let work = async {
         for step in 1..=300 {
-            let progress = Progress {
-                step,
-                ..Progress::at(Stage::Denoising, 1000)
-            };
-            assert!(
-                app.progress(reporter, progress, None)
-                    .await
-                    .expect("reports")
-            );
+            report(&app, lease, step).await;
         }
-        assert!(
-            app.complete(reporter, outputs(lease), None)
-                .await
-                .expect("completes")
-        );
-        let mut events = Vec::new();
-        while let Some(sighting) = seen.recv().await {
-            events.push(sighting.expect("no error").0);
-        }
-        events
+        complete(&app, lease).await;
+        rest(seen).await
     };
     let follow = async {
         watching.run(&out).await.expect("follows");
@@ -179,4 +234,161 @@ async fn watcher_that_falls_behind_still_sees_the_end() {
         (states.first(), states.last()),
         (Some(&State::Queued), Some(&State::Completed))
     );
+}
+
+#[tokio::test]
+async fn watcher_that_does_not_read_is_cut_off_with_the_number_to_go_on_after() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let patience = Duration::from_millis(20);
+    let app = app_with(folder.path(), |options| options.watcher_patience = patience).await;
+    let lease = leased(&app).await;
+    let (out, mut seen) = mpsc::channel(1);
+    let watching = Watching::begin(&app, "anna", lease.job, 0)
+        .await
+        .expect("begins");
+    let cut = watching.run(&out).await.expect_err("it reads nothing");
+    let last = next(&mut seen).await.event.seq;
+    assert!(
+        matches!(cut, Error::WatcherTooSlow { after_seq } if after_seq == last),
+        "{cut:?}"
+    );
+    let status = tonic::Status::from(cut);
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+}
+
+#[tokio::test]
+async fn numbers_grow_over_progress_that_was_never_stored_and_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Arc::new(
+        app_with(folder.path(), |options| {
+            options.progress_interval = Duration::MAX
+        })
+        .await,
+    );
+    let lease = leased(&app).await;
+    let mut seen = watch(&app, lease.job, 0);
+    let mut numbers = Vec::new();
+    for step in 1..=4 {
+        report(&app, lease, step).await;
+        loop {
+            let event = next(&mut seen).await.event;
+            numbers.push(event.seq);
+            if event.progress.step == step {
+                break;
+            }
+        }
+    }
+    let stored = app.get("anna", lease.job).await.expect("reads").job;
+    let last = *numbers.last().expect("some");
+    assert!(
+        stored.progress.step == 1 && stored.seq < last,
+        "the later steps are not in the row"
+    );
+    // The process is killed; another one knows the row alone.
+    drop(seen);
+    let again = Arc::new(self::app(folder.path()).await);
+    let mut resumed = watch(&again, lease.job, last);
+    report(&again, lease, 5).await;
+    let event = next(&mut resumed).await.event;
+    assert_eq!((event.progress.step, event.state), (5, State::Running));
+    numbers.push(event.seq);
+    complete(&again, lease).await;
+    numbers.extend(rest(resumed).await.iter().map(|event| event.seq));
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    assert_eq!(
+        numbers.last(),
+        Some(&again.get("anna", lease.job).await.expect("reads").job.seq)
+    );
+}
+
+#[tokio::test]
+async fn late_progress_reaches_the_row_without_another_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let interval = Duration::from_millis(20);
+    let app = app_with(folder.path(), |options| {
+        options.progress_interval = interval
+    })
+    .await;
+    let lease = leased(&app).await;
+    report(&app, lease, 1).await;
+    report(&app, lease, 2).await;
+    kinora_testkit::wait::until("the row", Duration::from_secs(20), || async {
+        app.store_late_progress().await.expect("stores");
+        let step = app
+            .get("anna", lease.job)
+            .await
+            .expect("reads")
+            .job
+            .progress
+            .step;
+        if step == 2 { Ok(()) } else { Err(step) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn queued_job_s_place_is_told_as_it_changes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let poll = Duration::from_millis(10);
+    let app = Arc::new(app_with(folder.path(), |options| options.poll_interval = poll).await);
+    let session = Uuid::now_v7();
+    app.attach(greeting(), session).await.expect("attaches");
+    submitted(&app).await;
+    submitted(&app).await;
+    let last = submitted(&app).await;
+    let mut seen = watch(&app, last, 0);
+    let mut numbers = Vec::new();
+    for ahead in [2, 1, 0] {
+        let sighting = next(&mut seen).await;
+        assert_eq!(sighting.place.map(|place| place.ahead), Some(ahead));
+        numbers.push(sighting.event.seq);
+        let lease = claimed(&app, session).await;
+        complete(&app, lease).await;
+    }
+    numbers.extend(rest(seen).await.iter().map(|event| event.seq));
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+}
+
+#[tokio::test]
+async fn group_is_followed_until_its_last_job_has_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Arc::new(app(folder.path()).await);
+    let session = Uuid::now_v7();
+    app.attach(greeting(), session).await.expect("attaches");
+    let ids = [submitted(&app).await, submitted(&app).await];
+    let (out, mut seen) = mpsc::channel(64);
+    let following = Arc::clone(&app);
+    tokio::spawn(async move {
+        let source = Arc::clone(&following);
+        let read = move || -> BoxFuture<'static, _> {
+            let app = Arc::clone(&source);
+            Box::pin(async move {
+                let (first, second) = (
+                    app.get("anna", ids[0]).await?,
+                    app.get("anna", ids[1]).await?,
+                );
+                Ok(vec![first.job, second.job])
+            })
+        };
+        let group = Watching::group(&following, Uuid::now_v7());
+        group.run(read, &out).await.expect("follows");
+    });
+    let present = [next(&mut seen).await.event, next(&mut seen).await.event];
+    assert_eq!(present.map(|event| event.job), ids);
+    for _ in ids {
+        let lease = claimed(&app, session).await;
+        complete(&app, lease).await;
+    }
+    let events = rest(seen).await;
+    for id in ids {
+        let of_job: Vec<&Event> = events.iter().filter(|event| event.job == id).collect();
+        assert!(
+            of_job.windows(2).all(|pair| pair[0].seq < pair[1].seq),
+            "{of_job:?}"
+        );
+        assert_eq!(
+            of_job.last().map(|event| event.state),
+            Some(State::Completed)
+        );
+    }
 }

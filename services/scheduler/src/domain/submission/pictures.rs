@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kinora_media::{StillError, StillInfo, probe_still};
+use kinora_media::{StillError, StillFormat, StillInfo, probe_still};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -56,6 +56,15 @@ pub struct Stills {
     pub first: Option<StillInfo>,
     /// The last frame.
     pub last: Option<StillInfo>,
+}
+
+impl Stills {
+    /// Stands for a picture that does not come with the submission: it says that there is one, and nothing else.
+    pub const ELSEWHERE: StillInfo = StillInfo {
+        format: StillFormat::Png,
+        width: 0,
+        height: 0,
+    };
 }
 
 /// Reads a picture's header.

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::model::{ImageInput, ModelDefaults};
 
-fn model() -> Model {
+pub(super) fn model() -> Model {
     Model {
         id: "tiny".to_owned(),
         family: "wan-t2v".to_owned(),
@@ -37,7 +37,7 @@ fn model() -> Model {
     }
 }
 
-fn prompt() -> Submission {
+pub(super) fn prompt() -> Submission {
     Submission {
         prompt: "a red ball".to_owned(),
         ..Submission::default()

@@ -84,7 +84,7 @@ fn claim_sets_lease_attempt_and_deadline() {
     let job = running();
     assert_eq!(
         (job.state, job.lease, job.attempt, job.seq),
-        (State::Running, 1, 1, 2)
+        (State::Running, 1, 1, 1 + SEQ_STRIDE)
     );
     assert_eq!(job.deadline, Some(start() + TimeDelta::seconds(60)));
     assert_eq!(job.progress.stage, Stage::Loading);
@@ -226,7 +226,7 @@ fn preview_is_an_event_of_its_own_and_stays_out_of_the_job() {
     let shown = shown.expect("stands");
     assert_eq!(
         (shown.seq, &shown.preview),
-        (before.seq + 1, &Some(preview.clone()))
+        (before.seq + SEQ_STRIDE, &Some(preview.clone()))
     );
     assert_eq!(job.event(start()).preview, None);
     let stale = reporter(&job, 2);
@@ -379,7 +379,7 @@ proptest! {
             now += TimeDelta::seconds(1);
             let before = job.clone();
             let event = apply(&mut job, step, now);
-            prop_assert_eq!(event.is_some(), job.seq == before.seq + 1);
+            prop_assert_eq!(event.is_some(), job.seq == before.seq + SEQ_STRIDE);
             let is_checkpoint = matches!(step, Step::Checkpoint(..));
             prop_assert!(event.is_some() || is_checkpoint || job == before);
             // By lease first, by step within it.

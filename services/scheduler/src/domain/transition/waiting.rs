@@ -106,8 +106,8 @@ fn take_from(job: &mut Job, needed: JobId, outputs: &Outputs) {
     }
 }
 
-/// Ends a job that waits for `needed`, whose clip will not come or is gone. `how` is how that one ended: its cancel and
-/// its expiry are passed on, after anything else the job has failed. One that runs goes on with what it has.
+/// Ends a job that waits for `needed`, which has no clip, or whose clip is gone. `how` tells how that one ended: its
+/// cancel and its expiry are passed on; after anything else the job has failed. One that runs goes on with what it has.
 pub fn need_lost(job: &mut Job, needed: JobId, how: State, now: Time) -> Option<Event> {
     let waits = matches!(job.state, State::Queued | State::AwaitingApproval);
     if !waits || !job.needs.iter().any(|need| need.job == needed) {

@@ -1,6 +1,7 @@
 //! Endpoints of an owner.
 
 use kinora_ids::JobId;
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel,
     QueryFilter, QueryOrder, QuerySelect, TryInsertResult,
@@ -8,6 +9,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::entity::endpoint;
+use super::outbox::BOUND_ENDPOINT_LIFE;
 use super::{WebhookStore, unreadable};
 use crate::domain::job::Time;
 use crate::store::JobStoreError;
@@ -65,7 +67,7 @@ impl WebhookStore {
             };
             row.slot = Some(slot);
             let inserted = endpoint::Entity::insert(row.clone().into_active_model())
-                .on_conflict_do_nothing()
+                .on_conflict_do_nothing_on([endpoint::Column::Owner, endpoint::Column::Slot])
                 .exec_without_returning(&tx)
                 .await?;
             if matches!(inserted, TryInsertResult::Inserted(rows) if rows > 0) {
@@ -124,6 +126,20 @@ impl WebhookStore {
             .await?;
         tx.commit().await?;
         endpoint_from_row(row).map(Some)
+    }
+
+    /// Lets an endpoint go as if its job had ended now; it keeps its place until then.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn expire_endpoint(&self, id: Uuid, now: Time) -> Result<(), JobStoreError> {
+        let expire_time = Some(now + BOUND_ENDPOINT_LIFE);
+        endpoint::Entity::update_many()
+            .col_expr(endpoint::Column::ExpireTime, Expr::value(expire_time))
+            .filter(endpoint::Column::Id.eq(id))
+            .exec(self.db.writer())
+            .await?;
+        Ok(())
     }
 
     /// Removes an endpoint of `owner` and its deliveries. False when there is no such.

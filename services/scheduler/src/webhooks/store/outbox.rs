@@ -23,7 +23,7 @@ use crate::webhooks::event::{EventKind, Subscription};
 use crate::webhooks::payload;
 
 /// An endpoint of one job is removed this long after the end of the job: all tries are over by then.
-const BOUND_ENDPOINT_LIFE: Duration = Duration::from_secs(48 * 3600);
+pub(super) const BOUND_ENDPOINT_LIFE: Duration = Duration::from_secs(48 * 3600);
 
 /// Messages that are relayed in one transaction.
 const RELAY_BATCH: u64 = 200;
@@ -172,7 +172,7 @@ async fn write<'a>(
         return Ok(());
     }
     message::Entity::insert_many(rows)
-        .on_conflict_do_nothing()
+        .on_conflict_do_nothing_on([message::Column::JobId, message::Column::Seq])
         .exec_without_returning(tx)
         .await?;
     Ok(())

@@ -310,7 +310,9 @@ kinora_store::on_both_databases! {
         store.relayed().await;
         assert_eq!(store.purge_endpoints(later(47 * 3600)).await.expect("purges"), 0);
         assert_eq!(store.log(&bound, "anna").await.len(), 1);
-        assert_eq!(store.purge_endpoints(later(49 * 3600)).await.expect("purges"), 1);
+        let late = store.endpoints("anna").await.expect("lists").remove(1);
+        store.expire_endpoint(late.id, now()).await.expect("expires");
+        assert_eq!(store.purge_endpoints(later(49 * 3600)).await.expect("purges"), 2);
         assert_eq!(store.endpoint("anna", bound.id).await.expect("reads"), None);
     }
 

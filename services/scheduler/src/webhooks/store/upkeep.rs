@@ -106,7 +106,7 @@ impl WebhookStore {
         // Ids sort by time.
         let old: Vec<(Uuid, Time)> = message::Entity::find()
             .filter(message::Column::IsRelayed.eq(true))
-            .filter(Expr::exists(pending).not())
+            .filter(Expr::exists(pending.clone()).not())
             .select_only()
             .column(message::Column::Id)
             .column(message::Column::CreateTime)
@@ -125,6 +125,8 @@ impl WebhookStore {
         }
         let purged = message::Entity::delete_many()
             .filter(message::Column::Id.is_in(old))
+            // A delivery may have been replayed meanwhile.
+            .filter(Expr::exists(pending).not())
             .exec(self.db.writer());
         Ok(purged.await?.rows_affected)
     }

@@ -1,0 +1,195 @@
+//! What operators see and do.
+
+use std::time::Duration;
+
+use kinora_ids::JobId;
+use kinora_mesh::trace::current_traceparent;
+
+use super::page::{PageToken, page_limit};
+use super::{App, View};
+use crate::domain::job::{Job, State};
+use crate::error::Error;
+use crate::store::{
+    Attempt, Limits, QueueView, Request, Submitted, Tenant, TenantChange, WorkerRow,
+};
+
+/// Workers that have not been heard for longer are not listed.
+const WORKER_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What page tokens of dead letters are bound to, as those of jobs are to their owners. No principal has this name.
+const DEAD_LETTERS: &str = "dead letters";
+
+/// A job that failed after its last attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    /// The job.
+    pub view: View,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// The job that a retry made.
+    pub retried_as: Option<JobId>,
+}
+
+impl App {
+    /// Lists the workers that were heard within the last day, by name.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn workers(&self) -> Result<Vec<WorkerRow>, Error> {
+        Ok(self.store.workers(self.now() - WORKER_MEMORY).await?)
+    }
+
+    /// Keeps new leases from a worker, or lifts that.
+    ///
+    /// # Errors
+    /// [`Error::WorkerNotFound`], [`Error::Store`].
+    pub async fn cordon(&self, worker: &str, is_cordoned: bool) -> Result<WorkerRow, Error> {
+        if !self.store.cordon(worker, is_cordoned).await? {
+            return Err(Error::WorkerNotFound);
+        }
+        tracing::info!(
+            worker_id = worker,
+            is_cordoned,
+            "worker cordoned or uncordoned"
+        );
+        let workers = self.workers().await?;
+        let found = workers.into_iter().find(|row| row.id == worker);
+        found.ok_or(Error::WorkerNotFound)
+    }
+
+    /// Cordons a worker, and orders it to hand back what it runs and end. One that is attached to another replica is
+    /// cordoned here and ordered there.
+    ///
+    /// # Errors
+    /// As [`App::cordon`].
+    pub async fn drain_worker(&self, worker: &str) -> Result<WorkerRow, Error> {
+        let row = self.cordon(worker, true).await?;
+        tracing::info!(worker_id = worker, "worker told to drain");
+        Ok(row)
+    }
+
+    /// Sums up what waits, by model and class.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn queues(&self) -> Result<Vec<QueueView>, Error> {
+        Ok(self.store.queues().await?)
+    }
+
+    /// Sets a tenant's share and limits.
+    ///
+    /// # Errors
+    /// [`Error::Field`] for a weight out of range or a name that no tenant can have, [`Error::Store`].
+    pub async fn set_tenant(&self, tenant: &str, change: TenantChange) -> Result<Tenant, Error> {
+        if change
+            .weight
+            .is_some_and(|weight| !(1..=1000).contains(&weight))
+        {
+            return Err(Error::Field {
+                reason: "WEIGHT_INVALID",
+                field: "weight",
+                problem: "must be from 1 to 1000",
+            });
+        }
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
+        if !(1..=128).contains(&tenant.len()) || !tenant.chars().all(is_legal) {
+            return Err(Error::Field {
+                reason: "TENANT_INVALID",
+                field: "tenant",
+                problem: "is no part of a principal's name before a colon",
+            });
+        }
+        Ok(self.store.set_tenant(tenant, change).await?)
+    }
+
+    /// Lists jobs that failed after their last attempt, newest first, with the token of the next page.
+    ///
+    /// # Errors
+    /// [`Error::PageSize`], [`Error::PageToken`], [`Error::Store`].
+    pub async fn dead_letters(
+        &self,
+        page_size: i32,
+        page_token: &str,
+    ) -> Result<(Vec<DeadLetter>, String), Error> {
+        let limit = page_limit(page_size)?;
+        let before = PageToken::parse(page_token, DEAD_LETTERS)?;
+        let mut jobs = self.store.dead_letters(before, limit as u64 + 1).await?;
+        let has_more = jobs.len() > limit;
+        jobs.truncate(limit);
+        let next = match jobs.last() {
+            Some(last) if has_more => PageToken::make(last.id, DEAD_LETTERS),
+            _ => String::new(),
+        };
+        let mut letters = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            letters.push(self.dead_letter(job).await?);
+        }
+        Ok((letters, next))
+    }
+
+    /// Submits a dead letter's request again as a new job of its owner. Repeated, it answers with the same new job.
+    ///
+    /// # Errors
+    /// [`Error::JobNotFound`], [`Error::NotADeadLetter`], [`Error::Store`].
+    pub async fn retry_dead_letter(&self, id: JobId) -> Result<View, Error> {
+        let job = self.store.find(id).await?.ok_or(Error::JobNotFound)?;
+        if job.state != State::Failed || job.attempt == 0 {
+            return Err(Error::NotADeadLetter);
+        }
+        let request = Request {
+            key: retry_key(id),
+            fingerprint: id.to_string(),
+            expires_at: None,
+        };
+        let again = [self.again(&job)];
+        // An operator's word stands above the limits.
+        let limits = Limits::default();
+        let submitted = self
+            .store
+            .submit(&again, None, Some(&request), &limits, &[]);
+        match submitted.await? {
+            Submitted::Accepted(jobs) => {
+                self.welcome(&jobs);
+                let job = jobs.into_iter().next().ok_or(Error::JobNotFound)?;
+                self.view(job).await
+            }
+            Submitted::Known(previous) => self.get(&job.owner, previous.job).await,
+            Submitted::OverLimit(hit) => Err(Error::OverLimit(hit)),
+        }
+    }
+
+    /// The same request as a new job: at once, and without what was cut short before.
+    fn again(&self, failed: &Job) -> Job {
+        let now = self.now();
+        let spec = failed.spec.clone();
+        let mut job = Job::queued(JobId::generate(), failed.owner.clone(), spec, now);
+        job.kind = failed.kind;
+        job.priority = failed.priority;
+        job.terms = failed.terms;
+        job.notes.clone_from(&failed.notes);
+        job.needs.clone_from(&failed.needs);
+        job.wants_last_frame = failed.wants_last_frame;
+        job.estimated_cost = failed.estimated_cost;
+        job.source = Some(failed.id);
+        job.traceparent = current_traceparent();
+        // One that was approved is not asked about again.
+        if !failed.is_approved {
+            job.preview_spec.clone_from(&failed.preview_spec);
+        }
+        job
+    }
+
+    async fn dead_letter(&self, job: Job) -> Result<DeadLetter, Error> {
+        let key = retry_key(job.id);
+        let retried = self.store.previous(&job.owner, &key, self.now()).await?;
+        Ok(DeadLetter {
+            attempts: self.store.attempts(job.id).await?,
+            view: View { job, jobs_ahead: 0 },
+            retried_as: retried.map(|previous| previous.job),
+        })
+    }
+}
+
+fn retry_key(id: JobId) -> String {
+    format!("retry:{id}")
+}

@@ -1,0 +1,271 @@
+//! From what a caller asks for to a job that can be stored.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kinora_ids::JobId;
+use kinora_mesh::trace::current_traceparent;
+use uuid::Uuid;
+
+use super::App;
+use crate::domain::job::{Job, State, StoredImage, Time, VideoSpec};
+use crate::domain::model::Model;
+use crate::domain::price;
+use crate::domain::sequence::{self, BatchOrder, SequenceOrder};
+use crate::domain::submission::{
+    Invalid, Schedule, Stills, Submission, choose_model, notes, preview_of, remixed,
+};
+use crate::error::Error;
+
+/// A job that is not stored yet, with the pictures that came for it.
+pub(super) struct Prepared {
+    pub(super) job: Job,
+    pub(super) submission: Submission,
+    pub(super) stills: Stills,
+}
+
+/// What is known while a request is checked.
+pub(super) struct Desk<'a> {
+    app: &'a App,
+    owner: &'a str,
+    now: Time,
+    models: Vec<Model>,
+    paces: HashMap<String, Option<f64>>,
+}
+
+impl<'a> Desk<'a> {
+    /// Reads the models.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`], [`Error::Store`].
+    pub(super) async fn open(app: &'a App, owner: &'a str, now: Time) -> Result<Self, Error> {
+        let models = app.store.models().await?;
+        if models.is_empty() {
+            return Err(Error::NoModel);
+        }
+        Ok(Self {
+            app,
+            owner,
+            now,
+            models,
+            paces: HashMap::new(),
+        })
+    }
+
+    /// The model of that id, which is one that `prepare` has chosen.
+    pub(super) fn model(&self, id: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.id == id)
+    }
+
+    /// Checks and completes one submission, whose form has been checked.
+    ///
+    /// # Errors
+    /// [`Error::Submission`], [`Error::SourceNotFound`], [`Error::Store`].
+    pub(super) async fn prepare(&mut self, submission: &Submission) -> Result<Prepared, Error> {
+        let (submission, picture) = self.complete_remix(submission).await?;
+        let stills = submission.check_form()?;
+        let default = self.app.options.default_model.as_deref();
+        let model = choose_model(submission.model.as_deref(), default, &self.models)?;
+        let spec = match &picture {
+            Some(picture) => with_picture(&submission, model, stills, picture)?,
+            None => submission.resolve(model, stills, rand::random())?,
+        };
+        let (notes, model) = (notes(&spec, model), model.clone());
+        let mut job = self.job(&submission, spec)?;
+        job.notes = notes;
+        job.preview_spec = submission
+            .preview_first
+            .then(|| preview_of(&job.spec, &model));
+        job.estimated_cost = self.cost(&job.work().clone()).await?;
+        Ok(Prepared {
+            job,
+            submission,
+            stills,
+        })
+    }
+
+    fn job(&self, submission: &Submission, spec: VideoSpec) -> Result<Job, Error> {
+        let schedule = Schedule::of(submission, self.now)?;
+        let mut job = Job::queued(JobId::generate(), self.owner.to_owned(), spec, self.now);
+        job.priority = submission.priority.unwrap_or(job.priority);
+        job.not_before = schedule.not_before;
+        job.run_at = schedule.run_at;
+        job.expire_at = schedule.expire_at;
+        job.source = submission.remix_of;
+        job.terms = self.app.options.terms();
+        job.traceparent = current_traceparent();
+        Ok(job)
+    }
+
+    /// Fills a remix with the values of its source, and names the picture that it takes from there.
+    async fn complete_remix(
+        &self,
+        submission: &Submission,
+    ) -> Result<(Submission, Option<StoredImage>), Error> {
+        let Some(id) = submission.remix_of else {
+            return Ok((submission.clone(), None));
+        };
+        let source = self.app.store.get(self.owner, id).await?;
+        let source = source.ok_or(Error::SourceNotFound)?;
+        let remix = remixed(submission, &source.spec);
+        // Those of jobs that were cancelled or expired are gone.
+        let has_picture = !matches!(source.state, State::Cancelled | State::Expired);
+        let is_same_model = remix.model.as_ref() == Some(&source.spec.model);
+        let is_taken = has_picture && is_same_model && remix.image.is_none();
+        let picture = source.spec.image.filter(|_| is_taken);
+        Ok((remix, picture))
+    }
+
+    /// Expected time on a device.
+    pub(super) async fn cost(&mut self, spec: &VideoSpec) -> Result<Duration, Error> {
+        let pace = self.pace(&spec.model).await?;
+        Ok(price::device_time(spec, pace))
+    }
+
+    /// Nanoseconds of device time a unit of work, where it has been measured.
+    pub(super) async fn pace(&mut self, model: &str) -> Result<Option<f64>, Error> {
+        if let Some(pace) = self.paces.get(model) {
+            return Ok(*pace);
+        }
+        let pace = self.app.store.pace(model).await?;
+        let pace = pace.map(|pace| pace.nanos_per_unit);
+        self.paces.insert(model.to_owned(), pace);
+        Ok(pace)
+    }
+
+    /// Prepares all jobs of a batch.
+    ///
+    /// # Errors
+    /// As [`Desk::prepare`]; the metadata tells which submission is meant.
+    pub(super) async fn batch(
+        &mut self,
+        order: &BatchOrder,
+        group: Uuid,
+    ) -> Result<Vec<Prepared>, Error> {
+        let mut prepared = Vec::with_capacity(order.submissions.len());
+        for (index, submission) in order.submissions.iter().enumerate() {
+            let one = self.prepare(submission).await;
+            prepared.push(one.map_err(|error| in_batch(error, index))?);
+        }
+        let mut jobs: Vec<Job> = prepared.iter().map(|one| one.job.clone()).collect();
+        sequence::join_batch(&mut jobs, group);
+        for (one, job) in prepared.iter_mut().zip(jobs) {
+            one.job = job;
+        }
+        Ok(prepared)
+    }
+
+    /// Prepares the segments of a sequence, and the job that joins them.
+    ///
+    /// # Errors
+    /// [`Error::Submission`], [`Error::SourceNotFound`], [`Error::SourceNotCompleted`], [`Error::Store`].
+    pub(super) async fn sequence(
+        &mut self,
+        order: &SequenceOrder,
+        group: Uuid,
+    ) -> Result<Vec<Prepared>, Error> {
+        let segments = order.segments()?;
+        let source = self.source(order).await?;
+        let mut jobs = Vec::with_capacity(segments.len() + 1);
+        let mut first = None;
+        for (index, segment) in segments.iter().enumerate() {
+            let needs_picture = index > 0 || source.is_some();
+            let mut job = if needs_picture {
+                self.segment(segment, jobs.first().or(source.as_ref()))
+                    .await?
+            } else {
+                let prepared = self.prepare(segment).await?;
+                let job = prepared.job.clone();
+                first = Some(prepared);
+                job
+            };
+            if index > 0 {
+                job.not_before = None;
+            }
+            jobs.push(job);
+        }
+        let model = jobs.first().and_then(|job| self.model(&job.spec.model));
+        if let Some(model) = model.filter(|_| order.goes_on()) {
+            sequence::check_model(model)?;
+        }
+        if let (Some(job), Some(source)) = (jobs.first(), &source) {
+            sequence::check_source(source, &job.spec)?;
+        }
+        sequence::join_sequence(&mut jobs, group, source.as_ref(), JobId::generate());
+        let mut pictures = first.map(|first| (first.submission, first.stills));
+        let prepared = jobs.into_iter().map(|job| {
+            let (submission, stills) = pictures.take().unwrap_or_default();
+            Prepared {
+                job,
+                submission,
+                stills,
+            }
+        });
+        Ok(prepared.collect())
+    }
+
+    /// A segment that gets its first frame later. It has the form of `before`.
+    async fn segment(&mut self, segment: &Submission, before: Option<&Job>) -> Result<Job, Error> {
+        let mut segment = segment.clone();
+        if let Some(before) = before.map(|before| &before.spec) {
+            if !before.model.is_empty() {
+                segment.model.get_or_insert_with(|| before.model.clone());
+            }
+            segment.width.get_or_insert(before.width);
+            segment.height.get_or_insert(before.height);
+        }
+        let stills = segment.check_form()?;
+        let default = self.app.options.default_model.as_deref();
+        let model = choose_model(segment.model.as_deref(), default, &self.models)?;
+        sequence::check_model(model)?;
+        let later = StoredImage {
+            key: String::new(),
+            sha256: String::new(),
+        };
+        let mut spec = with_picture(&segment, model, stills, &later)?;
+        spec.image = None;
+        let notes = notes(&spec, model);
+        let mut job = self.job(&segment, spec)?;
+        job.notes = notes;
+        job.estimated_cost = self.cost(&job.spec.clone()).await?;
+        Ok(job)
+    }
+
+    async fn source(&self, order: &SequenceOrder) -> Result<Option<Job>, Error> {
+        let Some(id) = order.source else {
+            return Ok(None);
+        };
+        let source = self.app.store.get(self.owner, id).await?;
+        let source = source.ok_or(Error::SourceNotFound)?;
+        if !sequence::is_complete(&source) {
+            return Err(Error::SourceNotCompleted);
+        }
+        Ok(Some(source))
+    }
+}
+
+/// Completes a submission whose first frame is not sent with it.
+fn with_picture(
+    submission: &Submission,
+    model: &Model,
+    stills: Stills,
+    picture: &StoredImage,
+) -> Result<VideoSpec, Invalid> {
+    let stills = Stills {
+        first: Some(Stills::ELSEWHERE),
+        ..stills
+    };
+    let mut spec = submission.resolve(model, stills, rand::random())?;
+    spec.image = Some(picture.clone());
+    Ok(spec)
+}
+
+fn in_batch(error: Error, index: usize) -> Error {
+    match error {
+        Error::Submission(mut invalid) => {
+            invalid.metadata.push(("index", index.to_string()));
+            Error::Submission(invalid)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,194 @@
+//! The operators' side of the contract.
+
+use std::sync::Arc;
+
+use kinora_mesh::principal::Principal;
+use kinora_proto::scheduler::v1 as pb;
+use kinora_proto::scheduler::v1::admin_service_server::AdminService;
+use tonic::{Request, Response, Status};
+
+use super::convert::{duration_to_pb, job_id, priority_to_pb, time_to_pb, view_to_pb};
+use crate::app::{App, DeadLetter};
+use crate::domain::job::Time;
+use crate::error::Error;
+use crate::store::{Attempt, QueueView, Tenant, TenantChange, WorkerRow};
+
+/// Answers operators.
+pub struct AdminGrpc {
+    app: Arc<App>,
+}
+
+impl AdminGrpc {
+    /// Answers with the use cases of `app`.
+    pub const fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+
+    /// Lets operators through, and says nothing to others.
+    fn admit<T>(&self, request: Request<T>) -> Result<T, Error> {
+        let principal = Principal::from_metadata(request.metadata()).map_err(Error::Caller)?;
+        let operators = &self.app.options().operators;
+        if operators.iter().all(|name| name != principal.as_str()) {
+            return Err(Error::NotAnOperator);
+        }
+        Ok(request.into_inner())
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for AdminGrpc {
+    async fn list_workers(
+        &self,
+        request: Request<pb::ListWorkersRequest>,
+    ) -> Result<Response<pb::ListWorkersResponse>, Status> {
+        self.admit(request)?;
+        let workers = self.app.workers().await?;
+        let workers = workers.into_iter().map(worker_to_pb).collect();
+        Ok(Response::new(pb::ListWorkersResponse { workers }))
+    }
+
+    async fn cordon_worker(
+        &self,
+        request: Request<pb::CordonWorkerRequest>,
+    ) -> Result<Response<pb::CordonWorkerResponse>, Status> {
+        let pb::CordonWorkerRequest {
+            worker_id,
+            cordoned,
+        } = self.admit(request)?;
+        let worker = self.app.cordon(&worker_id, cordoned).await?;
+        let worker = Some(worker_to_pb(worker));
+        Ok(Response::new(pb::CordonWorkerResponse { worker }))
+    }
+
+    async fn drain_worker(
+        &self,
+        request: Request<pb::DrainWorkerRequest>,
+    ) -> Result<Response<pb::DrainWorkerResponse>, Status> {
+        let worker_id = self.admit(request)?.worker_id;
+        let worker = self.app.drain_worker(&worker_id).await?;
+        let worker = Some(worker_to_pb(worker));
+        Ok(Response::new(pb::DrainWorkerResponse { worker }))
+    }
+
+    async fn list_queues(
+        &self,
+        request: Request<pb::ListQueuesRequest>,
+    ) -> Result<Response<pb::ListQueuesResponse>, Status> {
+        self.admit(request)?;
+        let now = self.app.now();
+        let queues = self.app.queues().await?;
+        let queues = queues.into_iter().map(|queue| queue_to_pb(queue, now));
+        let queues = queues.collect();
+        Ok(Response::new(pb::ListQueuesResponse { queues }))
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<pb::ListDeadLettersRequest>,
+    ) -> Result<Response<pb::ListDeadLettersResponse>, Status> {
+        let pb::ListDeadLettersRequest {
+            page_size,
+            page_token,
+        } = self.admit(request)?;
+        let (letters, next_page_token) = self.app.dead_letters(page_size, &page_token).await?;
+        let dead_letters = letters.into_iter().map(dead_letter_to_pb).collect();
+        Ok(Response::new(pb::ListDeadLettersResponse {
+            dead_letters,
+            next_page_token,
+        }))
+    }
+
+    async fn retry_dead_letter(
+        &self,
+        request: Request<pb::RetryDeadLetterRequest>,
+    ) -> Result<Response<pb::RetryDeadLetterResponse>, Status> {
+        let id = job_id(&self.admit(request)?.job_id)?;
+        let view = self.app.retry_dead_letter(id).await?;
+        let job = Some(view_to_pb(view));
+        Ok(Response::new(pb::RetryDeadLetterResponse { job }))
+    }
+
+    async fn set_tenant(
+        &self,
+        request: Request<pb::SetTenantRequest>,
+    ) -> Result<Response<pb::SetTenantResponse>, Status> {
+        let request = self.admit(request)?;
+        let change = TenantChange {
+            weight: request.weight,
+            max_running: request.max_running,
+            max_queued: request.max_queued,
+        };
+        let tenant = self.app.set_tenant(&request.tenant, change).await?;
+        let options = self.app.options();
+        let Tenant {
+            id,
+            weight,
+            max_running,
+            max_queued,
+        } = tenant;
+        Ok(Response::new(pb::SetTenantResponse {
+            tenant: id,
+            weight,
+            max_running: max_running.unwrap_or(options.max_tenant_running),
+            max_queued: max_queued.unwrap_or(options.max_queued),
+        }))
+    }
+}
+
+fn worker_to_pb(worker: WorkerRow) -> pb::Worker {
+    let state = worker.device_state;
+    pb::Worker {
+        id: worker.id,
+        version: worker.version,
+        device: worker.device,
+        pool: worker.pool,
+        slots: worker.slots,
+        models: worker.models,
+        resident_models: state.resident_models,
+        memory_total_bytes: state.memory_total_bytes,
+        memory_free_bytes: state.memory_free_bytes,
+        attached: worker.is_attached,
+        draining: worker.is_draining,
+        cordoned: worker.is_cordoned,
+        seen_time: Some(time_to_pb(worker.seen_at)),
+        job_ids: worker.jobs.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn queue_to_pb(queue: QueueView, now: Time) -> pb::Queue {
+    let age = (now - queue.oldest).to_std().unwrap_or_default();
+    pb::Queue {
+        model: queue.model,
+        priority: priority_to_pb(queue.priority).into(),
+        jobs: queue.jobs,
+        oldest_age: Some(duration_to_pb(age)),
+        gpu_time: Some(duration_to_pb(queue.device_time)),
+    }
+}
+
+fn dead_letter_to_pb(letter: DeadLetter) -> pb::DeadLetter {
+    pb::DeadLetter {
+        quarantined: letter.view.job.is_quarantined,
+        job: Some(view_to_pb(letter.view)),
+        attempts: letter.attempts.into_iter().map(attempt_to_pb).collect(),
+        retried_as: letter
+            .retried_as
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+    }
+}
+
+fn attempt_to_pb(attempt: Attempt) -> pb::Attempt {
+    pb::Attempt {
+        attempt: attempt.attempt,
+        lease: attempt.lease,
+        worker_id: attempt.worker,
+        start_time: Some(time_to_pb(attempt.start_time)),
+        end_time: Some(time_to_pb(attempt.end_time)),
+        outcome: attempt.outcome,
+        message: attempt.message,
+        first_step: attempt.first_step,
+        last_step: attempt.last_step,
+        device_time: Some(duration_to_pb(attempt.device_time)),
+    }
+}

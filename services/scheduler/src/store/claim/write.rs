@@ -1,0 +1,109 @@
+//! Writing leased jobs: one statement for all where the engine has arrays.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+
+use crate::domain::job::{Event, Job};
+use crate::store::JobStoreError;
+use crate::store::entity::job;
+use crate::store::rows::job_to_row;
+use crate::store::sql::Sql;
+
+/// A job that has just been leased.
+pub struct Leased {
+    pub job: Job,
+    pub event: Event,
+    /// Its number before.
+    pub guard: i64,
+}
+
+pub async fn write_leased(
+    tx: &DatabaseTransaction,
+    leased: &[Leased],
+) -> Result<(), JobStoreError> {
+    let mut rows = Vec::with_capacity(leased.len());
+    for it in leased {
+        rows.push((job_to_row(&it.job, it.event.time)?, it.guard));
+    }
+    if tx.get_database_backend() == DbBackend::Postgres {
+        return write_at_once(tx, rows).await;
+    }
+    for (row, guard) in rows {
+        let update = Sql::new(
+            tx.get_database_backend(),
+            "UPDATE job SET is_ready = FALSE, state = ",
+        )
+        .bind(row.state)
+        .then(", worker_id = ")
+        .bind(row.worker_id)
+        .then(", last_worker = ")
+        .bind(row.last_worker)
+        .then(", lease = ")
+        .bind(row.lease)
+        .then(", seq = ")
+        .bind(row.seq)
+        .then(", attempt = ")
+        .bind(row.attempt)
+        .then(", deadline = ")
+        .bind(row.deadline)
+        .then(", expire_at = ")
+        .bind(row.expire_at)
+        .then(", details = ")
+        .bind(row.details)
+        .then(" WHERE id = ")
+        .bind(row.id)
+        .then(" AND seq = ")
+        .bind(guard);
+        expect(tx.execute_raw(update.build()).await?.rows_affected(), 1)?;
+    }
+    Ok(())
+}
+
+async fn write_at_once(
+    tx: &DatabaseTransaction,
+    rows: Vec<(job::Model, i64)>,
+) -> Result<(), JobStoreError> {
+    let written = rows.len();
+    let first = |column: fn(&job::Model) -> i64| -> Vec<i64> {
+        rows.iter().map(|(row, _)| column(row)).collect()
+    };
+    let text = |column: fn(&job::Model) -> String| -> Vec<String> {
+        rows.iter().map(|(row, _)| column(row)).collect()
+    };
+    let update = Sql::new(
+        DbBackend::Postgres,
+        "UPDATE job SET is_ready = FALSE, state = 'running', worker_id = new.worker, last_worker = new.worker, \
+         lease = new.lease, seq = new.seq, attempt = new.attempt, deadline = NULLIF(new.deadline, '')::timestamptz, \
+         expire_at = NULL, details = new.details FROM unnest(",
+    )
+    .bind(rows.iter().map(|(row, _)| row.id).collect::<Vec<_>>())
+    .then("::uuid[], ")
+    .bind(rows.iter().map(|(_, guard)| *guard).collect::<Vec<_>>())
+    .then("::bigint[], ")
+    .bind(text(|row| row.worker_id.clone().unwrap_or_default()))
+    .then("::text[], ")
+    .bind(first(|row| row.lease))
+    .then("::bigint[], ")
+    .bind(first(|row| row.seq))
+    .then("::bigint[], ")
+    .bind(first(|row| row.attempt.into()))
+    .then("::bigint[], ")
+    // An empty text is none: the driver's arrays hold no nulls.
+    .bind(text(|row| row.deadline.map(|time| time.to_rfc3339()).unwrap_or_default()))
+    .then("::text[], ")
+    .bind(text(|row| row.details.clone()))
+    .then(
+        "::text[]) AS new(id, guard, worker, lease, seq, attempt, deadline, details) \
+         WHERE job.id = new.id AND job.seq = new.guard",
+    );
+    let updated = tx.execute_raw(update.build()).await?.rows_affected();
+    expect(updated, u64::try_from(written).unwrap_or(u64::MAX))
+}
+
+/// The rows are locked, so that this can only fail where a lock is missing.
+const fn expect(written: u64, expected: u64) -> Result<(), JobStoreError> {
+    if written == expected {
+        Ok(())
+    } else {
+        Err(JobStoreError::LostUpdate)
+    }
+}

@@ -1,0 +1,294 @@
+//! Tenants and owners: their shares of the machines, and how much they may run and queue.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult};
+
+use super::entity::tenant;
+use super::rows::count;
+use super::sql::{FOR_UPDATE, Sql};
+use super::{JobStore, JobStoreError};
+use crate::policy::Usage;
+
+/// The share of a tenant that has none of its own.
+const USUAL_WEIGHT: u32 = 100;
+
+/// Jobs that may run at a time where nothing else is said; 0 for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Of an owner.
+    pub max_running_per_owner: u32,
+    /// Of a tenant.
+    pub max_running_per_tenant: u32,
+}
+
+/// A tenant's share and limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its name.
+    pub id: String,
+    /// Share of the machines relative to others, 1 to 1000.
+    pub weight: u32,
+    /// Jobs that run at a time; 0 for no limit, none for the default.
+    pub max_running: Option<u32>,
+    /// Jobs that wait; 0 for no limit, none for the default.
+    pub max_queued: Option<u32>,
+}
+
+/// What to set of a tenant; the rest stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TenantChange {
+    /// Share of the machines.
+    pub weight: Option<u32>,
+    /// Jobs that run at a time; 0 for no limit.
+    pub max_running: Option<u32>,
+    /// Jobs that wait; 0 for no limit.
+    pub max_queued: Option<u32>,
+}
+
+/// Tenants and owners by name, in the order in which they are locked.
+#[derive(Clone, Debug, Default)]
+pub struct Parties {
+    pub tenants: BTreeSet<String>,
+    /// With their tenants.
+    pub owners: BTreeSet<(String, String)>,
+}
+
+/// What the parties use and may use.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    pub tenants: HashMap<String, Usage>,
+    pub owners: HashMap<String, Usage>,
+    pub weights: HashMap<String, u32>,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    name: String,
+    weight: Option<i32>,
+    max_running: Option<i32>,
+    running: i64,
+}
+
+impl Parties {
+    pub fn add(&mut self, tenant: &str, owner: &str) {
+        self.tenants.insert(tenant.to_owned());
+        self.owners.insert((owner.to_owned(), tenant.to_owned()));
+    }
+
+    fn owner_names(&self) -> impl Iterator<Item = &str> {
+        self.owners.iter().map(|(owner, _)| owner.as_str())
+    }
+
+    fn tenant_names(&self) -> impl Iterator<Item = &str> {
+        self.tenants.iter().map(String::as_str)
+    }
+
+    /// Locks the parties' rows until the end of the transaction, and makes those that are missing.
+    pub async fn lock(&self, tx: &DatabaseTransaction) -> Result<(), JobStoreError> {
+        let (tenants, owners) = self.lock_present(tx).await?;
+        if tenants == self.tenants.len() && owners == self.owners.len() {
+            return Ok(());
+        }
+        self.make(tx).await?;
+        self.lock_present(tx).await?;
+        Ok(())
+    }
+
+    async fn lock_present(
+        &self,
+        tx: &DatabaseTransaction,
+    ) -> Result<(usize, usize), JobStoreError> {
+        let backend = tx.get_database_backend();
+        let tenants = Sql::new(backend, "SELECT id FROM tenant WHERE id")
+            .any_name(self.tenant_names())
+            .then(" ORDER BY id")
+            .locked(FOR_UPDATE);
+        let owners = Sql::new(backend, "SELECT owner FROM account WHERE owner")
+            .any_name(self.owner_names())
+            .then(" ORDER BY owner")
+            .locked(FOR_UPDATE);
+        let tenants = tx.query_all_raw(tenants.build()).await?.len();
+        let owners = tx.query_all_raw(owners.build()).await?.len();
+        Ok((tenants, owners))
+    }
+
+    async fn make(&self, tx: &DatabaseTransaction) -> Result<(), JobStoreError> {
+        let backend = tx.get_database_backend();
+        for tenant in &self.tenants {
+            let insert = Sql::new(backend, "INSERT INTO tenant (id, weight) VALUES (")
+                .bind(tenant)
+                .then(", ")
+                .bind(USUAL_WEIGHT.cast_signed())
+                .then(") ON CONFLICT (id) DO NOTHING");
+            tx.execute_raw(insert.build()).await?;
+        }
+        for (owner, tenant) in &self.owners {
+            let insert = Sql::new(backend, "INSERT INTO account (owner, tenant) VALUES (")
+                .bind(owner)
+                .then(", ")
+                .bind(tenant)
+                .then(") ON CONFLICT (owner) DO NOTHING");
+            tx.execute_raw(insert.build()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl JobStore {
+    /// What parties use at the moment. Under their locks this is exact.
+    pub(super) async fn standing(
+        &self,
+        db: &impl ConnectionTrait,
+        parties: &Parties,
+    ) -> Result<Standing, JobStoreError> {
+        let tenants =
+            "(SELECT COUNT(*) FROM job WHERE state = 'running' AND job.tenant = party.id)";
+        let owners =
+            "(SELECT COUNT(*) FROM job WHERE state = 'running' AND job.owner = party.owner)";
+        self.read_standing(db, parties, tenants, owners).await
+    }
+
+    /// What parties may use; nothing is counted.
+    pub(super) async fn limits_of(
+        &self,
+        db: &impl ConnectionTrait,
+        parties: &Parties,
+    ) -> Result<Standing, JobStoreError> {
+        let none = "CAST(0 AS BIGINT)";
+        self.read_standing(db, parties, none, none).await
+    }
+
+    async fn read_standing(
+        &self,
+        db: &impl ConnectionTrait,
+        parties: &Parties,
+        running_of_tenant: &str,
+        running_of_owner: &str,
+    ) -> Result<Standing, JobStoreError> {
+        let tenants = format!(
+            "SELECT id AS name, weight, max_running, {running_of_tenant} AS running \
+             FROM tenant AS party WHERE id"
+        );
+        let owners = format!(
+            "SELECT owner AS name, CAST(NULL AS INTEGER) AS weight, max_running, {running_of_owner} AS running \
+             FROM account AS party WHERE owner"
+        );
+        let tenants = Sql::new(self.backend(), &tenants).any_name(parties.tenant_names());
+        let owners = Sql::new(self.backend(), &owners).any_name(parties.owner_names());
+        let tenants = Row::find_by_statement(tenants.build()).all(db).await?;
+        let owners = Row::find_by_statement(owners.build()).all(db).await?;
+        let usage = |row: &Row, default: u32| Usage {
+            running: u32::try_from(row.running).unwrap_or(u32::MAX),
+            max_running: row.max_running.map_or(default, i32::cast_unsigned),
+        };
+        let mut standing = Standing::default();
+        for row in tenants {
+            let weight = row.weight.map_or(USUAL_WEIGHT, i32::cast_unsigned);
+            standing.weights.insert(row.name.clone(), weight.max(1));
+            let usage = usage(&row, self.caps.max_running_per_tenant);
+            standing.tenants.insert(row.name, usage);
+        }
+        for row in owners {
+            let usage = usage(&row, self.caps.max_running_per_owner);
+            standing.owners.insert(row.name, usage);
+        }
+        Ok(standing)
+    }
+
+    /// A tenant's share and limits; the usual ones when nothing was set.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn tenant(&self, id: &str) -> Result<Tenant, JobStoreError> {
+        let row = tenant::Entity::find_by_id(id).one(self.db.reader()).await?;
+        Ok(row.map_or_else(
+            || Tenant {
+                id: id.to_owned(),
+                weight: USUAL_WEIGHT,
+                max_running: None,
+                max_queued: None,
+            },
+            tenant_from_row,
+        ))
+    }
+
+    /// Sets a tenant's share and limits. They hold from the next claim and submission on.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn set_tenant(
+        &self,
+        id: &str,
+        change: TenantChange,
+    ) -> Result<Tenant, JobStoreError> {
+        let mut parties = Parties::default();
+        parties.tenants.insert(id.to_owned());
+        let tx = self.begin().await?;
+        parties.lock(&tx).await?;
+        let signed =
+            |value: Option<u32>| value.map(|value| i32::try_from(value).unwrap_or(i32::MAX));
+        let update = Sql::new(self.backend(), "UPDATE tenant SET weight = COALESCE(")
+            .bind(signed(change.weight.map(|weight| weight.clamp(1, 1000))))
+            .then(", weight), max_running = COALESCE(")
+            .bind(signed(change.max_running))
+            .then(", max_running), max_queued = COALESCE(")
+            .bind(signed(change.max_queued))
+            .then(", max_queued) WHERE id = ")
+            .bind(id);
+        tx.execute_raw(update.build()).await?;
+        // A higher limit lets them through; a lower one is noticed when they are looked at.
+        let unblock = Sql::new(
+            self.backend(),
+            "UPDATE lane SET is_blocked = FALSE WHERE is_blocked AND tenant = ",
+        )
+        .bind(id);
+        tx.execute_raw(unblock.build()).await?;
+        tx.commit().await?;
+        self.tenant(id).await
+    }
+
+    /// Sets how many jobs of an owner may run at a time, 0 for no limit, none for the default.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn set_owner_max_running(
+        &self,
+        owner: &str,
+        max_running: Option<u32>,
+    ) -> Result<(), JobStoreError> {
+        let mut parties = Parties::default();
+        parties.add(crate::domain::job::tenant_of(owner), owner);
+        let tx = self.begin().await?;
+        parties.lock(&tx).await?;
+        let max_running = max_running.map(|max| i32::try_from(max).unwrap_or(i32::MAX));
+        let update = Sql::new(self.backend(), "UPDATE account SET max_running = ")
+            .bind(max_running)
+            .then(" WHERE owner = ")
+            .bind(owner);
+        tx.execute_raw(update.build()).await?;
+        let unblock = Sql::new(
+            self.backend(),
+            "UPDATE lane SET is_blocked = FALSE WHERE is_blocked AND owner = ",
+        )
+        .bind(owner);
+        tx.execute_raw(unblock.build()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+fn tenant_from_row(row: tenant::Model) -> Tenant {
+    let unsigned = |value: i32| u32::try_from(count(value.into())).unwrap_or(0);
+    Tenant {
+        id: row.id,
+        weight: unsigned(row.weight),
+        max_running: row.max_running.map(unsigned),
+        max_queued: row.max_queued.map(unsigned),
+    }
+}
+
+/// Whether a limit leaves no room.
+pub const fn is_full(usage: Usage) -> bool {
+    usage.max_running > 0 && usage.running >= usage.max_running
+}

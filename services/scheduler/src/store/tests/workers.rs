@@ -1,0 +1,87 @@
+use std::collections::HashSet;
+
+use super::*;
+use crate::domain::job::State;
+
+kinora_store::on_both_databases! {
+    async fn attaching_settles_leases(url: DatabaseUrl) {
+        let store = open(&url).await;
+        for _ in 0..4 {
+            submit(&store, "anna").await;
+        }
+        let (session, _) = attach(&store, "w", 4, &[]).await;
+        let jobs = claim(&store, "w", session, 4).await;
+        assert!(finish(&store, "w", &jobs[0]).await);
+        let stranger = LeaseRef { job: JobId::generate(), lease: 1 };
+        let old = LeaseRef { lease: 0, ..jobs[2].newest_lease() };
+        // Completed: its receipt may be lost. Running: goes on. Old and unknown: stale. The fourth: forgotten.
+        let held = [jobs[0].newest_lease(), jobs[1].newest_lease(), old, stranger];
+        let (_, reconciled) = attach(&store, "w", 4, &held).await;
+        assert_eq!(reconciled.standing, held[..2]);
+        assert_eq!(reconciled.stale, held[2..]);
+        let requeued: HashSet<JobId> = reconciled.events.iter().map(|event| event.job).collect();
+        assert_eq!(requeued, HashSet::from([jobs[2].id, jobs[3].id]));
+        let again = store.get("anna", jobs[3].id).await.expect("reads").expect("the job");
+        assert_eq!((again.state, again.lease, again.failed_attempts), (State::Queued, 1, 1));
+        let (_, other) = attach(&store, "w2", 4, &[jobs[1].newest_lease()]).await;
+        assert_eq!(other.stale, [jobs[1].newest_lease()], "another worker's lease");
+    }
+
+    async fn silent_workers_and_overdue_attempts_lapse(url: DatabaseUrl) {
+        let store = open(&url).await;
+        let first = submit(&store, "anna").await;
+        let (session, _) = attach(&store, "w", 1, &[]).await;
+        claim(&store, "w", session, 1).await;
+        let lapsed = async |silent_since, now| {
+            let jobs = store.lapsed(silent_since, now).await.expect("reads");
+            jobs.into_iter().map(|job| job.id).collect::<Vec<_>>()
+        };
+        assert_eq!(lapsed(now(), now()).await, []);
+        assert_eq!(lapsed(later(1), now()).await, [first.id]);
+        store.heartbeat("w", session, false, later(2)).await.expect("renews");
+        assert_eq!(lapsed(later(1), now()).await, []);
+        assert_eq!(lapsed(later(1), later(61)).await, [first.id]);
+    }
+
+    async fn newest_announcement_of_a_model_wins(url: DatabaseUrl) {
+        let store = open(&url).await;
+        assert_eq!(store.models().await.expect("reads"), []);
+        attach(&store, "w1", 1, &[]).await;
+        let mut changed = attachment("w2", 1, &[]);
+        changed.models[0].title = "Tiny 2".to_owned();
+        store.attach(&changed, now(), lose).await.expect("attaches");
+        assert_eq!(store.models().await.expect("reads"), changed.models);
+    }
+
+    async fn operators_see_workers(url: DatabaseUrl) {
+        let store = open(&url).await;
+        let job = submit(&store, "anna").await;
+        let state = DeviceState { resident_models: vec!["tiny".to_owned()], memory_total_bytes: 1 << 40, memory_free_bytes: 7 };
+        let told = Attachment {
+            instance: "i1".to_owned(),
+            pool: "large".to_owned(),
+            protocol: 2,
+            device_state: state.clone(),
+            ..attachment("w", 2, &[])
+        };
+        store.attach(&told, now(), lose).await.expect("attaches");
+        claim(&store, "w", told.session, 1).await;
+        let worker = async || store.workers(now()).await.expect("reads").remove(0);
+        let seen = worker().await;
+        assert_eq!((seen.id.as_str(), seen.instance.as_str(), seen.pool.as_str(), seen.protocol), ("w", "i1", "large", 2));
+        assert_eq!((seen.slots, seen.models.as_slice(), &seen.device_state), (2, &["tiny".to_owned()][..], &state));
+        assert_eq!((seen.is_attached, seen.is_draining, seen.is_cordoned, seen.jobs.as_slice()), (true, false, false, &[job.id][..]));
+        let state = DeviceState { memory_free_bytes: 5, ..DeviceState::default() };
+        store.note_device("w", told.session, &state).await.expect("notes");
+        store.note_device("w", Uuid::now_v7(), &DeviceState::default()).await.expect("ignores");
+        store.cordon("w", true).await.expect("cordons");
+        store.detach("w", Uuid::now_v7()).await.expect("ignores");
+        assert_eq!((worker().await.device_state, worker().await.is_attached), (state, true));
+        store.detach("w", told.session).await.expect("detaches");
+        assert!(!worker().await.is_attached);
+        // A cordon outlives the stream.
+        attach(&store, "w", 1, &[]).await;
+        assert!(worker().await.is_cordoned && store.is_cordoned("w").await.expect("reads"));
+        assert_eq!(store.workers(later(1)).await.expect("reads"), []);
+    }
+}

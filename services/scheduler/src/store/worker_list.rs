@@ -1,0 +1,179 @@
+//! Workers as operators see them.
+
+use std::collections::HashMap;
+
+use kinora_ids::JobId;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder};
+use uuid::Uuid;
+
+use super::entity::worker;
+use super::rows::{count, from_json, number, to_json};
+use super::sql::Sql;
+use super::{JobStore, JobStoreError};
+use crate::domain::job::Time;
+
+/// What a worker says of its device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceState {
+    /// Models in its memory.
+    pub resident_models: Vec<String>,
+    /// 0 when it is not known.
+    pub memory_total_bytes: u64,
+    /// For a clip and its model. 0 when it is not known.
+    pub memory_free_bytes: u64,
+}
+
+/// A worker and what it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerRow {
+    /// Its stable name.
+    pub id: String,
+    /// Its newest stream.
+    pub session: Uuid,
+    /// The process behind it.
+    pub instance: String,
+    /// For people.
+    pub version: String,
+    /// For people.
+    pub device: String,
+    /// May be empty.
+    pub pool: String,
+    /// What it speaks.
+    pub protocol: u32,
+    /// Leases it takes at a time.
+    pub slots: u32,
+    /// What it can run.
+    pub models: Vec<String>,
+    /// Its device.
+    pub device_state: DeviceState,
+    /// Whether its newest stream stood when it was last heard.
+    pub is_attached: bool,
+    /// Whether it takes no new leases by its own wish.
+    pub is_draining: bool,
+    /// Whether it gets no new leases by an operator's wish.
+    pub is_cordoned: bool,
+    /// When it was last heard.
+    pub seen_at: Time,
+    /// Jobs that run on it.
+    pub jobs: Vec<JobId>,
+}
+
+impl JobStore {
+    /// Workers that were heard at or after `since`, by name.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn workers(&self, since: Time) -> Result<Vec<WorkerRow>, JobStoreError> {
+        #[derive(FromQueryResult)]
+        struct Running {
+            worker: Option<String>,
+            id: Uuid,
+        }
+        let rows = worker::Entity::find()
+            .filter(worker::Column::SeenAt.gte(since))
+            .order_by_asc(worker::Column::Id)
+            .all(self.db.reader())
+            .await?;
+        let running = "SELECT worker_id AS worker, id FROM job WHERE state = 'running' ORDER BY id";
+        let running = Running::find_by_statement(Sql::new(self.backend(), running).build());
+        let mut jobs: HashMap<String, Vec<JobId>> = HashMap::new();
+        for row in running.all(self.db.reader()).await? {
+            let of_worker = jobs.entry(row.worker.unwrap_or_default()).or_default();
+            of_worker.push(JobId::from_uuid(row.id));
+        }
+        rows.into_iter()
+            .map(|row| {
+                let jobs = jobs.remove(&row.id).unwrap_or_default();
+                from_row(row, jobs)
+            })
+            .collect()
+    }
+
+    /// Keeps new leases from a worker, or no longer. False for an unknown name.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn cordon(&self, worker: &str, is_cordoned: bool) -> Result<bool, JobStoreError> {
+        let updated = worker::Entity::update_many()
+            .col_expr(worker::Column::Cordoned, Expr::value(is_cordoned))
+            .filter(worker::Column::Id.eq(worker))
+            .exec(self.db.writer())
+            .await?;
+        Ok(updated.rows_affected == 1)
+    }
+
+    /// Whether an operator keeps new leases from a worker.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn is_cordoned(&self, worker: &str) -> Result<bool, JobStoreError> {
+        let row = worker::Entity::find_by_id(worker)
+            .one(self.db.reader())
+            .await?;
+        Ok(row.is_some_and(|row| row.cordoned))
+    }
+
+    /// Records what a worker's device is like. Nothing happens when a newer stream has taken over.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn note_device(
+        &self,
+        worker: &str,
+        session: Uuid,
+        state: &DeviceState,
+    ) -> Result<(), JobStoreError> {
+        let resident = to_json("worker", &state.resident_models)?;
+        let total: i64 = number("worker", state.memory_total_bytes)?;
+        let free: i64 = number("worker", state.memory_free_bytes)?;
+        worker::Entity::update_many()
+            .col_expr(worker::Column::ResidentModels, Expr::value(resident))
+            .col_expr(worker::Column::MemoryTotal, Expr::value(total))
+            .col_expr(worker::Column::MemoryFree, Expr::value(free))
+            .filter(worker::Column::Id.eq(worker))
+            .filter(worker::Column::Session.eq(session))
+            .exec(self.db.writer())
+            .await?;
+        Ok(())
+    }
+
+    /// Records that a worker's stream has ended. Its leases stand; nothing happens when a newer stream has taken over.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn detach(&self, worker: &str, session: Uuid) -> Result<(), JobStoreError> {
+        worker::Entity::update_many()
+            .col_expr(worker::Column::Attached, Expr::value(false))
+            .filter(worker::Column::Id.eq(worker))
+            .filter(worker::Column::Session.eq(session))
+            .exec(self.db.writer())
+            .await?;
+        Ok(())
+    }
+}
+
+fn from_row(row: worker::Model, jobs: Vec<JobId>) -> Result<WorkerRow, JobStoreError> {
+    let resident = row.resident_models.map(|json| from_json("worker", json));
+    Ok(WorkerRow {
+        id: row.id,
+        session: row.session,
+        instance: row.instance,
+        version: row.version,
+        device: row.device,
+        pool: row.pool,
+        protocol: number("worker", row.protocol)?,
+        slots: number("worker", row.slots)?,
+        models: from_json("worker", row.models)?,
+        device_state: DeviceState {
+            resident_models: resident.transpose()?.unwrap_or_default(),
+            memory_total_bytes: count(row.memory_total),
+            memory_free_bytes: count(row.memory_free),
+        },
+        is_attached: row.attached,
+        is_draining: row.draining,
+        is_cordoned: row.cordoned,
+        seen_at: row.seen_at,
+        jobs,
+    })
+}

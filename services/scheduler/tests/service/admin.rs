@@ -1,0 +1,148 @@
+//! Operators, and those who are none.
+
+use kinora_proto::scheduler::v1 as pb;
+use kinora_proto::scheduler::v1::JobState;
+use tonic::Code;
+
+use crate::harness::{FakeWorker, Operator, TestScheduler, failure, prompt, reason};
+
+async fn start(url: &kinora_store::DatabaseUrl) -> (TestScheduler, Operator) {
+    let change = |options: &mut kinora_scheduler::SchedulerOptions| {
+        options.operators = vec!["olga".to_owned()];
+    };
+    let scheduler = TestScheduler::start_with(url, change).await;
+    let olga = Operator::connect(&scheduler.endpoint, "olga");
+    (scheduler, olga)
+}
+
+/// Fails a job as often as it is tried.
+async fn exhaust(worker: &mut FakeWorker) {
+    for _ in 0..3 {
+        let lease = worker.grant().await.lease.expect("a lease");
+        worker.say(failure(&lease, "OUT_OF_MEMORY", true)).await;
+        assert_eq!(worker.receipt().await, (lease, true));
+    }
+}
+
+kinora_store::on_both_databases! {
+    async fn others_than_operators_are_told_nothing(url: DatabaseUrl) {
+        let (scheduler, _olga) = start(&url).await;
+        let anna = Operator::connect(&scheduler.endpoint, "olga2");
+        let mut client = anna.client.clone();
+        let refused = [
+            client.list_workers(anna.request(pb::ListWorkersRequest {})).await.map(|_| ()),
+            client.cordon_worker(anna.request(pb::CordonWorkerRequest::default())).await.map(|_| ()),
+            client.drain_worker(anna.request(pb::DrainWorkerRequest::default())).await.map(|_| ()),
+            client.list_queues(anna.request(pb::ListQueuesRequest {})).await.map(|_| ()),
+            client.list_dead_letters(anna.request(pb::ListDeadLettersRequest::default())).await.map(|_| ()),
+            client.retry_dead_letter(anna.request(pb::RetryDeadLetterRequest::default())).await.map(|_| ()),
+            client.set_tenant(anna.request(pb::SetTenantRequest::default())).await.map(|_| ()),
+        ];
+        for answer in refused {
+            let status = answer.expect_err("no operator");
+            assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "NOT_AN_OPERATOR"));
+        }
+        let nameless = client.list_workers(pb::ListWorkersRequest {}).await.expect_err("nameless");
+        assert_eq!(nameless.code(), Code::Unauthenticated);
+    }
+
+    async fn dead_letter_is_retried_once_however_often_it_is_asked(url: DatabaseUrl) {
+        let (scheduler, olga) = start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let early = olga.retry(&job.id).await.expect_err("has not failed");
+        assert_eq!((early.code(), reason(&early).as_str()), (Code::FailedPrecondition, "NOT_A_DEAD_LETTER"));
+        exhaust(&mut worker).await;
+        let failed = anna.wait_for_state(&job.id, JobState::Failed).await;
+
+        let letters = olga.dead_letters(0, "").await.expect("lists").dead_letters;
+        let [letter] = &letters[..] else { panic!("one: {letters:?}") };
+        assert_eq!(letter.job.as_ref(), Some(&failed));
+        let attempts: Vec<_> = letter.attempts.iter().map(|it| (it.attempt, it.outcome.as_str())).collect();
+        assert_eq!(attempts, [(1, "OUT_OF_MEMORY"), (2, "OUT_OF_MEMORY"), (3, "OUT_OF_MEMORY")]);
+        assert!(!letter.quarantined && letter.retried_as.is_empty());
+
+        let new = olga.retry(&job.id).await.expect("retries");
+        assert_eq!((new.state(), &new.source_id, &new.owner), (JobState::Queued, &job.id, &job.owner));
+        assert_eq!(new.spec, job.spec);
+        assert_eq!(olga.retry(&job.id).await.expect("answers").id, new.id);
+        let letters = olga.dead_letters(0, "").await.expect("lists").dead_letters;
+        assert_eq!(letters[0].retried_as, new.id);
+        assert_eq!(anna.get(&job.id).await.expect("reads"), failed, "it stays as it ended");
+        let lease = worker.grant().await.lease.expect("a lease");
+        assert!(lease.job_id == new.id && worker.complete(&lease).await);
+        for id in ["x", &kinora_ids::JobId::generate().to_string()] {
+            assert_eq!(olga.retry(id).await.expect_err("unknown").code(), Code::NotFound);
+        }
+    }
+
+    async fn dead_letters_come_in_pages(url: DatabaseUrl) {
+        let (scheduler, olga) = start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(anna.submit(prompt("a ball")).await.expect("accepted").id);
+            let lease = worker.grant().await.lease.expect("a lease");
+            worker.say(failure(&lease, "REQUEST_INVALID", false)).await;
+            assert_eq!(worker.receipt().await, (lease, true));
+        }
+        let id_of = |letter: &pb::DeadLetter| letter.job.as_ref().expect("a job").id.clone();
+        let first = olga.dead_letters(2, "").await.expect("lists");
+        let second = olga.dead_letters(2, &first.next_page_token).await.expect("lists");
+        let mut seen: Vec<String> = first.dead_letters.iter().chain(&second.dead_letters).map(id_of).collect();
+        seen.reverse();
+        assert_eq!((seen, second.next_page_token.as_str()), (ids, ""));
+        let own = anna.list(1, "").await.expect("lists").next_page_token;
+        assert_eq!(reason(&olga.dead_letters(1, &own).await.expect_err("of jobs")), "PAGE_TOKEN_INVALID");
+    }
+
+    async fn cordoned_worker_gets_no_new_lease(url: DatabaseUrl) {
+        let (scheduler, olga) = start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut cordoned = scheduler.worker("a").await;
+        let row = olga.cordon("a", true).await.expect("cordons");
+        assert!(row.cordoned && row.attached);
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let mut other = scheduler.worker("b").await;
+        let lease = other.grant().await.lease.expect("a lease");
+        assert_eq!(lease.job_id, job.id);
+        let waiting = anna.submit(prompt("a ball")).await.expect("accepted");
+        let row = olga.cordon("a", false).await.expect("lifts it");
+        assert!(!row.cordoned && row.job_ids.is_empty());
+        assert_eq!(cordoned.grant().await.lease.expect("a lease").job_id, waiting.id);
+        assert_eq!(reason(&olga.cordon("c", true).await.expect_err("unknown")), "WORKER_NOT_FOUND");
+        let request = olga.request(pb::ListWorkersRequest {});
+        let workers = olga.client.clone().list_workers(request).await.expect("lists").into_inner().workers;
+        let jobs: Vec<_> = workers.iter().map(|worker| (worker.id.as_str(), worker.job_ids.clone())).collect();
+        assert_eq!(jobs, [("a", vec![waiting.id]), ("b", vec![job.id])]);
+    }
+
+    async fn queues_and_tenants_are_shown_and_set(url: DatabaseUrl) {
+        let (scheduler, olga) = start(&url).await;
+        let _worker = scheduler.worker("w").await;
+        let set = pb::SetTenantRequest { tenant: "acme".to_owned(), max_queued: Some(1), ..Default::default() };
+        let tenant = olga.set_tenant(set.clone()).await.expect("sets");
+        assert_eq!((tenant.weight, tenant.max_queued), (100, 1));
+        let weight = pb::SetTenantRequest { weight: Some(300), max_queued: None, ..set.clone() };
+        let tenant = olga.set_tenant(weight).await.expect("sets");
+        assert_eq!((tenant.weight, tenant.max_queued), (300, 1), "unset fields stay");
+        let anna = scheduler.caller("acme:anna").await;
+        let batch = pb::SubmitRequest { priority: pb::Priority::Batch.into(), ..prompt("a ball") };
+        let first = scheduler.caller("other").await.submit(prompt("a ball")).await.expect("accepted");
+        scheduler.caller("other").await.wait_for_state(&first.id, JobState::Running).await;
+        anna.submit(batch.clone()).await.expect("accepted");
+        let full = anna.submit(batch).await.expect_err("one may wait");
+        assert_eq!(reason(&full), "TENANT_QUEUE_FULL");
+        let request = olga.request(pb::ListQueuesRequest {});
+        let queues = olga.client.clone().list_queues(request).await.expect("lists").into_inner().queues;
+        let [queue] = &queues[..] else { panic!("one: {queues:?}") };
+        assert_eq!((queue.model.as_str(), queue.priority(), queue.jobs), ("tiny", pb::Priority::Batch, 1));
+        assert!(queue.gpu_time.is_some());
+        for (weight, tenant) in [(0, "acme"), (1001, "acme"), (1, ""), (1, "acme:anna"), (1, "a b")] {
+            let invalid = pb::SetTenantRequest { tenant: tenant.to_owned(), weight: Some(weight), ..Default::default() };
+            assert_eq!(olga.set_tenant(invalid).await.expect_err("invalid").code(), Code::InvalidArgument);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Previews and what their owners make of them, starts that are put off, and estimates.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use kinora_proto::scheduler::v1 as pb;
+use kinora_proto::scheduler::v1::JobState;
+use tonic::{Code, Status};
+
+use crate::harness::{FakeWorker, TestScheduler, outputs, prompt, reason};
+
+fn with_preview() -> pb::SubmitRequest {
+    pb::SubmitRequest {
+        preview_first: true,
+        seed: Some(7),
+        ..prompt("a red ball")
+    }
+}
+
+async fn make_preview(worker: &mut FakeWorker) -> pb::LeaseRef {
+    let lease = worker.grant().await.lease.expect("a lease");
+    assert!(worker.complete(&lease).await);
+    lease
+}
+
+fn refused(answer: Result<pb::Job, Status>) -> (Code, String) {
+    let status = answer.expect_err("refused");
+    (status.code(), reason(&status))
+}
+
+fn in_days(days: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: (Utc::now() + TimeDelta::days(days)).timestamp(),
+        nanos: 0,
+    }
+}
+
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
+}
+
+kinora_store::on_both_databases! {
+    async fn preview_is_made_approved_and_followed_by_the_clip(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(with_preview()).await.expect("accepted");
+        let grant = worker.grant().await;
+        assert_eq!(grant.spec, job.preview_spec);
+        let spec = grant.spec.expect("a spec");
+        assert_eq!((spec.width, spec.height, spec.steps, spec.seed), (32, 32, 7, 7));
+        let preview = grant.lease.expect("a lease");
+        assert!(worker.complete(&preview).await);
+
+        let shown = anna.wait_for_state(&job.id, JobState::AwaitingApproval).await;
+        assert_eq!(shown.preview_outputs, Some(outputs(&preview)));
+        assert!(shown.expire_time.is_some() && shown.outputs.is_none() && shown.end_time.is_none());
+        // Its receipt was lost: the worker must not remove what the owner looks at.
+        assert!(worker.complete(&preview).await);
+        let approved = anna.approve(&job.id).await.expect("in time");
+        assert_eq!((approved.state(), approved.expire_time), (JobState::Queued, None));
+
+        let grant = worker.grant().await;
+        assert_eq!(grant.spec, job.spec);
+        let clip = grant.lease.expect("a lease");
+        assert!(worker.complete(&clip).await && worker.complete(&preview).await);
+        let done = anna.wait_for_state(&job.id, JobState::Completed).await;
+        assert_eq!(done.outputs, Some(outputs(&clip)));
+        assert_eq!(done.preview_outputs, Some(outputs(&preview)));
+        assert!(done.purge_time.is_some());
+        let again = anna.approve(&job.id).await.expect("was approved before");
+        assert_eq!(again, done);
+        let prefix = format!("jobs/{}/{}/", preview.job_id, preview.lease);
+        assert!(!scheduler.removals.prefixes.lock().contains(&prefix));
+    }
+
+    async fn approval_after_its_time_is_refused(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start_with(&url, |options| {
+            options.approval_window = Duration::from_millis(50);
+            options.upkeep_interval = Duration::from_millis(30);
+        }).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(with_preview()).await.expect("accepted");
+        let early = refused(anna.approve(&job.id).await);
+        assert_eq!(early, (Code::FailedPrecondition, "NOT_AWAITING_APPROVAL".to_owned()));
+        make_preview(&mut worker).await;
+        let expired = anna.wait_for_state(&job.id, JobState::Expired).await;
+        assert_eq!(expired.preview_outputs, None);
+        let late = refused(anna.approve(&job.id).await);
+        assert_eq!(late, (Code::FailedPrecondition, "APPROVAL_EXPIRED".to_owned()));
+        let ben = scheduler.caller("ben").await;
+        assert_eq!(refused(ben.approve(&job.id).await), (Code::NotFound, "JOB_NOT_FOUND".to_owned()));
+        assert_eq!(refused(anna.approve("x").await).0, Code::NotFound);
+        scheduler.removals.wait_for(&format!("jobs/{}/", job.id), 2).await;
+        let unchanged = anna.cancel(&job.id).await.expect("answers");
+        assert_eq!(unchanged, expired);
+    }
+
+    async fn preview_that_nobody_wants_is_cancelled_with_its_objects(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(with_preview()).await.expect("accepted");
+        make_preview(&mut worker).await;
+        anna.wait_for_state(&job.id, JobState::AwaitingApproval).await;
+        let cancelled = anna.cancel(&job.id).await.expect("cancels");
+        assert_eq!((cancelled.state(), &cancelled.preview_outputs), (JobState::Cancelled, &None));
+        let late = refused(anna.approve(&job.id).await);
+        assert_eq!(late, (Code::FailedPrecondition, "NOT_AWAITING_APPROVAL".to_owned()));
+        scheduler.removals.wait_for(&format!("jobs/{}/", job.id), 2).await;
+    }
+
+    async fn ended_jobs_are_forgotten_after_their_retention(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start_with(&url, |options| {
+            options.retention = Duration::from_millis(50);
+            options.upkeep_interval = Duration::from_millis(30);
+        }).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        make_preview(&mut worker).await;
+        scheduler.removals.wait_for(&format!("jobs/{}/", job.id), 1).await;
+        assert_eq!(anna.get(&job.id).await.expect_err("is gone").code(), Code::NotFound);
+        assert_eq!(anna.list(0, "").await.expect("lists").jobs, []);
+    }
+
+    async fn start_that_is_put_off_holds_nobody_up(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let tomorrow = pb::SubmitRequest {
+            not_before: Some(in_days(1)),
+            expire_after: Some(seconds(60)),
+            priority: pb::Priority::Interactive.into(),
+            ..prompt("a red ball")
+        };
+        let later = anna.submit(tomorrow.clone()).await.expect("accepted");
+        assert_eq!(later.not_before, tomorrow.not_before);
+        assert_eq!(later.priority(), pb::Priority::Interactive);
+        let expire = later.expire_time.expect("an end").seconds;
+        assert_eq!(expire, tomorrow.not_before.expect("set").seconds + 60);
+        let now = anna.submit(prompt("a ball")).await.expect("accepted");
+        assert_eq!(worker.grant().await.lease.expect("a lease").job_id, now.id);
+        for (request, expected) in [
+            (pb::SubmitRequest { not_before: Some(in_days(31)), ..prompt("a") }, "NOT_BEFORE_INVALID"),
+            (pb::SubmitRequest { not_before: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: -1 }), ..prompt("a") }, "NOT_BEFORE_INVALID"),
+            (pb::SubmitRequest { expire_after: Some(seconds(59)), ..prompt("a") }, "EXPIRE_AFTER_INVALID"),
+            (pb::SubmitRequest { expire_after: Some(seconds(-1)), ..prompt("a") }, "EXPIRE_AFTER_INVALID"),
+            (pb::SubmitRequest { priority: 9, ..prompt("a") }, "PRIORITY_INVALID"),
+        ] {
+            assert_eq!(refused(anna.submit(request).await), (Code::InvalidArgument, expected.to_owned()));
+        }
+    }
+
+    async fn estimate_tells_the_price_and_stores_nothing(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let worker = scheduler.worker("w").await;
+        let wide = pb::SubmitRequest { width: Some(128), frames: Some(33), ..prompt("a ball") };
+        let estimate = anna.estimate(wide.clone()).await.expect("estimates");
+        let spec = estimate.spec.expect("a spec");
+        assert_eq!((spec.width, spec.height, spec.frames), (128, 48, 33));
+        // 33 frames at 8 a second of 128x48 pixels, in thousandths of a second of 832x480.
+        assert_eq!((estimate.credits, estimate.memory_bytes, estimate.fits), (64, 0, true));
+        assert_eq!(estimate.gpu_time, None, "not measured yet");
+        assert_eq!(anna.list(0, "").await.expect("lists").jobs, []);
+        let invalid = anna.estimate(pb::SubmitRequest { frames: Some(15), ..wide }).await;
+        assert_eq!(reason(&invalid.expect_err("invalid")), "FRAMES_INVALID");
+        drop(worker);
+    }
+
+    async fn remix_takes_the_values_of_an_earlier_video(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let _worker = scheduler.worker("w").await;
+        let first = pb::SubmitRequest { width: Some(32), steps: Some(5), seed: Some(1), ..prompt("a red ball") };
+        let source = anna.submit(first).await.expect("accepted");
+        let remix_of = |id: &str| pb::SubmitRequest { remix_of: id.to_owned(), seed: Some(2), ..prompt("") };
+        let remix = anna.submit(remix_of(&source.id)).await.expect("accepted");
+        assert_eq!(remix.source_id, source.id);
+        let expected = pb::VideoSpec { seed: 2, ..source.spec.expect("a spec") };
+        assert_eq!(remix.spec, Some(expected));
+        let ben = scheduler.caller("ben").await;
+        for id in [source.id.as_str(), "x", &source.id.to_uppercase()] {
+            assert_eq!(refused(ben.submit(remix_of(id)).await), (Code::NotFound, "SOURCE_NOT_FOUND".to_owned()));
+        }
+    }
+}

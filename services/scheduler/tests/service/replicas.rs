@@ -1,0 +1,144 @@
+//! Two replicas on one PostgreSQL, with polls too far apart to help: what one does, the other hears.
+
+use std::time::Duration;
+
+use kinora_proto::scheduler::v1 as pb;
+use kinora_proto::scheduler::v1::JobState;
+use kinora_proto::scheduler::v1::attach_response::Message as Down;
+use kinora_scheduler::signals::EventsVia;
+use kinora_store::DatabaseUrl;
+use kinora_testkit::nats::TestNats;
+use kinora_testkit::postgres::TestPostgres;
+use tokio::time::timeout;
+
+use crate::harness::{Caller, FakeWorker, TestScheduler, picture, progress, prompt, with_preview};
+
+async fn replica(url: &DatabaseUrl, events: Option<&str>) -> TestScheduler {
+    let events = events.map(|text| text.parse::<EventsVia>().expect("an engine"));
+    TestScheduler::start_with(url, |options| {
+        options.poll_interval = Duration::from_secs(3600);
+        options.events = events;
+    })
+    .await
+}
+
+async fn database() -> DatabaseUrl {
+    let url = TestPostgres::of_this_run().create_database().await;
+    url.parse().expect("a URL")
+}
+
+/// Returns once work that `caller` brings reaches `worker` at the other replica.
+async fn hears(caller: &Caller, worker: &mut FakeWorker) {
+    loop {
+        let job = caller.submit(prompt("a ball")).await.expect("accepted");
+        let granted = timeout(Duration::from_millis(300), worker.next()).await;
+        match granted {
+            Ok(Ok(Some(Down::Grant(grant)))) => {
+                let lease = grant.lease.expect("a lease");
+                if worker.complete(&lease).await && lease.job_id == job.id {
+                    return;
+                }
+            }
+            Ok(Ok(Some(Down::Revocation(_)))) => {}
+            Ok(other) => panic!("expected a grant: {other:?}"),
+            Err(_) => {
+                caller.cancel(&job.id).await.expect("cancels");
+            }
+        }
+    }
+}
+
+/// Worker at the first replica, caller at the second.
+async fn pair(first: &TestScheduler, second: &TestScheduler) -> (FakeWorker, Caller) {
+    let mut there = second.worker("warm").await;
+    hears(&first.caller("anna").await, &mut there).await;
+    drop(there);
+    let mut worker = first.worker("w").await;
+    let anna = second.caller("anna").await;
+    hears(&anna, &mut worker).await;
+    (worker, anna)
+}
+
+async fn next_with(
+    watcher: &mut crate::harness::Watcher,
+    what: impl Fn(&pb::Event) -> bool,
+) -> pb::Event {
+    loop {
+        let event = watcher
+            .next()
+            .await
+            .expect("no error")
+            .expect("not the end");
+        if what(&event) {
+            return event;
+        }
+    }
+}
+
+async fn check(url: &DatabaseUrl, events: Option<&str>) {
+    let (first, second) = (replica(url, events).await, replica(url, events).await);
+    let (mut worker, anna) = pair(&first, &second).await;
+
+    let job = anna.submit(prompt("a ball")).await.expect("accepted");
+    let mut watcher = anna.watch(&job.id, 0).await.expect("watches");
+    let lease = worker.grant().await.lease.expect("a lease");
+    next_with(&mut watcher, |event| event.state() == JobState::Running).await;
+    worker.say(progress(&lease, 3)).await;
+    next_with(&mut watcher, |event| {
+        event.progress.as_ref().is_some_and(|it| it.step == 3)
+    })
+    .await;
+    let webp = picture(32, 32);
+    worker
+        .say(with_preview(progress(&lease, 4), webp.clone()))
+        .await;
+    let shown = next_with(&mut watcher, |event| !event.preview_webp.is_empty()).await;
+    assert_eq!(shown.preview_webp, webp);
+    assert!(worker.complete(&lease).await);
+    let events = watcher.rest().await;
+    let end = events.last().expect("an end");
+    assert_eq!(end.state(), JobState::Completed);
+    assert_eq!(end.outputs, anna.get(&job.id).await.expect("reads").outputs);
+
+    let job = anna.submit(prompt("a ball")).await.expect("accepted");
+    let lease = worker.grant().await.lease.expect("a lease");
+    anna.cancel(&job.id).await.expect("cancels");
+    // It sends no heartbeat, so that nothing else can tell it.
+    assert_eq!(worker.revocation().await, lease);
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_hear_each_other_through_postgres() {
+    check(&database().await, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_hear_each_other_through_nats() {
+    let nats = TestNats::start().await;
+    check(&database().await, Some(&nats.url())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watcher_sees_what_happened_while_the_bus_was_away() {
+    let mut nats = TestNats::start().await;
+    let (url, events) = (database().await, nats.url());
+    let (first, second) = (
+        replica(&url, Some(&events)).await,
+        replica(&url, Some(&events)).await,
+    );
+    let (mut worker, anna) = pair(&first, &second).await;
+    let job = anna.submit(prompt("a ball")).await.expect("accepted");
+    let mut watcher = anna.watch(&job.id, 0).await.expect("watches");
+    let lease = worker.grant().await.lease.expect("a lease");
+    next_with(&mut watcher, |event| event.state() == JobState::Running).await;
+    nats.stop().await;
+    assert!(worker.complete(&lease).await);
+    nats.start_again().await;
+    let events = watcher.rest().await;
+    assert_eq!(
+        events.last().map(pb::Event::state),
+        Some(JobState::Completed)
+    );
+}
