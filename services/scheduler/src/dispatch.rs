@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::domain::job::{Job, Time};
+use crate::domain::job::{Job, Priority, Time};
 use crate::error::Error;
 use crate::policy::{
     self, Assignment, Bounds, Plan, PolicyOptions, Situation, Snapshot, Turns, WorkerView,
@@ -316,7 +316,16 @@ fn is_cut(plan: &Plan, snapshot: &Snapshot, bounds: Bounds, options: &PolicyOpti
     let is_used_up = snapshot.lanes.iter().any(|lane| {
         lane.jobs.len() >= bound && lane.jobs.iter().all(|job| assigned.contains(&job.job))
     });
-    is_used_up || snapshot.lanes.len() >= most_lanes
+    is_used_up || has_full_queue(snapshot, most_lanes)
+}
+
+/// Whether a queue may have more lanes than the snapshot shows.
+fn has_full_queue(snapshot: &Snapshot, most_lanes: usize) -> bool {
+    let mut lanes: HashMap<(&str, Priority), usize> = HashMap::new();
+    for lane in &snapshot.lanes {
+        *lanes.entry((&lane.model, lane.priority)).or_default() += 1;
+    }
+    lanes.values().any(|count| *count >= most_lanes)
 }
 
 #[cfg(test)]

@@ -1,87 +1,73 @@
 //! The virtual clock, and what happens when.
 
 mod account;
+mod check;
+mod faults;
+mod reports;
+mod start;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use kinora_ids::{JobId, LeaseRef};
-use kinora_migrations::scheduler::migrate;
-use kinora_scheduler::dispatch::{DispatchOptions, Dispatcher};
-use kinora_scheduler::domain::job::{Failure, Job, Outputs, Time};
-use kinora_scheduler::domain::retry::{PREEMPTED, RetryPolicy};
-use kinora_scheduler::domain::transition::{self, Reporter};
-use kinora_scheduler::store::{
-    Attachment, Change, JobStore, Limits, Submitted, TenantChange,
-};
-use kinora_store::{Database, DatabaseUrl};
+use kinora_scheduler::dispatch::Dispatcher;
+use kinora_scheduler::domain::job::{Job, State, Time};
+use kinora_scheduler::domain::transition;
+use kinora_scheduler::store::{Change, Limits, Submitted};
+use rand::rngs::StdRng;
 use uuid::Builder;
 
 use crate::fleet::{Attempt, Facts, FakeFleet, Order};
-use crate::options::Options;
-use crate::outcome::{Outcome, TenantOutcome, Wait, Window};
+use crate::outcome::{Outcome, Wait, Window};
 use crate::queue::TimedQueue;
-use crate::workload::{Drawn, Kind, Model, Scope, Source, Tenant, models, spec, tenants};
-
-/// Between two rounds of dispatch: what wakes the loop meanwhile is dealt with together.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::workload::{Drawn, Model, Source, spec};
+pub use start::run;
 
 /// How often the loop looks although nothing has happened.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Points of the plots.
-const SAMPLES: u32 = 150;
-
-/// No attempt of a simulation is overdue.
-const TIME_LIMIT: Duration = Duration::from_secs(3600);
-
-/// 2026-01-01 in seconds, so that ids depend on the seed alone.
-const BEGIN: u64 = 1_767_225_600;
-
 /// Jobs that a tenant must have waiting at all times to count as one that asks for more than it gets.
 const BACKLOG: i64 = 10;
 
+/// From the order to hand a lease back until the checkpoint is stored.
+const HAND_BACK: Duration = Duration::from_secs(1);
+
+/// A simulation that has not ended by then never will.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
-    Arrival { tenant: usize },
-    End { worker: usize, job: JobId, lease: u64 },
-    HandBack { worker: usize, job: JobId, lease: u64 },
+    Arrival {
+        tenant: usize,
+    },
+    End {
+        worker: usize,
+        job: JobId,
+        lease: u64,
+    },
+    HandBack {
+        worker: usize,
+        job: JobId,
+        lease: u64,
+    },
+    /// A spot machine's time has come.
+    Vanish {
+        worker: usize,
+    },
+    /// A worker that only fell silent reports late what it was leased.
+    Return {
+        worker: usize,
+        late: Option<(JobId, u64)>,
+    },
+    /// Silent workers are looked for.
+    Reap,
     Sample,
     Poll,
     Round,
-}
-
-/// Runs one simulation.
-///
-/// # Errors
-/// When the database fails, or holds jobs already.
-pub async fn run(options: &Options, scope: Scope) -> anyhow::Result<Outcome> {
-    let folder = tempfile::tempdir().context("a temporary folder")?;
-    let url = match (&options.database, scope) {
-        (Some(url), Scope::All) => url.clone(),
-        _ => temporary(&folder)?,
-    };
-    let db = Database::connect(&url).await?;
-    migrate(db.writer()).await?;
-    let store = JobStore::new(db.clone());
-    if !store.queues().await?.is_empty() {
-        bail!("the database holds jobs; simulations need an empty one");
-    }
-    let mut engine = Engine::new(options, scope, store);
-    engine.prepare().await?;
-    let outcome = engine.go().await?;
-    db.close().await?;
-    Ok(outcome)
-}
-
-fn temporary(folder: &tempfile::TempDir) -> anyhow::Result<DatabaseUrl> {
-    let path = folder.path().join("jobs.db");
-    let path = path.to_str().context("the temporary folder's name is no text")?;
-    Ok(format!("sqlite://{path}").parse()?)
 }
 
 struct Engine {
@@ -92,134 +78,90 @@ struct Engine {
     dispatcher: Dispatcher<TimedQueue, FakeFleet>,
     models: Arc<[Model]>,
     sources: Vec<Source>,
-    scope: Scope,
+    /// Of the workers' fates.
+    random: StdRng,
+    spot_life: Duration,
+    pause: Duration,
+    cancels_rest: bool,
     agenda: BinaryHeap<Reverse<(Time, u64, Happening)>>,
     happenings: u64,
-    /// When the next round is due, if one is.
-    round_due: Option<Time>,
+    is_round_due: bool,
     last_round: Time,
     ids: u64,
+    /// Jobs that have been accepted and how they ended, once they have.
+    ends: HashMap<JobId, Option<State>>,
+    open: u64,
     queued: i64,
     queued_by_tenant: Vec<i64>,
+    running_by_tenant: Vec<u32>,
     sample_every: Duration,
     outcome: Outcome,
 }
 
 impl Engine {
-    fn new(options: &Options, scope: Scope, store: JobStore) -> Self {
-        let begin = beginning();
-        let models = models(options);
-        let all = tenants(options, &models);
-        let queue = Arc::new(TimedQueue::new(store));
-        let fleet = Arc::new(FakeFleet::new(options.workers, Arc::clone(&models)));
-        let dispatch = DispatchOptions::new(TIME_LIMIT, POLL);
-        let dispatcher = Dispatcher::new(Arc::clone(&queue), Arc::clone(&fleet), dispatch);
-        let named = all.iter().enumerate();
-        let sources = named.map(|(at, tenant)| {
-            Source::new(tenant.clone(), at, Arc::clone(&models), options.seed)
-        });
-        let window = Window {
-            begin: begin + options.warm_up,
-            end: begin + options.warm_up + options.duration,
-        };
-        Self {
-            now: begin,
-            window,
-            queue,
-            fleet,
-            dispatcher,
-            sources: sources.collect(),
-            models,
-            scope,
-            agenda: BinaryHeap::new(),
-            happenings: 0,
-            round_due: None,
-            last_round: begin,
-            ids: 0,
-            queued: 0,
-            queued_by_tenant: vec![0; all.len()],
-            sample_every: (options.warm_up + options.duration) / SAMPLES,
-            outcome: Outcome {
-                capacity: options.duration * options.workers,
-                tenants: all.into_iter().map(outcome_of).collect(),
-                ..Outcome::default()
-            },
-        }
-    }
-
-    /// Attaches the workers, and sets the shares of the tenants.
-    async fn prepare(&mut self) -> anyhow::Result<()> {
-        let store = &self.queue.store;
-        for tenant in &self.outcome.tenants {
-            let change = TenantChange {
-                weight: Some(tenant.tenant.weight),
-                ..TenantChange::default()
-            };
-            store.set_tenant(&tenant.tenant.name, change).await?;
-        }
-        let (names, session) = self.fleet.names();
-        for worker in names {
-            let attachment = Attachment {
-                worker,
-                session,
-                slots: 1,
-                ..Attachment::default()
-            };
-            let lose = |_: &mut Job| (None, Vec::new());
-            store.attach(&attachment, self.now, lose).await?;
-        }
-        for tenant in 0..self.sources.len() {
-            if self.scope == Scope::All || self.outcome.tenants[tenant].tenant.kind == Kind::Light {
-                let pause = self.sources[tenant].pause();
-                self.plan(self.now + pause, Happening::Arrival { tenant });
-            }
-        }
-        self.plan(self.now, Happening::Poll);
-        self.plan(self.now + self.sample_every, Happening::Sample);
-        Ok(())
-    }
-
     fn plan(&mut self, at: Time, happening: Happening) {
         self.happenings += 1;
         self.agenda.push(Reverse((at, self.happenings, happening)));
     }
 
     async fn go(mut self) -> anyhow::Result<Outcome> {
+        let began = Instant::now();
         while let Some(Reverse((at, _, happening))) = self.agenda.pop() {
-            if at > self.window.end {
+            if at > self.window.end && self.open == 0 {
                 break;
+            }
+            if at > self.window.end + PATIENCE {
+                bail!("{} jobs never end", self.open);
             }
             self.now = at;
             self.fleet.set_now(at);
-            match happening {
-                Happening::Arrival { tenant } => self.arrive(tenant).await?,
-                Happening::End { worker, job, lease } => {
-                    self.complete(worker, LeaseRef { job, lease }).await?;
-                }
-                Happening::HandBack { worker, job, lease } => {
-                    self.hand_back(worker, LeaseRef { job, lease }).await?;
-                }
-                Happening::Sample => self.sample(),
-                Happening::Poll => {
-                    self.wake();
-                    self.plan(at + POLL, Happening::Poll);
-                }
-                Happening::Round => self.rounds().await?,
-            }
+            self.happen(happening).await?;
         }
-        Ok(self.finish())
+        self.check().await?;
+        Ok(self.finish(began.elapsed()))
+    }
+
+    async fn happen(&mut self, happening: Happening) -> anyhow::Result<()> {
+        match happening {
+            Happening::Arrival { tenant } => self.arrive(tenant).await?,
+            Happening::End { worker, job, lease } => {
+                self.end(worker, LeaseRef { job, lease }).await?;
+            }
+            Happening::HandBack { worker, job, lease } => {
+                self.hand_back(worker, LeaseRef { job, lease }).await?;
+            }
+            Happening::Vanish { worker } => {
+                if self.now <= self.window.end {
+                    self.vanish(worker).await?;
+                }
+            }
+            Happening::Return { worker, late } => {
+                let late = late.map(|(job, lease)| LeaseRef { job, lease });
+                self.come_back(worker, late).await?;
+            }
+            Happening::Reap => self.reap().await?,
+            Happening::Sample => self.sample(),
+            Happening::Poll => {
+                self.wake();
+                self.plan(self.now + POLL, Happening::Poll);
+            }
+            Happening::Round => self.rounds().await?,
+        }
+        Ok(())
     }
 
     /// Has a round follow, after a pause.
     fn wake(&mut self) {
-        if self.round_due.is_none() {
-            let due = self.now.max(self.last_round + PAUSE);
-            self.round_due = Some(due);
-            self.plan(due, Happening::Round);
+        if !self.is_round_due {
+            self.is_round_due = true;
+            self.plan(self.now.max(self.last_round + self.pause), Happening::Round);
         }
     }
 
     async fn arrive(&mut self, tenant: usize) -> anyhow::Result<()> {
+        if self.now > self.window.end {
+            return self.give_up(tenant).await;
+        }
         let drawn = self.sources[tenant].draw();
         let mut jobs = Vec::with_capacity(drawn.len());
         for drawn in drawn {
@@ -227,25 +169,58 @@ impl Engine {
             let facts = Facts {
                 tenant,
                 submitted: self.now,
-                left: drawn.actual,
                 preemptions: 0,
-                has_started: false,
+                failures: 0,
+                lost_at: None,
                 drawn,
             };
             self.fleet.expect(job.id, facts);
             jobs.push(job);
         }
-        let submitted = self.queue.store.submit(&jobs, None, None, &Limits::default(), &[]);
+        let since = Instant::now();
+        let limits = Limits::default();
+        let submitted = self.queue.store.submit(&jobs, None, None, &limits, &[]);
         let Submitted::Accepted(accepted) = submitted.await? else {
             bail!("jobs were not accepted");
         };
+        self.outcome.submits.push(since.elapsed());
+        self.ends.extend(accepted.iter().map(|job| (job.id, None)));
         let count = i64::try_from(accepted.len())?;
         self.queued += count;
         self.queued_by_tenant[tenant] += count;
+        self.open += accepted.len() as u64;
         self.outcome.submitted += accepted.len() as u64;
+        self.outcome.tenants[tenant].submitted += accepted.len() as u64;
         let pause = self.sources[tenant].pause();
         self.plan(self.now + pause, Happening::Arrival { tenant });
         self.wake();
+        Ok(())
+    }
+
+    /// Cancels what a tenant still has waiting, if that is how the run is to end.
+    async fn give_up(&mut self, tenant: usize) -> anyhow::Result<()> {
+        if !self.cancels_rest {
+            return Ok(());
+        }
+        let open = self.ends.iter().filter(|(_, end)| end.is_none());
+        let of_tenant = open.filter(|(id, _)| {
+            let facts = self.fleet.facts(**id);
+            facts.is_some_and(|it| it.tenant == tenant)
+        });
+        let mut ids: Vec<JobId> = of_tenant.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        let now = self.now;
+        for id in ids {
+            let cancel = |job: &mut Job| {
+                let waits = job.state == State::Queued;
+                let event = waits.then(|| transition::cancel(job, now)).flatten();
+                Ok::<_, Infallible>(Change {
+                    event,
+                    removals: Vec::new(),
+                })
+            };
+            self.apply(id, cancel).await?;
+        }
         Ok(())
     }
 
@@ -263,21 +238,26 @@ impl Engine {
     }
 
     async fn rounds(&mut self) -> anyhow::Result<()> {
-        self.round_due = None;
+        self.is_round_due = false;
         self.last_round = self.now;
         loop {
             let since = Instant::now();
-            let round = self.dispatcher.round(self.now).await?;
+            let depth = self.queued.unsigned_abs();
+            let round = self
+                .dispatcher
+                .round(self.now)
+                .await
+                .context("a round of dispatch")?;
             let took = since.elapsed();
             let in_store = std::mem::take(&mut self.queue.timings.lock().in_round);
             self.outcome.rounds += 1;
             self.outcome.plans.push(took.saturating_sub(in_store));
             if round.leased > 0 {
                 let latest = self.queue.timings.lock().claims.last().copied();
-                let depth = self.queued.unsigned_abs();
-                self.outcome.claims_by_depth.extend(latest.map(|(_, took)| (depth, took)));
+                let latest = latest.map(|(jobs, took)| (depth, jobs, took));
+                self.outcome.claims_by_depth.extend(latest);
             }
-            self.carry_out();
+            self.carry_out()?;
             if !round.is_cut {
                 return Ok(());
             }
@@ -285,113 +265,56 @@ impl Engine {
     }
 
     /// Plans the ends of what was granted and asked back.
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self) -> anyhow::Result<()> {
         for order in self.fleet.orders() {
             match order {
-                Order::Granted { worker, attempt } => self.begin(worker, &attempt),
-                Order::Preempted { worker, lease, at } => {
+                Order::Granted { worker, attempt } => self.begin(worker, &attempt)?,
+                Order::Preempted { worker, lease } => {
                     let LeaseRef { job, lease } = lease;
-                    self.plan(at, Happening::HandBack { worker, job, lease });
+                    self.plan(
+                        self.now + HAND_BACK,
+                        Happening::HandBack { worker, job, lease },
+                    );
                 }
             }
         }
+        Ok(())
     }
 
-    fn begin(&mut self, worker: usize, attempt: &Attempt) {
+    fn begin(&mut self, worker: usize, attempt: &Attempt) -> anyhow::Result<()> {
         let LeaseRef { job, lease } = attempt.lease;
         self.plan(attempt.ends, Happening::End { worker, job, lease });
-        let Some(facts) = self.fleet.facts(job) else {
-            return;
-        };
+        let facts = self
+            .fleet
+            .facts(job)
+            .context("a job was leased that had ended")?;
         self.queued -= 1;
         self.queued_by_tenant[facts.tenant] -= 1;
-        if self.now < self.window.begin {
-            return;
+        self.running_by_tenant[facts.tenant] += 1;
+        let running = self.running_by_tenant[facts.tenant];
+        let tenant = &mut self.outcome.tenants[facts.tenant];
+        tenant.most_running = tenant.most_running.max(running);
+        if tenant.tenant.max_running > 0 && running > tenant.tenant.max_running {
+            bail!(
+                "{} runs {running} jobs, more than it may",
+                tenant.tenant.name
+            );
         }
-        self.outcome.leases += 1;
-        self.outcome.loads += u64::from(!attempt.load.is_zero());
+        if let Some(lost_at) = facts.lost_at {
+            self.outcome.re_leases.push((self.now - lost_at).to_std()?);
+            self.fleet.with_facts(job, |facts| facts.lost_at = None);
+        }
+        if self.now >= self.window.begin && self.now <= self.window.end {
+            self.outcome.leases += 1;
+            self.outcome.loads += u64::from(!attempt.load.is_zero());
+        }
         if lease == 1 && facts.submitted >= self.window.begin {
             self.outcome.waits.push(Wait {
                 tenant: facts.tenant,
                 class: facts.drawn.class,
-                time: (self.now - facts.submitted).to_std().unwrap_or_default(),
+                time: (self.now - facts.submitted).to_std()?,
             });
         }
-    }
-
-    async fn complete(&mut self, worker: usize, lease: LeaseRef) -> anyhow::Result<()> {
-        let tenant = self.fleet.facts(lease.job).map(|facts| facts.tenant);
-        let Some(attempt) = self.fleet.end(worker, lease, true) else {
-            // It was handed back.
-            return Ok(());
-        };
-        self.account(tenant, &attempt);
-        let name = self.fleet.name(worker);
-        let now = self.now;
-        let device_time = (now - attempt.started).to_std().ok();
-        let from = Reporter { worker: &name, lease };
-        let changed = self.queue.store.change(lease.job, None, |job| {
-            let event = transition::complete(job, from, Outputs::default(), device_time, now)?;
-            Ok::<_, transition::StaleLease>(Change { event, removals: Vec::new() })
-        });
-        match changed.await? {
-            Some(Ok((_, outcome))) if outcome.event.is_some() => self.outcome.completed += 1,
-            _ => bail!("a completion under a standing lease was refused"),
-        }
-        self.wake();
         Ok(())
-    }
-
-    async fn hand_back(&mut self, worker: usize, lease: LeaseRef) -> anyhow::Result<()> {
-        let Some(attempt) = self.fleet.end(worker, lease, false) else {
-            // It ended before.
-            return Ok(());
-        };
-        let tenant = self.fleet.facts(lease.job).map(|facts| facts.tenant);
-        self.account(tenant, &attempt);
-        self.queued += 1;
-        if let Some(tenant) = tenant {
-            self.queued_by_tenant[tenant] += 1;
-        }
-        self.outcome.preemptions += 1;
-        let name = self.fleet.name(worker);
-        let now = self.now;
-        let device_time = (now - attempt.started).to_std().ok();
-        let from = Reporter { worker: &name, lease };
-        let changed = self.queue.store.change(lease.job, None, |job| {
-            let rule = (&retry_policy(), 0.0);
-            let event = transition::fail(job, from, preempted(), device_time, now, rule);
-            Ok::<_, Infallible>(Change { event: event.ok(), removals: Vec::new() })
-        });
-        changed.await?;
-        self.wake();
-        Ok(())
-    }
-}
-
-fn beginning() -> Time {
-    Time::UNIX_EPOCH + Duration::from_secs(BEGIN)
-}
-
-const fn outcome_of(tenant: Tenant) -> TenantOutcome {
-    TenantOutcome {
-        tenant,
-        served: Duration::ZERO,
-        is_backlogged: true,
-    }
-}
-
-const fn retry_policy() -> RetryPolicy {
-    RetryPolicy {
-        max_attempts: 3,
-        base_delay: Duration::from_secs(2),
-    }
-}
-
-fn preempted() -> Failure {
-    Failure {
-        reason: PREEMPTED.to_owned(),
-        message: "an interactive job needed the worker".to_owned(),
-        retryable: true,
     }
 }

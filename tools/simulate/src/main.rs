@@ -22,21 +22,54 @@ use anyhow::Context;
 use clap::Parser;
 
 use options::Options;
-use workload::Scope;
+use report::{Experiments, Runs};
+use workload::{Scope, Variant};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let alone = engine::run(&options, Scope::LightAlone)
-        .await
-        .context("the run of the light tenant alone")?;
-    let all = engine::run(&options, Scope::All)
-        .await
-        .context("the run of all tenants")?;
-    let text = report::text(&options, &all, &alone);
+    let runs = runs(&options).await?;
+    let text = report::text(&options, &runs);
     std::io::stdout().write_all(text.as_bytes())?;
     if let Some(folder) = &options.plots {
-        plots::write(folder, &all, &alone).context("the plots")?;
+        plots::write(folder, &runs.all, &runs.alone).context("the plots")?;
     }
     Ok(())
+}
+
+/// The run that was asked for, and those that it is compared with.
+async fn runs(options: &Options) -> anyhow::Result<Runs> {
+    let alone = engine::run(options, Variant::of(Scope::LightAlone), None);
+    let alone = alone.await.context("the run of the light tenant alone")?;
+    let all = engine::run(options, Variant::of(Scope::All), options.database.as_ref());
+    let all = all.await.context("the run of all tenants")?;
+    let experiments = if options.experiment_workers == 0 {
+        None
+    } else {
+        Some(experiments(&options.experiment()).await?)
+    };
+    Ok(Runs {
+        all,
+        alone,
+        experiments,
+    })
+}
+
+async fn experiments(options: &Options) -> anyhow::Result<Experiments> {
+    let all = Variant::of(Scope::All);
+    let blind = Variant {
+        is_affine: false,
+        ..all
+    };
+    let polite = Variant {
+        has_preemption: false,
+        ..all
+    };
+    Ok(Experiments {
+        alone: engine::run(options, Variant::of(Scope::LightAlone), None).await?,
+        without_flood: engine::run(options, Variant::of(Scope::WithoutFlood), None).await?,
+        all: engine::run(options, all, None).await?,
+        without_affinity: engine::run(options, blind, None).await?,
+        without_preemption: engine::run(options, polite, None).await?,
+    })
 }

@@ -12,15 +12,32 @@ use crate::workload::{Kind, Tenant};
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub tenants: Vec<TenantOutcome>,
-    /// From submission to the first lease.
+    /// From submission to the first lease, or to the cancel of what was never leased.
     pub waits: Vec<Wait>,
     /// State of the fleet over time.
     pub samples: Vec<Sample>,
     pub submitted: u64,
     pub completed: u64,
-    /// Left over at the end.
-    pub queued: u64,
-    pub running: u64,
+    /// Failed for good.
+    pub failed: u64,
+    /// Taken out of circulation because they cost workers.
+    pub quarantined: u64,
+    pub cancelled: u64,
+    /// Attempts that were recorded, of all jobs.
+    pub attempts: u64,
+    /// Attempts that failed and were not the last.
+    pub failures: u64,
+    /// Workers that vanished or fell silent.
+    pub vanished: u64,
+    /// Leases that these had.
+    pub lost_leases: u64,
+    /// From the loss of a worker until its job has another one.
+    pub re_leases: Vec<Duration>,
+    /// Reports under lost leases, all refused.
+    pub stale_reports: u64,
+    /// Steps that were done, lost and done again.
+    pub steps_recomputed: u64,
+    /// Leases within the window.
     pub leases: u64,
     /// Leases whose worker had to load weights.
     pub loads: u64,
@@ -33,17 +50,40 @@ pub struct Outcome {
     /// What rounds took besides the store.
     pub plans: Vec<Duration>,
     pub timings: Timings,
-    /// Jobs that waited at each claim, and how long it took.
-    pub claims_by_depth: Vec<(u64, Duration)>,
+    /// What submissions took.
+    pub submits: Vec<Duration>,
+    /// What reports and cancels took.
+    pub changes: Vec<Duration>,
+    /// Jobs that waited at each claim, jobs that it leased, and how long it took.
+    pub claims_by_depth: Vec<(u64, usize, Duration)>,
+    /// The length of the run, by its own clock.
+    pub simulated: Duration,
+    /// And by this machine's.
+    pub took: Duration,
 }
 
 #[derive(Clone, Debug)]
 pub struct TenantOutcome {
     pub tenant: Tenant,
-    /// Device time within the window, without loading.
+    pub submitted: u64,
+    /// Device time within the window, loading included.
     pub served: Duration,
-    /// Whether it had jobs waiting throughout the window.
+    /// Whether it had jobs waiting throughout the window, and no limit of its own.
     pub is_backlogged: bool,
+    /// Jobs that ran at a time.
+    pub most_running: u32,
+}
+
+impl TenantOutcome {
+    pub fn new(tenant: Tenant) -> Self {
+        Self {
+            is_backlogged: tenant.max_running == 0,
+            tenant,
+            submitted: 0,
+            served: Duration::ZERO,
+            most_running: 0,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -23,10 +23,10 @@ const DOTS: usize = 1500;
 pub fn write(folder: &Path, all: &Outcome, alone: &Outcome) -> anyhow::Result<()> {
     fs::create_dir_all(folder)?;
     let plots = [
-        ("scheduling-waits.svg", waits(all, alone)),
-        ("scheduling-shares.svg", shares(all)),
-        ("scheduling-fleet.svg", fleet(all)),
-        ("scheduling-claims.svg", claims(all)),
+        ("waits.svg", waits(all, alone)),
+        ("shares.svg", shares(all)),
+        ("fleet.svg", fleet(all)),
+        ("claims.svg", claims(all)),
     ];
     for (name, chart) in plots {
         fs::write(folder.join(name), chart.render())?;
@@ -81,6 +81,7 @@ fn shares(all: &Outcome) -> Chart<'static> {
         let (name, colour) = match it.tenant.kind {
             Kind::Light => ("light tenant".to_owned(), COLOURS[3]),
             Kind::Flood => ("flooding tenant".to_owned(), COLOURS[1]),
+            Kind::Capped => ("with a limit".to_owned(), COLOURS[6]),
             Kind::Regular if it.tenant.weight == 100 => ("weight 100".to_owned(), COLOURS[0]),
             Kind::Regular if it.tenant.weight == 200 => ("weight 200".to_owned(), COLOURS[2]),
             Kind::Regular => (format!("weight {}", it.tenant.weight), COLOURS[4]),
@@ -91,7 +92,9 @@ fn shares(all: &Outcome) -> Chart<'static> {
         Series {
             name: if is_new { name } else { String::new() },
             colour,
-            points: samples.map(|it| (it.at.as_secs_f64(), it.shares[at])).collect(),
+            points: samples
+                .map(|it| (it.at.as_secs_f64(), it.shares[at]))
+                .collect(),
             are_dots: false,
         }
     });
@@ -130,7 +133,7 @@ fn fleet(all: &Outcome) -> Chart<'static> {
 fn claims(all: &Outcome) -> Chart<'static> {
     let step = all.claims_by_depth.len().div_ceil(DOTS).max(1);
     let dots = all.claims_by_depth.iter().step_by(step);
-    let dots = dots.map(|(queued, took)| (*queued as f64, took.as_secs_f64() * 1000.0));
+    let dots = dots.map(|(queued, _, took)| (*queued as f64, took.as_secs_f64() * 1000.0));
     Chart {
         title: "Claims do not slow down as the queue grows",
         x_label: "jobs that wait",

@@ -49,7 +49,13 @@ impl Chart<'_> {
              <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n"
         );
         svg += &label(LEFT, 24.0, "start", 15, self.title);
-        svg += &label((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 12.0, "middle", 12, self.x_label);
+        svg += &label(
+            (LEFT + WIDTH - RIGHT) / 2.0,
+            HEIGHT - 12.0,
+            "middle",
+            12,
+            self.x_label,
+        );
         svg += &label(LEFT, TOP - 6.0, "start", 11, self.y_label);
         svg += &scale.axes();
         for series in &self.series {
@@ -100,7 +106,11 @@ impl Chart<'_> {
 
 impl Scale {
     fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
-        let x = if self.is_log { x.max(10_f64.powf(self.x.0)).log10() } else { x };
+        let x = if self.is_log {
+            x.max(10_f64.powf(self.x.0)).log10()
+        } else {
+            x
+        };
         let across = (x - self.x.0) / (self.x.1 - self.x.0).max(1e-9);
         let up = (y - self.y.0) / (self.y.1 - self.y.0).max(1e-9);
         (
@@ -172,7 +182,10 @@ fn ticks((low, high): (f64, f64)) -> Vec<f64> {
     let rough = (high - low) / 5.0;
     let power = 10_f64.powf(rough.max(1e-9).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
-    let step = steps.into_iter().find(|step| *step >= rough).unwrap_or(rough);
+    let step = steps
+        .into_iter()
+        .find(|step| *step >= rough)
+        .unwrap_or(rough);
     (0..=10)
         .map(|at| low + f64::from(at) * step)
         .take_while(|at| *at <= high)
@@ -206,7 +219,10 @@ mod tests {
     #[test]
     fn ticks_are_round_and_within_the_axis() {
         assert_eq!(ticks((0.0, 10.5)), [0.0, 5.0, 10.0]);
-        assert_eq!(ticks((0.0, 1.0)), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
+        assert_eq!(
+            ticks((0.0, 1.0)),
+            [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
+        );
         assert_eq!(decades((-2.0, 1.0)), [0.01, 0.1, 1.0, 10.0]);
     }
 

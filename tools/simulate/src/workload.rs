@@ -12,9 +12,6 @@ use crate::options::Options;
 
 const GIB: u64 = 1 << 30;
 
-/// The light tenant's jobs a second, for each thousand workers.
-const LIGHT_RATE: f64 = 0.05;
-
 /// Jobs of the flood for each of the light tenant.
 const FLOOD: f64 = 100.0;
 
@@ -25,6 +22,39 @@ pub enum Scope {
     All,
     /// The light tenant, with the same jobs at the same times.
     LightAlone,
+    /// Every tenant but the one that floods.
+    WithoutFlood,
+}
+
+impl Scope {
+    /// Whether tenants of that sort take part.
+    pub fn includes(self, kind: Kind) -> bool {
+        match self {
+            Self::All => true,
+            Self::LightAlone => kind == Kind::Light,
+            Self::WithoutFlood => kind != Kind::Flood,
+        }
+    }
+}
+
+/// A run among others that it is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    pub scope: Scope,
+    /// Whether the policy knows which worker has which model in memory.
+    pub is_affine: bool,
+    /// Whether the policy may ask for leases back.
+    pub has_preemption: bool,
+}
+
+impl Variant {
+    pub const fn of(scope: Scope) -> Self {
+        Self {
+            scope,
+            is_affine: true,
+            has_preemption: true,
+        }
+    }
 }
 
 /// What sort of tenant it is.
@@ -36,6 +66,8 @@ pub enum Kind {
     Flood,
     /// Asks for its part of the load.
     Regular,
+    /// Asks for its part of the load, and may run only so many jobs at a time.
+    Capped,
 }
 
 /// A tenant, and what it submits.
@@ -49,6 +81,8 @@ pub struct Tenant {
     pub burst: u32,
     /// Submissions a second.
     pub rate: f64,
+    /// Jobs that may run at a time; 0 for no limit.
+    pub max_running: u32,
 }
 
 /// A model: what it takes to run it.
@@ -72,6 +106,18 @@ pub struct Drawn {
     pub class: Priority,
     pub estimated: Duration,
     pub actual: Duration,
+    pub fate: Fate,
+}
+
+/// What is wrong with a job, whoever runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Its first attempts fail half-way, so many of them.
+    Fails(u32),
+    /// No attempt can succeed, and the first one finds that out.
+    Broken,
+    /// It kills every worker before the first checkpoint.
+    Poison,
 }
 
 /// The memory of a worker, and the share of workers that have it.
@@ -91,6 +137,9 @@ const MODELS: [(u64, u64, u64, f64); 8] = [
 
 /// Pixels of all clips.
 const SIZE: (u32, u32, u32) = (832, 480, 81);
+
+/// Steps of all clips.
+pub const STEPS: u32 = 30;
 
 /// The models of a run.
 pub fn models(options: &Options) -> Arc<[Model]> {
@@ -113,15 +162,29 @@ pub fn models(options: &Options) -> Arc<[Model]> {
 /// The tenants of a run: the light one first, then the flood.
 pub fn tenants(options: &Options, models: &[Model]) -> Vec<Tenant> {
     let total: f64 = models.iter().map(|model| model.popularity).sum();
-    let costs = models.iter().map(|it| it.popularity * it.cost.as_secs_f64());
+    let costs = models
+        .iter()
+        .map(|it| it.popularity * it.cost.as_secs_f64());
     let mean_cost = costs.sum::<f64>() / total;
-    let light = LIGHT_RATE * f64::from(options.workers) / 1000.0;
+    let light = options.light_rate * f64::from(options.workers) / 1000.0;
     let all = options.load * f64::from(options.workers) / mean_cost;
     let left = (all - light * (1.0 + FLOOD)).max(0.0);
     let weights: f64 = (2..options.tenants).map(|at| f64::from(weight(at))).sum();
     let tenant = |(name, kind, weight, owners, burst, jobs): (String, Kind, u32, u32, u32, f64)| {
         let rate = jobs / f64::from(burst);
-        Tenant { name, kind, weight, owners, burst, rate }
+        let max_running = match kind {
+            Kind::Capped => (options.workers / options.tenants / 2).max(1),
+            _ => 0,
+        };
+        Tenant {
+            name,
+            kind,
+            weight,
+            owners,
+            burst,
+            rate,
+            max_running,
+        }
     };
     let first = [
         ("light".to_owned(), Kind::Light, 100, 1, 1, light),
@@ -129,7 +192,16 @@ pub fn tenants(options: &Options, models: &[Model]) -> Vec<Tenant> {
     ];
     let regular = (2..options.tenants).map(|at| {
         let jobs = left * f64::from(weight(at)) / weights;
-        (format!("tenant-{at:02}"), Kind::Regular, weight(at), 1 + at % 3, 4, jobs)
+        let is_last = at > 2 && at + 1 == options.tenants;
+        let kind = if is_last { Kind::Capped } else { Kind::Regular };
+        (
+            format!("tenant-{at:02}"),
+            kind,
+            weight(at),
+            1 + at % 3,
+            4,
+            jobs,
+        )
     });
     first.into_iter().chain(regular).map(tenant).collect()
 }
@@ -168,9 +240,9 @@ impl Source {
         let model = self.model();
         let class = match self.tenant.kind {
             Kind::Light | Kind::Flood => Priority::Standard,
-            Kind::Regular => match self.random.random_range(0..10) {
+            Kind::Regular | Kind::Capped => match self.random.random_range(0..20) {
                 0 => Priority::Interactive,
-                1..7 => Priority::Standard,
+                1..17 => Priority::Standard,
                 _ => Priority::Batch,
             },
         };
@@ -183,6 +255,7 @@ impl Source {
                 estimated,
                 // Estimates are wrong in both directions.
                 actual: estimated.mul_f64(self.random.random_range(0.7..1.3)),
+                fate: fate(self.random.random()),
             })
             .collect()
     }
@@ -198,6 +271,17 @@ impl Source {
     }
 }
 
+/// Of ten thousand jobs one is poison, twenty are broken, two hundred fail once and twenty more often.
+fn fate(drawn: f64) -> Fate {
+    match drawn {
+        0.0..0.0001 => Fate::Poison,
+        0.0001..0.0021 => Fate::Broken,
+        0.0021..0.0041 => Fate::Fails(3),
+        0.0041..0.0241 => Fate::Fails(1),
+        _ => Fate::Fails(0),
+    }
+}
+
 /// The request of a job.
 pub fn spec(model: &str) -> VideoSpec {
     let (width, height, frames) = SIZE;
@@ -208,7 +292,7 @@ pub fn spec(model: &str) -> VideoSpec {
         width,
         height,
         frames,
-        steps: 30,
+        steps: STEPS,
         guidance: 5.0,
         seed: 1,
         fps: 16,
