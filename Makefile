@@ -21,11 +21,14 @@ KILLS ?= 1000
 MINUTES ?= 12
 SEED ?= 1
 
+# How many fake workers `make simulate` has.
+WORKERS ?= 10000
+
 # Which Python and which cases `make bench-models` takes; all that a CPU can when none is named.
 PYTHON ?= python3
 CASES ?=
 
-.PHONY: help setup run up test chaos lint deny bench bench-models clean-cache
+.PHONY: help setup run up test chaos lint deny bench bench-models simulate clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +90,11 @@ bench-models: ## denoising against diffusers on the same weights; PYTHON needs t
 	@$(build_settings)
 	cargo build --release -p kinora-cli
 	$(PYTHON) tools/bench/models.py --engine $(target_dir)/release/kinora $(CASES)
+
+simulate: ## the scheduler's policy and store with WORKERS fake workers on a virtual clock: a table, plots in docs/scheduling
+	cargo build --release -p kinora-simulate
+	$(target_dir)/release/simulate --workers $(WORKERS) --tenants 40 --load 1.5 --duration 3m --warm-up 1m --pause 200ms \
+		--seed $(SEED) --plots docs/scheduling
 
 clean-cache: ## remove what setup fetched into the user's cache
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}"/kinora
