@@ -21,11 +21,14 @@ KILLS ?= 1000
 MINUTES ?= 12
 SEED ?= 1
 
+# How many fake workers `make simulate` has.
+WORKERS ?= 10000
+
 # Which Python and which cases `make bench-models` takes; all that a CPU can when none is named.
 PYTHON ?= python3
 CASES ?=
 
-.PHONY: help setup run up test chaos lint deny bench bench-models bench-scheduler clean-cache
+.PHONY: help setup run up test chaos lint deny bench bench-models bench-scheduler simulate clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,7 +69,8 @@ chaos: ## KILLS faults over MINUTES at a whole mesh, and rolling restarts; fails
 	export KINORA_TEST_POSTGRES_BIN=$$(scripts/setup-postgres)
 	chaos=$(target_dir)/debug/kinora-chaos
 	"$$chaos" --log warn rolling
-	"$$chaos" --log warn soak --kills $(KILLS) --minutes $(MINUTES) --seed $(SEED)
+	report=$(target_dir)/chaos-soak.md
+	"$$chaos" --log warn soak --kills $(KILLS) --minutes $(MINUTES) --seed $(SEED) --report "$$report"
 
 lint: ## formatting and clippy, warnings are errors
 	@cargo fmt --all --check
@@ -92,6 +96,11 @@ bench-scheduler: ## claims, submissions, waits and events of the scheduler besid
 	cargo build --release -p kinora-bench-scheduler
 	npm ci --prefix tools/bench-scheduler --no-audit --no-fund >/dev/null
 	scripts/with-postgres --durable $(target_dir)/release/kinora-bench-scheduler --peer tools/bench-scheduler
+
+simulate: ## the scheduler's policy and store with WORKERS fake workers on a virtual clock: a table, plots in docs/scheduling
+	cargo build --release -p kinora-simulate
+	$(target_dir)/release/simulate --workers $(WORKERS) --tenants 40 --load 1.5 --duration 3m --warm-up 1m --pause 200ms \
+		--seed $(SEED) --plots docs/scheduling
 
 clean-cache: ## remove what setup fetched into the user's cache
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}"/kinora

@@ -18,9 +18,9 @@ use reqwest::header::HeaderValue;
 
 pub use admin::{AdminArguments, AdminCommand, TenantArguments};
 pub use generate::{
-    ApproveArguments, BatchArguments, BatchCommand, BatchRunArguments, ClipArguments,
-    EstimateArguments, ExtendArguments, GenerateArguments, GroupArguments, RemixArguments,
-    RunArguments, SequenceArguments, SettingsArguments,
+    ApproveArguments, BatchArguments, BatchCommand, BatchRunArguments, BatchWatchArguments,
+    ClipArguments, EstimateArguments, ExtendArguments, GenerateArguments, GroupArguments,
+    RemixArguments, RunArguments, SequenceArguments, SettingsArguments,
 };
 pub use models::{
     ListArguments, ModelsArguments, ModelsCommand, PullArguments, RemoveArguments, StoreArguments,
@@ -50,7 +50,23 @@ Examples:
   kinora generate \"a red star\" --manifest star.json && kinora reproduce star.json
       draws a clip, then draws it again from its manifest and compares
 
-Exit status: 0 done, 1 the job failed, 2 the request is not valid, 3 no mesh can be reached, 130 interrupted.";
+Exit status: 0 done, 1 the job failed, 2 the request is not valid, 3 no mesh can be reached,
+4 a limit is reached and the same command may succeed later, 130 interrupted.";
+
+const JOBS_HELP: &str = "\
+States: awaiting_approval, queued, running, completed, failed, cancelled, expired.
+
+Examples:
+  kinora jobs
+  kinora jobs --state queued,running
+  kinora jobs --state awaiting_approval       previews that wait for `kinora approve ID`
+  kinora jobs --state failed --limit 100 --json";
+
+const CANCEL_HELP: &str = "\
+Example:
+  kinora cancel 01890000-0000-7000-8000-000000000000
+
+Cancelling a job whose preview awaits approval declines it. `kinora batch cancel ID` cancels a whole batch or sequence.";
 
 /// Generates video from text with open models.
 #[derive(Debug, Parser)]
@@ -80,7 +96,7 @@ pub enum Command {
     Sequence(Box<SequenceArguments>),
     /// Make a clip longer.
     Extend(Box<ExtendArguments>),
-    /// Generate the clips of a file; show and cancel batches.
+    /// Generate the clips of a file; watch, show and cancel batches and sequences.
     Batch(BatchArguments),
     /// Tell what a clip would take: time, memory, credits.
     Estimate(Box<EstimateArguments>),
@@ -162,6 +178,9 @@ pub struct UpArguments {
     /// How long a running job may go on after Ctrl-C before it is handed back.
     #[arg(long, env = "KINORA_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
+    /// Let webhooks go to this machine and its network, and over http, to try them out.
+    #[arg(long, env = "KINORA_PRIVATE_WEBHOOKS")]
+    pub private_webhooks: bool,
     /// The engine.
     #[command(flatten)]
     pub engine: EngineArguments,
@@ -183,6 +202,7 @@ pub struct ServerArguments {
 
 /// Options of `kinora jobs`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = JOBS_HELP)]
 pub struct JobsArguments {
     /// How many to list.
     #[arg(long, default_value_t = 20)]
@@ -200,9 +220,13 @@ pub struct JobsArguments {
 
 /// Options of `kinora cancel`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = CANCEL_HELP)]
 pub struct CancelArguments {
     /// Id of the job, as `kinora jobs` shows it.
     pub id: String,
+    /// Print the job as JSON.
+    #[arg(long)]
+    pub json: bool,
     /// Which mesh.
     #[command(flatten)]
     pub server: ServerArguments,

@@ -14,6 +14,8 @@ pub enum Status {
     Usage = 2,
     /// No mesh can be reached or started.
     Unreachable = 3,
+    /// A limit is reached; the same command may succeed later.
+    Busy = 4,
     /// The person interrupted it.
     Interrupted = 130,
 }
@@ -61,6 +63,7 @@ impl From<ApiError> for Failure {
         let status = match &error {
             ApiError::Unreachable { .. } => Status::Unreachable,
             ApiError::Refused(problem) if problem.status >= 500 => Status::Unreachable,
+            ApiError::Refused(problem) if problem.status == 429 => Status::Busy,
             ApiError::Refused(_) => Status::Usage,
             ApiError::Protocol(_) | ApiError::Local(_) => Status::Failed,
         };
@@ -93,6 +96,7 @@ mod tests {
     fn refusals_are_usage_and_trouble_is_unreachable() {
         assert_eq!(refused(400).status, Status::Usage);
         assert_eq!(refused(404).status, Status::Usage);
+        assert_eq!(refused(429).status, Status::Busy);
         assert_eq!(refused(503).status, Status::Unreachable);
     }
 }

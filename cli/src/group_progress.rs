@@ -41,7 +41,12 @@ impl GroupProgress {
             return;
         };
         match display {
-            Display::Bar(bar) => show_fraction(bar, self.fraction(), &self.describe(event)),
+            Display::Bar(bar) => {
+                show_fraction(bar, self.fraction(), &self.describe(event));
+                if let (Some(line), State::AwaitingApproval) = (line, event.state) {
+                    bar.println(line);
+                }
+            }
             Display::Lines(_) => {
                 if let Some(line) = line {
                     output::remark(line);
@@ -62,7 +67,11 @@ impl GroupProgress {
             _ => 0.0,
         };
         let (number, state) = (job.number, event.state.name());
-        Some(has_changed.then(|| format!("{number} of {all}: {state}")))
+        let hint = match event.state {
+            State::AwaitingApproval => format!("; `kinora approve {}` goes on", event.id),
+            _ => String::new(),
+        };
+        Some(has_changed.then(|| format!("{number} of {all}: {state}{hint}")))
     }
 
     fn fraction(&self) -> f64 {
@@ -150,6 +159,8 @@ mod tests {
             note("a", State::Failed),
             Some(Some("1 of 2: failed".to_owned()))
         );
+        let line = note("b", State::AwaitingApproval).unwrap().unwrap();
+        assert!(line.contains("`kinora approve b`"), "{line}");
         assert_eq!(note("stranger", State::Running), None);
     }
 

@@ -50,6 +50,8 @@ pub struct LocalMeshOptions {
     pub engine: EngineOptions,
     /// How long a running job may go on after a stop was asked for.
     pub drain_timeout: Duration,
+    /// Whether webhooks may go to this machine and its network, and over http.
+    pub private_webhooks: bool,
 }
 
 /// A mesh that serves.

@@ -20,6 +20,7 @@ use kinora_testkit::wait;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use fake::Trouble;
 use harness::{ADA, BOB, TestEdge};
 
 /// How a command ended.
@@ -190,9 +191,21 @@ async fn groups_are_shown_and_cancelled_whatever_they_are() {
     let shown = kinora(&edge, &["batch", "show", id]).await;
     shown.check(0, "(joins the clips of a sequence)", "");
     shown.check(0, "2 queued", "");
+    let child = start(&edge, ADA, &["batch", "watch", id]);
+    wait::until("the command follows", Duration::from_secs(30), async || {
+        if edge.scheduler.watchers() > 0 {
+            Ok(())
+        } else {
+            Err("nobody follows")
+        }
+    })
+    .await;
     let cancelled = kinora(&edge, &["batch", "cancel", id, "--json"])
         .await
         .json();
+    let watched = finish(child).await;
+    watched.check(1, "2 cancelled", "0 of 2 steps of the sequence were made");
+    watched.check(1, "", "2 of 2: cancelled");
     assert_eq!(cancelled["counts"], json!({ "cancelled": 2 }));
     kinora(&edge, &["batch", "show", "nothing"])
         .await
@@ -282,6 +295,16 @@ async fn an_extension_of_what_is_not_complete_is_refused() {
     kinora(&edge, &line)
         .await
         .check(2, "", "--preview-first is for a single clip");
+}
+
+#[tokio::test]
+async fn a_limit_that_is_reached_has_a_status_of_its_own() {
+    let edge = TestEdge::start().await;
+    edge.scheduler.be(Trouble::IsFull(Duration::from_secs(30)));
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("clip.mp4");
+    let line = ["generate", "a", "-o", output.to_str().unwrap()];
+    kinora(&edge, &line).await.check(4, "", "is full");
 }
 
 #[tokio::test]

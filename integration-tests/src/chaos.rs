@@ -1,6 +1,7 @@
 //! Faults: a whole mesh as separate processes that are killed, frozen, cut off and started again, and the judge that
 //! says afterwards whether anything was lost or done twice.
 
+mod attempts;
 mod client;
 mod entrance;
 mod judge;
@@ -14,6 +15,7 @@ mod soak;
 mod steps;
 mod table;
 
+pub use attempts::Pauses;
 pub use client::{Client, Ended};
 pub use entrance::Entrance;
 pub use judge::{Accepted, Verdict, judge};
@@ -22,5 +24,5 @@ pub use member::{CommandLine, Member};
 pub use mesh::{ChaosMesh, MeshOptions};
 pub use postgres::{PostgresServer, Shutdown};
 pub use rolling::{RollingOptions, RollingReport, rolling_restart};
-pub use soak::{SoakOptions, SoakReport, soak};
+pub use soak::{Phase, SoakOptions, SoakReport, soak};
 pub use steps::{Begun, StepLog};

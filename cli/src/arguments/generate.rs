@@ -33,10 +33,12 @@ const BATCH_HELP: &str = "\
 Examples:
   kinora batch run prompts.txt -o clips/clip.mp4      a prompt a line; saves clips/clip-1.mp4 and so on
   kinora batch run requests.json                      a JSON array of requests, as POST /v1/videos takes them
+  kinora batch watch 01890000-0000-7000-8000-000000000000 -o clip.mp4
+      follows what was begun elsewhere, and saves it
   kinora batch show 01890000-0000-7000-8000-000000000000
   kinora batch cancel 01890000-0000-7000-8000-000000000000
 
-`show` and `cancel` take the id of a sequence as well.";
+`watch`, `show` and `cancel` take the id of a sequence as well. `kinora jobs --json` tells the `group_id` of each job.";
 
 const SEQUENCE_HELP: &str = "\
 Each segment goes on from the last frame of the one before; the result is one clip. The model must take pictures.
@@ -201,6 +203,8 @@ pub struct BatchArguments {
 pub enum BatchCommand {
     /// Make the clips of a file, and save them.
     Run(Box<BatchRunArguments>),
+    /// Follow a batch or a sequence to its end.
+    Watch(BatchWatchArguments),
     /// Show a batch or a sequence.
     Show(GroupArguments),
     /// Cancel what has not ended of a batch or a sequence.
@@ -221,6 +225,20 @@ pub struct BatchRunArguments {
     /// How the command runs.
     #[command(flatten)]
     pub run: RunArguments,
+}
+
+/// Options of `kinora batch watch`.
+#[derive(Args, Clone, Debug)]
+pub struct BatchWatchArguments {
+    /// Which group.
+    #[command(flatten)]
+    pub group: GroupArguments,
+    /// Save what was made: a clip each of a batch, numbered, or the clip of a sequence.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show no progress.
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 /// Options of `kinora batch show` and `cancel`.

@@ -5,16 +5,21 @@ use std::path::Path;
 
 use anyhow::Context;
 use kinora_edge::view::{Group, Video};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::any_mesh;
 use super::generate::several;
+use super::group::{Several, complete, follow};
 use super::jobs;
 use super::request::{frames, submission};
-use crate::arguments::{BatchArguments, BatchCommand, BatchRunArguments, Folders, GroupArguments};
+use crate::arguments::{
+    BatchArguments, BatchCommand, BatchRunArguments, BatchWatchArguments, Folders, GroupArguments,
+};
 use crate::client::{BatchSubmission, GroupKind, Submission};
 use crate::exit::Failure;
 use crate::output;
+use crate::progress::Display;
 
 /// A hundred requests with pictures fit.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -31,6 +36,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     match arguments.command {
         BatchCommand::Run(arguments) => make(&arguments, folders, &shutdown).await,
+        BatchCommand::Watch(arguments) => watch(&arguments, folders, &shutdown).await,
         BatchCommand::Show(arguments) => show(&arguments, folders).await,
         BatchCommand::Cancel(arguments) => cancel(&arguments, folders).await,
     }
@@ -89,6 +95,36 @@ fn read(path: &Path) -> anyhow::Result<String> {
         .with_context(|| format!("{shown} cannot be read"))?;
     anyhow::ensure!(text.len() as u64 <= MAX_FILE_BYTES, "{shown} is too large");
     Ok(text)
+}
+
+/// Follows what another command has begun. To interrupt it cancels nothing.
+async fn watch(
+    arguments: &BatchWatchArguments,
+    folders: &Folders,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let GroupArguments { id, json, server } = &arguments.group;
+    let api = any_mesh(server, folders).await?;
+    let group = api.any_group(id).await?;
+    let mut display = Display::new(arguments.quiet);
+    let Some(group) = follow(&api, &group, shutdown, &mut display).await? else {
+        let name = &group.object;
+        return Err(Failure::interrupted(format!(
+            "interrupted; {name} {id} goes on"
+        )));
+    };
+    let Some(output) = &arguments.output else {
+        print(&group, *json)?;
+        return complete(&group);
+    };
+    let several = Several {
+        api: &api,
+        output,
+        as_json: *json,
+        shutdown,
+    };
+    several.save(&group, begun).await
 }
 
 async fn show(arguments: &GroupArguments, folders: &Folders) -> Result<(), Failure> {

@@ -45,24 +45,18 @@ impl Several<'_> {
         // What cannot be written is noticed before any work is done.
         drop(Target::prepare(self.output).map_err(Failure::usage)?);
         let group = submit(self.shutdown, call).await?;
-        let kind = GroupKind::of(&group);
-        let mut progress = GroupProgress::new(&group);
-        let following = self.api.follow_group(kind, &group.id, |event| {
-            progress.show(event, display);
-        });
-        tokio::select! {
-            ended = following => ended?,
-            () = self.shutdown.cancelled() => {
-                display.clear();
-                return Err(self.give_up(kind, &group).await);
-            }
+        match follow(self.api, &group, self.shutdown, display).await? {
+            Some(ended) => self.save(&ended, begun).await,
+            None => Err(self.give_up(&group).await),
         }
-        display.clear();
-        let group = self.api.group(kind, &group.id).await?;
-        self.save(&group, begun).await
     }
 
-    async fn save(&self, group: &Group, begun: Instant) -> Result<(), Failure> {
+    /// Saves every clip of a group that has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Several::make`].
+    pub(super) async fn save(&self, group: &Group, begun: Instant) -> Result<(), Failure> {
         let elapsed_seconds = begun.elapsed().as_secs_f64();
         let mut saved = Vec::new();
         for (path, video) in self.results(group) {
@@ -119,8 +113,9 @@ impl Several<'_> {
     }
 
     /// Cancels what a person does not want to wait for.
-    async fn give_up(&self, kind: GroupKind, group: &Group) -> Failure {
+    async fn give_up(&self, group: &Group) -> Failure {
         let (id, name) = (&group.id, &group.object);
+        let kind = GroupKind::of(group);
         match tokio::time::timeout(CANCEL_TIMEOUT, self.api.cancel_group(kind, id)).await {
             Ok(Ok(_)) => Failure::interrupted(format!("interrupted; {name} {id} is cancelled")),
             Ok(Err(error)) => {
@@ -131,8 +126,34 @@ impl Several<'_> {
     }
 }
 
+/// Follows a group to its end, and reads it then. Nothing when the person interrupts.
+///
+/// # Errors
+///
+/// [`Failure`] when the mesh refuses, or stays away.
+pub(super) async fn follow(
+    api: &Api,
+    group: &Group,
+    shutdown: &CancellationToken,
+    display: &mut Display,
+) -> Result<Option<Group>, Failure> {
+    let kind = GroupKind::of(group);
+    let mut progress = GroupProgress::new(group);
+    let following = api.follow_group(kind, &group.id, |event| progress.show(event, display));
+    let ended = tokio::select! {
+        ended = following => Some(ended),
+        () = shutdown.cancelled() => None,
+    };
+    display.clear();
+    match ended {
+        Some(ended) => ended?,
+        None => return Ok(None),
+    }
+    Ok(Some(api.group(kind, &group.id).await?))
+}
+
 /// Nothing, if every video was made; else what became of the others, the cause before what followed from it.
-fn complete(group: &Group) -> Result<(), Failure> {
+pub(super) fn complete(group: &Group) -> Result<(), Failure> {
     let lost: Vec<&Video> = group
         .videos
         .iter()

@@ -42,6 +42,9 @@ pub(super) fn table(videos: &[&Video]) -> String {
 pub async fn cancel(arguments: &CancelArguments, folders: &Folders) -> Result<(), Failure> {
     let api = any_mesh(&arguments.server, folders).await?;
     let video = api.cancel(&arguments.id).await?;
+    if arguments.json {
+        return Ok(output::json(&video)?);
+    }
     if video.state == State::Cancelled {
         output::result(format!("{} is cancelled", video.id))?;
     } else {

@@ -160,6 +160,7 @@ async fn start(
         ffmpeg: places.find_ffmpeg(folders).await.map_err(unreachable)?,
         engine: engine.clone(),
         drain_timeout: Duration::ZERO,
+        private_webhooks: false,
     };
     let mesh = Box::pin(LocalMesh::start(options))
         .await

@@ -37,6 +37,7 @@ pub async fn run(
         ffmpeg,
         engine: arguments.engine.engine.clone(),
         drain_timeout: arguments.drain_timeout,
+        private_webhooks: arguments.private_webhooks,
     };
     let starting = Box::pin(LocalMesh::start(options));
     let mut mesh = tokio::select! {

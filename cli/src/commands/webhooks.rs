@@ -43,8 +43,7 @@ pub async fn run(arguments: WebhooksArguments, folders: &Folders) -> Result<(), 
             show(json, &rotated, || secret_of(&rotated))?;
         }
         WebhooksCommand::Deliveries { id, limit } => {
-            let deliveries = api.deliveries(&id, limit).await?;
-            show(json, &deliveries, || delivery_table(&deliveries))?;
+            list_deliveries(&api, &id, limit, json).await?
         }
         WebhooksCommand::Replay { id } => {
             let delivery = api.replay(&id).await?;
@@ -63,6 +62,15 @@ async fn list(api: &Api, json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     Ok(show(json, &webhooks, || table(&webhooks))?)
+}
+
+async fn list_deliveries(api: &Api, id: &str, limit: usize, json: bool) -> Result<(), Failure> {
+    let deliveries = api.deliveries(id, limit).await?;
+    if deliveries.is_empty() && !json {
+        output::remark("no deliveries yet");
+        return Ok(());
+    }
+    Ok(show(json, &deliveries, || delivery_table(&deliveries))?)
 }
 
 fn change(update: UpdateWebhookArguments) -> Result<WebhookChange, Failure> {

@@ -68,7 +68,13 @@ fn scheduler_options(options: &LocalMeshOptions) -> anyhow::Result<SchedulerOpti
     let path = path
         .to_str()
         .context("the data folder's name is not valid UTF-8")?;
-    Ok(SchedulerOptions::new(format!("sqlite://{path}").parse()?))
+    let mut scheduler = SchedulerOptions::new(format!("sqlite://{path}").parse()?);
+    // It is one person's machine: a batch may be as long as they like, and nobody else can look after it.
+    scheduler.max_active = 0;
+    scheduler.operators = vec![PRINCIPAL.to_owned()];
+    scheduler.webhooks.allow_private = options.private_webhooks;
+    scheduler.webhooks.allow_http = options.private_webhooks;
+    Ok(scheduler)
 }
 
 fn edge_options(

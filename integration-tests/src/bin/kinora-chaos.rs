@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
-use kinora_integration_tests::chaos::{RollingOptions, SoakOptions, rolling_restart, soak};
+use kinora_integration_tests::chaos::{Phase, RollingOptions, SoakOptions, rolling_restart, soak};
 use kinora_mesh::telemetry::TelemetryOptions;
 use kinora_scheduler::SchedulerOptions;
 use kinora_scheduler::clock::{Clock, SystemClock};
@@ -71,6 +71,9 @@ struct SoakArguments {
     /// A further argument of every scheduler, such as `--scheduler-events=postgres`.
     #[arg(long)]
     scheduler_argument: Vec<String>,
+    /// Also writes the table into this file.
+    #[arg(long)]
+    report: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -110,7 +113,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _telemetry = kinora_mesh::telemetry::init("kinora-chaos", &arguments.telemetry)?;
     match arguments.command {
-        Command::Soak(soak) => Ok(run_soak(soak).await),
+        Command::Soak(soak) => run_soak(soak).await,
         Command::Rolling {
             rounds,
             workers,
@@ -131,7 +134,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn run_soak(arguments: SoakArguments) -> ExitCode {
+async fn run_soak(arguments: SoakArguments) -> anyhow::Result<ExitCode> {
     let bar = ProgressBar::new(arguments.kills.into());
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} faults  {msg}  {elapsed} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -144,14 +147,22 @@ async fn run_soak(arguments: SoakArguments) -> ExitCode {
         users: arguments.users,
         scheduler_arguments: arguments.scheduler_argument,
     };
-    let report = soak(options, |faults, jobs| {
-        bar.set_position(faults.into());
-        bar.set_message(format!("{jobs} jobs"));
+    let report = soak(options, |phase| match phase {
+        Phase::Striking(faults, jobs) => {
+            bar.set_position(faults.into());
+            bar.set_message(format!("{jobs} jobs"));
+        }
+        Phase::Ending => bar.set_message("the last jobs end"),
+        Phase::Judging => bar.set_message("every job is looked at"),
     })
     .await;
     bar.finish();
     println!("{report}");
-    exit_code(report.is_clean())
+    if let Some(file) = arguments.report {
+        std::fs::write(&file, report.to_string())
+            .with_context(|| format!("{} was not written", file.display()))?;
+    }
+    Ok(exit_code(report.is_clean()))
 }
 
 fn exit_code(is_clean: bool) -> ExitCode {

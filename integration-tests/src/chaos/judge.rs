@@ -1,12 +1,12 @@
 //! What must hold after any fault: every accepted job has one outcome and one set of outputs, and nothing is left over.
 
+mod objects;
+mod records;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kinora_blobs::BlobStore;
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, Row};
+use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::client::Client;
@@ -15,6 +15,12 @@ use super::table::row;
 
 /// How long removals may take after they are due.
 const SWEEP: Duration = Duration::from_secs(120);
+
+/// Of each kind of wrong.
+const MOST_DETAILS: usize = 20;
+
+/// Jobs that are looked at at a time.
+const AT_A_TIME: usize = 16;
 
 /// Between looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -55,24 +61,32 @@ impl Verdict {
             && self.left_over.is_empty()
     }
 
-    /// As rows of a table, with all that is wrong below it.
+    /// As rows of a table.
     pub(super) fn rows(&self) -> String {
         let outcomes = self.outcomes.iter();
         let mut text: String = outcomes
             .map(|(what, count)| row(&format!("- {what}"), count))
             .collect();
-        let wrongs = [
+        text.extend(self.wrongs().map(|(what, all)| row(what, all.len())));
+        text
+    }
+
+    /// All that is wrong, for whoever looks for the cause; a table goes before it.
+    pub(super) fn details(&self) -> String {
+        let lines = self.wrongs().into_iter().flat_map(|(what, all)| {
+            let some = all.iter().take(MOST_DETAILS);
+            some.map(move |detail| format!("\n{what}: {detail}\n"))
+        });
+        lines.collect()
+    }
+
+    const fn wrongs(&self) -> [(&'static str, &Vec<String>); 4] {
+        [
             ("lost", &self.lost),
             ("duplicated", &self.duplicated),
             ("events out of order", &self.disorder),
             ("left over", &self.left_over),
-        ];
-        text.extend(wrongs.map(|(what, all)| row(what, all.len())));
-        let details = wrongs
-            .iter()
-            .flat_map(|(what, all)| all.iter().map(move |it| (what, it)));
-        text.extend(details.map(|(what, detail)| format!("{what}: {detail}\n")));
-        text
+        ]
     }
 }
 
@@ -82,53 +96,44 @@ pub async fn judge(mesh: &ChaosMesh, accepted: &[Accepted]) -> Verdict {
         accepted: accepted.len(),
         ..Verdict::default()
     };
-    for job in accepted {
-        verdict
-            .judge_events(&mesh.clients[job.caller], &job.id)
-            .await;
-    }
+    let followed = accepted.iter().map(|job| {
+        let client = &mesh.clients[job.caller];
+        judge_events(client, &job.id)
+    });
+    verdict.add_all(followed).await;
     for (caller, client) in mesh.clients.iter().enumerate() {
         let of_caller = accepted.iter().filter(|job| job.caller == caller);
         let known: BTreeSet<&str> = of_caller.map(|job| job.id.as_str()).collect();
         let listed = client.list().await;
         verdict.judge_list(&known, &listed);
     }
-    let mut connection = mesh.database.connect().await.unwrap();
-    verdict.judge_history(&mut connection).await;
-    verdict.judge_rest(&mut connection).await;
-    let blobs = mesh.blobs();
     let deadline = Instant::now() + mesh.options().late_sweep + SWEEP;
-    for job in accepted {
+    verdict.add(records::judge(&mesh.database, deadline).await);
+    let blobs = mesh.blobs();
+    let stored = accepted.iter().map(|job| {
         let client = &mesh.clients[job.caller];
-        verdict
-            .judge_objects(client, &blobs, &job.id, deadline)
-            .await;
-    }
+        objects::judge(client, &blobs, &job.id, deadline)
+    });
+    verdict.add_all(stored).await;
     verdict
 }
 
 impl Verdict {
-    async fn judge_events(&mut self, client: &Client, id: &str) {
-        let Some(ended) = client.follow(id).await else {
-            self.lost.push(format!("{id} does not end"));
-            return;
-        };
-        let disorder = ended.disorder.map(|what| format!("{id}: {what}"));
-        self.disorder.extend(disorder);
-        let Some(job) = client.job(id).await else {
-            self.lost.push(format!("{id} is unknown"));
-            return;
-        };
-        if job["state"] != ended.state.as_str() {
-            let both = format!("{id}: {} after {}", job["state"], ended.state);
-            self.duplicated.push(both);
+    fn add(&mut self, other: Self) {
+        for (outcome, count) in other.outcomes {
+            *self.outcomes.entry(outcome).or_default() += count;
         }
-        let reason = job["failure"]["reason"].as_str();
-        let outcome = match (ended.state.as_str(), reason) {
-            ("failed", Some(reason)) => format!("failed: {reason}"),
-            (state, _) => state.to_owned(),
-        };
-        *self.outcomes.entry(outcome).or_default() += 1;
+        self.lost.extend(other.lost);
+        self.duplicated.extend(other.duplicated);
+        self.disorder.extend(other.disorder);
+        self.left_over.extend(other.left_over);
+    }
+
+    async fn add_all(&mut self, findings: impl Iterator<Item = impl Future<Output = Self>>) {
+        let mut findings = stream::iter(findings).buffer_unordered(AT_A_TIME);
+        while let Some(found) = findings.next().await {
+            self.add(found);
+        }
     }
 
     /// Every job is one that was accepted: a repeated submission has made no second one.
@@ -140,88 +145,34 @@ impl Verdict {
         let missing = known.difference(&found);
         self.lost
             .extend(missing.map(|id| format!("{id} is not listed")));
+        if found.len() != listed.len() {
+            self.duplicated.push("a job is listed twice".to_owned());
+        }
     }
+}
 
-    /// Whether the stored history of any job has not exactly one end, or goes on after it.
-    async fn judge_history(&mut self, connection: &mut PgConnection) {
-        let query = "SELECT job_id::text AS id, \
-               count(*) FILTER (WHERE state IN ('completed', 'failed', 'cancelled', 'expired')) AS ends, \
-               max(seq) = max(seq) FILTER (WHERE state IN ('completed', 'failed', 'cancelled', 'expired')) AS is_last \
-             FROM job_event GROUP BY job_id";
-        for row in sqlx::query(query).fetch_all(connection).await.unwrap() {
-            let (id, ends): (String, i64) = (row.get("id"), row.get("ends"));
-            let is_last = row.get::<Option<bool>, _>("is_last");
-            if ends > 1 || is_last == Some(false) {
-                self.duplicated.push(format!("{id} has {ends} ends"));
-            }
-            if ends == 0 {
-                self.lost.push(format!("{id} has no end"));
-            }
-        }
+/// What one job's events, from the first to the last, and the job itself tell.
+async fn judge_events(client: &Client, id: &str) -> Verdict {
+    let mut verdict = Verdict::default();
+    let Some(ended) = client.follow(id).await else {
+        verdict.lost.push(format!("{id} does not end"));
+        return verdict;
+    };
+    let disorder = ended.disorder.map(|what| format!("{id}: {what}"));
+    verdict.disorder.extend(disorder);
+    let Some(job) = client.job(id).await else {
+        verdict.lost.push(format!("{id} is unknown"));
+        return verdict;
+    };
+    if job["state"] != ended.state.as_str() {
+        let both = format!("{id}: {} after {}", job["state"], ended.state);
+        verdict.duplicated.push(both);
     }
-
-    /// Whether anything still waits, runs or is held.
-    async fn judge_rest(&mut self, connection: &mut PgConnection) {
-        let checks = [(
-            "jobs that wait or run",
-            "SELECT count(*) FROM job WHERE state IN ('awaiting_approval', 'queued', 'running')",
-        )];
-        for (what, query) in checks {
-            let row = sqlx::query(query)
-                .fetch_one(&mut *connection)
-                .await
-                .unwrap();
-            let count: i64 = row.get(0);
-            if count != 0 {
-                self.left_over.push(format!("{count} {what}"));
-            }
-        }
-    }
-
-    async fn judge_objects(
-        &mut self,
-        client: &Client,
-        blobs: &BlobStore,
-        id: &str,
-        deadline: Instant,
-    ) {
-        let Some(job) = client.job(id).await else {
-            return;
-        };
-        let prefix = format!("jobs/{id}/");
-        let is_completed = job["state"] == "completed";
-        let expected = if is_completed { 3 } else { 0 };
-        let keys = loop {
-            let found = blobs.list(&prefix).await;
-            if let Ok(objects) = &found
-                && objects.len() <= expected
-            {
-                let keys = objects.iter().map(|object| object.key.clone());
-                break keys.collect::<Vec<_>>();
-            }
-            if Instant::now() > deadline {
-                self.left_over.push(format!("objects of {id}: {found:?}"));
-                return;
-            }
-            tokio::time::sleep(PAUSE).await;
-        };
-        if is_completed {
-            self.judge_outputs(client, &job, &keys).await;
-        }
-    }
-
-    /// The three files of one lease, and the clip is the one that the job names.
-    async fn judge_outputs(&mut self, client: &Client, job: &Value, keys: &[String]) {
-        let id = &job["id"];
-        let folders: BTreeSet<_> = keys.iter().map(|key| key.rsplit_once('/')).collect();
-        let leases: BTreeSet<_> = folders.iter().flatten().map(|(lease, _)| *lease).collect();
-        if leases.len() != 1 || keys.len() != 3 {
-            self.duplicated.push(format!("{id} has outputs {keys:?}"));
-        }
-        let clip = client.clip(id.as_str().unwrap_or_default()).await;
-        let digest = clip.map(|clip| hex::encode(Sha256::digest(&clip)));
-        if digest.as_deref() != job["outputs"]["sha256"].as_str() {
-            self.lost.push(format!("the clip of {id}: {digest:?}"));
-        }
-    }
+    let reason = job["failure"]["reason"].as_str();
+    let outcome = match (ended.state.as_str(), reason) {
+        ("failed", Some(reason)) => format!("failed: {reason}"),
+        (state, _) => state.to_owned(),
+    };
+    verdict.outcomes.insert(outcome, 1);
+    verdict
 }

@@ -29,8 +29,6 @@ pub(super) struct Habits {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) accepted: Vec<Accepted>,
-    /// Attempts of each job that was followed to its end.
-    pub(super) attempts: Vec<u64>,
     pub(super) disorder: Vec<String>,
     pub(super) unanswered: u64,
 }
@@ -72,7 +70,6 @@ impl Load {
         while let Some(seen) = self.users.join_next().await {
             let seen = seen.unwrap();
             all.accepted.extend(seen.accepted);
-            all.attempts.extend(seen.attempts);
             all.disorder.extend(seen.disorder);
             all.unanswered += seen.unanswered;
         }
@@ -123,7 +120,6 @@ impl User {
         // One that does not end is the judge's to report.
         if let Some(ended) = ended {
             self.ended.fetch_add(1, Ordering::Relaxed);
-            self.seen.attempts.push(ended.attempt);
             let disorder = ended.disorder.map(|what| format!("{id}, live: {what}"));
             self.seen.disorder.extend(disorder);
         }

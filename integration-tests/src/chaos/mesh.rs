@@ -222,7 +222,7 @@ impl Starting<'_> {
         arguments.extend(words(&["--heartbeat-interval", &format!("{heartbeat}ms")]));
         arguments.extend(words(&["--late-sweep-delay", &late_sweep]));
         let brisk = "--reap-interval 250ms --poll-interval 250ms --sweep-interval 250ms \
-                     --retry-delay 100ms --max-attempts 1000 --time-limit 60s";
+                     --retry-delay 100ms --max-attempts 1000 --time-limit 60s --max-active 0";
         arguments.extend(brisk.split_whitespace().map(str::to_owned));
         arguments.extend(options.scheduler_arguments.iter().cloned());
         let program = if is_stepped {

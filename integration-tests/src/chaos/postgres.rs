@@ -31,12 +31,18 @@ pub struct PostgresServer {
     folder: tempfile::TempDir,
     password: String,
     port: u16,
+    settings: Vec<String>,
     child: Option<Child>,
 }
 
 impl PostgresServer {
-    /// Makes a cluster and starts it.
+    /// Makes a cluster and starts it, as people run it: what was committed is there after a crash.
     pub async fn start() -> Self {
+        Self::start_with(&["--fsync=on", "--shared_buffers=64MB"]).await
+    }
+
+    /// As [`PostgresServer::start`], with settings of the caller's.
+    pub async fn start_with(settings: &[&str]) -> Self {
         let bin = required("KINORA_TEST_POSTGRES_BIN", "PostgreSQL's programs").into();
         let mut server = Self {
             bin,
@@ -46,6 +52,7 @@ impl PostgresServer {
                 .unwrap(),
             password: format!("{:032x}", rand::random::<u128>()),
             port: free_port(),
+            settings: settings.iter().map(|it| (*it).to_owned()).collect(),
             child: None,
         };
         server.initialise();
@@ -67,6 +74,24 @@ impl PostgresServer {
     /// When the server is away or full.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         PgConnection::connect(&self.url()).await
+    }
+
+    /// Makes an empty database and returns its URL.
+    pub async fn create_database(&self) -> String {
+        let name = format!("bench_{:016x}", rand::random::<u64>());
+        let mut connection = self.connect().await.unwrap();
+        let make = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::raw_sql(make).execute(&mut connection).await.unwrap();
+        let url = self.url();
+        let (server, _) = url.rsplit_once('/').expect("a database URL ends in /name");
+        format!("{server}/{name}")
+    }
+
+    /// What the server calls its version.
+    pub async fn version(&self) -> String {
+        let mut connection = self.connect().await.unwrap();
+        let version = sqlx::query_scalar("SHOW server_version");
+        version.fetch_one(&mut connection).await.unwrap()
     }
 
     /// Ends the server and starts it again.
@@ -97,6 +122,13 @@ impl PostgresServer {
             let _ = kill_process(*client, Signal::TERM);
         }
         pids.len()
+    }
+
+    /// Ends the server of one client at once, upon which the whole server recovers. False when there is no client.
+    pub async fn kill_client(&self) -> bool {
+        let pids = self.client_pids().await;
+        let first = pids.first();
+        first.is_some_and(|pid| kill_process(*pid, Signal::KILL).is_ok())
     }
 
     /// Process ids of the servers of clients, but for this call's own.
@@ -185,11 +217,9 @@ impl PostgresServer {
             .arg("-D")
             .arg(self.data())
             .args(["-p", &port, "--listen_addresses=127.0.0.1"])
-            .args(["--unix_socket_directories=", "--shared_buffers=64MB"])
+            .arg("--unix_socket_directories=")
             .arg(format!("--max_connections={MAX_CONNECTIONS}"))
-            // As people run it: what was committed is there after a crash.
-            .args(["--fsync=on", "--synchronous_commit=on"])
-            .args(["--full_page_writes=on", "--restart_after_crash=on"])
+            .args(&self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

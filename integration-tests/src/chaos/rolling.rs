@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::attempts;
 use super::judge::{Verdict, judge};
 use super::load::{Habits, Load};
 use super::mesh::{ChaosMesh, MeshOptions};
@@ -40,8 +41,8 @@ impl Default for RollingOptions {
 pub struct RollingReport {
     /// Schedulers that were replaced.
     pub restarts: u32,
-    /// Jobs whose attempt did not live through it.
-    pub interrupted: usize,
+    /// Attempts that did not live through it.
+    pub interrupted: Vec<String>,
     /// The usual.
     pub verdict: Verdict,
 }
@@ -50,7 +51,7 @@ impl RollingReport {
     /// Whether nothing was lost, doubled or interrupted.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
-        self.interrupted == 0 && self.verdict.is_clean()
+        self.interrupted.is_empty() && self.verdict.is_clean()
     }
 }
 
@@ -59,8 +60,12 @@ impl fmt::Display for RollingReport {
         f.write_str("| rolling restart | |\n| --- | --- |\n")?;
         f.write_str(&row("schedulers replaced", self.restarts))?;
         f.write_str(&row("jobs", self.verdict.accepted))?;
-        f.write_str(&row("attempts interrupted", self.interrupted))?;
-        f.write_str(&self.verdict.rows())
+        f.write_str(&row("attempts interrupted", self.interrupted.len()))?;
+        f.write_str(&self.verdict.rows())?;
+        for attempt in &self.interrupted {
+            write!(f, "\ninterrupted: {attempt}\n")?;
+        }
+        f.write_str(&self.verdict.details())
     }
 }
 
@@ -90,10 +95,11 @@ pub async fn rolling_restart(options: RollingOptions) -> RollingReport {
         }
     }
     let seen = load.finish().await;
-    let interrupted = seen.attempts.iter().filter(|attempt| **attempt != 1);
-    let interrupted = interrupted.count();
     let mut verdict = judge(&mesh, &seen.accepted).await;
     verdict.disorder.extend(seen.disorder);
+    let attempts = attempts::read(&mesh.database).await;
+    let cut_off = attempts.iter().filter(|it| it.outcome != "COMPLETED");
+    let interrupted = cut_off.map(ToString::to_string).collect();
     RollingReport {
         restarts,
         interrupted,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::attempts::{self, Pauses};
 use super::judge::{Verdict, judge};
 use super::killer::{Killer, Kind, Role};
 use super::load::{Habits, Load};
@@ -30,6 +31,17 @@ pub struct SoakOptions {
     pub scheduler_arguments: Vec<String>,
 }
 
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// There were so many faults so far, and so many jobs have ended.
+    Striking(u32, u64),
+    /// Everything is up again and the last jobs go to their end.
+    Ending,
+    /// Every job is looked at.
+    Judging,
+}
+
 /// What came of it.
 #[derive(Clone, Debug)]
 pub struct SoakReport {
@@ -43,8 +55,12 @@ pub struct SoakReport {
     pub computed: u64,
     /// Steps that workers computed again.
     pub recomputed: u64,
+    /// Attempts by how they ended.
+    pub attempts: BTreeMap<String, usize>,
+    /// How long leases outlived their workers, and jobs were without one.
+    pub pauses: Pauses,
     /// From the fault of a worker to the next begin of its job, sorted.
-    pub times_to_release: Vec<Duration>,
+    pub times_to_begin: Vec<Duration>,
     /// Submissions that nobody answered.
     pub unanswered: u64,
     /// What became of the jobs.
@@ -59,8 +75,8 @@ impl SoakReport {
     }
 }
 
-/// Runs it. `tell` hears how many faults there were and how many jobs have ended.
-pub async fn soak(options: SoakOptions, tell: impl Fn(u32, u64)) -> SoakReport {
+/// Runs it. `tell` hears how far it has come.
+pub async fn soak(options: SoakOptions, tell: impl Fn(Phase)) -> SoakReport {
     let mut mesh = ChaosMesh::start(MeshOptions {
         schedulers: options.schedulers,
         workers: options.workers,
@@ -82,19 +98,25 @@ pub async fn soak(options: SoakOptions, tell: impl Fn(u32, u64)) -> SoakReport {
     let mut killer = Killer::new(options.seed, options.length / options.kills.max(1));
     while killer.struck() < options.kills {
         killer.turn(&mut mesh).await;
-        tell(killer.struck(), load.ended.load(Ordering::Relaxed));
+        let ended = load.ended.load(Ordering::Relaxed);
+        tell(Phase::Striking(killer.struck(), ended));
     }
     let length = begun.elapsed();
+    tell(Phase::Ending);
     killer.make_whole(&mut mesh).await;
     let seen = load.finish().await;
+    tell(Phase::Judging);
     let mut verdict = judge(&mesh, &seen.accepted).await;
     verdict.disorder.extend(seen.disorder);
     let steps = mesh.steps();
+    let attempts = attempts::read(&mesh.database).await;
     SoakReport {
         length,
         computed: steps.computed,
         recomputed: steps.recomputed,
-        times_to_release: steps.times_to_release(&killer.worker_faults),
+        attempts: attempts::by_outcome(&attempts),
+        pauses: attempts::pauses(&attempts, &killer.worker_faults),
+        times_to_begin: steps.times_to_begin(&killer.worker_faults),
         faults: killer.counts,
         deaf: killer.deaf,
         unanswered: seen.unanswered,
@@ -118,13 +140,23 @@ impl fmt::Display for SoakReport {
         let share = 100 * self.recomputed / self.computed.max(1);
         let steps = format!("{} of {} ({share} %)", self.recomputed, self.computed);
         f.write_str(&row("steps computed again", steps))?;
-        let times = &self.times_to_release;
-        let figures = [0.5, 0.95, 1.0].map(|share| quantile(times, share));
-        let [median, p95, longest] = figures;
-        let text = format!(
-            "{median} / {p95} / {longest} of {} interruptions",
-            times.len()
-        );
-        f.write_str(&row("worker's fault to next begin, p50 / p95 / max", text))
+        for (outcome, count) in &self.attempts {
+            f.write_str(&row(&format!("attempts that ended as {outcome}"), count))?;
+        }
+        let Pauses {
+            noticed,
+            leased_again,
+        } = &self.pauses;
+        f.write_str(&spread("worker's fault to end of its lease", noticed))?;
+        f.write_str(&spread("worker's fault to next lease", leased_again))?;
+        f.write_str(&spread("worker's fault to next step", &self.times_to_begin))?;
+        f.write_str(&self.verdict.details())
     }
+}
+
+fn spread(what: &str, times: &[Duration]) -> String {
+    let [median, p95, longest] = [0.5, 0.95, 1.0].map(|share| quantile(times, share));
+    let count = times.len();
+    let text = format!("{median} / {p95} / {longest} of {count}");
+    row(&format!("{what}, p50 / p95 / max"), text)
 }

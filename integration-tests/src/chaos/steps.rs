@@ -66,7 +66,7 @@ impl StepLog {
     /// How long interrupted jobs stood still: from the fault of their worker to their next begin. `faults` has for each
     /// worker when it was killed or frozen.
     #[must_use]
-    pub fn times_to_release(&self, faults: &HashMap<String, Vec<u64>>) -> Vec<Duration> {
+    pub fn times_to_begin(&self, faults: &HashMap<String, Vec<u64>>) -> Vec<Duration> {
         let pairs = self.begun.values().flat_map(|begun| begun.windows(2));
         let mut times: Vec<Duration> = pairs
             .filter_map(|pair| {
@@ -102,7 +102,7 @@ mod tests {
         let log = StepLog::read(folder.path());
         assert_eq!((log.computed, log.recomputed), (4, 1));
         let faults = HashMap::from([("a".to_owned(), vec![50, 150, 950])]);
-        let times = log.times_to_release(&faults);
+        let times = log.times_to_begin(&faults);
         assert_eq!(times, [Duration::from_micros(750)]);
     }
 }

@@ -4,6 +4,8 @@
 //! over gRPC ([`client`]) and answers in plain JSON ([`view`]), in server-sent events, or in problem documents
 //! ([`problem`]). Clips never pass through it: it redirects to a short-lived link into the object store.
 //!
+//! `docs/rest.md` has every field and error.
+//!
 //! | path | answer |
 //! | --- | --- |
 //! | `POST /v1/videos` | 201, the video that was accepted; pictures come in base64 |

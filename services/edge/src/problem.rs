@@ -15,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use kinora_mesh::error::{Kind, PublicError};
 use kinora_mesh::trace::RequestId;
 use serde::{Deserialize, Serialize};
-use tonic_types::StatusExt;
 
 /// Where reasons are explained; a reason in kebab case follows.
 const TYPE_PREFIX: &str = "https://kinora.dev/errors/";
@@ -215,9 +214,9 @@ impl From<PublicError> for Problem {
         if matches!(error.kind, Kind::Unavailable | Kind::ResourceExhausted) {
             problem = problem.with_header(RETRY_AFTER, RETRY_AFTER_SECONDS);
             if let Some(delay) = error.retry_after {
-                // The header counts whole seconds.
-                let seconds = HeaderValue::from(delay.as_secs().max(1));
-                problem.0.headers.insert(RETRY_AFTER, seconds);
+                // The header counts whole seconds; never too early.
+                let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+                problem.0.headers.insert(RETRY_AFTER, seconds.max(1).into());
             }
         }
         problem
@@ -226,14 +225,7 @@ impl From<PublicError> for Problem {
 
 impl From<tonic::Status> for Problem {
     fn from(status: tonic::Status) -> Self {
-        let mut problem = Self::from(PublicError::from_status(&status));
-        let retry = status.get_details_retry_info();
-        if let Some(delay) = retry.and_then(|retry| retry.retry_delay) {
-            // Whole seconds, and never too early.
-            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
-            problem.0.headers.insert(RETRY_AFTER, seconds.max(1).into());
-        }
-        problem
+        PublicError::from_status(&status).into()
     }
 }
 
@@ -290,7 +282,7 @@ fn title(status: StatusCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use tonic_types::ErrorDetails;
+    use std::time::Duration;
 
     use super::*;
 
@@ -319,11 +311,9 @@ mod tests {
     #[test]
     fn a_service_says_itself_when_to_come_back() {
         let check = |millis: u64, expected: &str| {
-            let delay = Some(std::time::Duration::from_millis(millis));
-            let mut details = ErrorDetails::with_error_info("QUEUE_FULL", "kinora", []);
-            details.set_retry_info(delay);
-            let code = tonic::Code::ResourceExhausted;
-            let status = tonic::Status::with_error_details(code, "the queue is full", details);
+            let error = PublicError::new(Kind::ResourceExhausted, "QUEUE_FULL", "it is full")
+                .with_retry_after(Duration::from_millis(millis));
+            let status = tonic::Status::from(error);
             let response = Problem::from(status).into_response();
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(response.headers()[RETRY_AFTER], expected);

@@ -3,11 +3,13 @@
 mod admin;
 mod approvals;
 mod dispatch;
+mod floor;
 mod groups;
 mod images;
 mod jobs;
 mod outlook;
 pub(crate) mod page;
+mod places;
 mod prepare;
 mod progress;
 mod submit;
@@ -18,28 +20,32 @@ use std::sync::Arc;
 
 use kinora_events::{EventBus, Received};
 use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix, job_object_prefix};
-use tokio::sync::{Semaphore, watch as signal};
+use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::clients::Objects;
 use crate::clock::Clock;
 use crate::config::SchedulerOptions;
+use crate::dispatch::Waker;
 use crate::domain::job::{Event, Job, State, Time};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use crate::signals::{Signal, Topic, engine};
-use crate::store::{JobStore, Removal};
+use crate::store::{JobStore, Removal, Wishes};
 use outlook::OutlookCache;
 
 pub use admin::DeadLetter;
 pub use approvals::Estimate;
 pub use dispatch::Greeting;
+pub use floor::Floor;
 pub use groups::GroupView;
 pub use jobs::View;
+use places::Places;
+pub use places::QueuePlace;
 use progress::ProgressBoard;
-pub use watch::{Out, QueuePlace, Sighting, Watching};
+pub use watch::{Out, Sighting, Watching};
 
 /// Events kept for a slow watcher.
 const WATCH_CAPACITY: usize = 64;
@@ -59,12 +65,14 @@ pub struct App {
     options: SchedulerOptions,
     /// What waits and who works, as of a moment ago.
     outlook: OutlookCache,
+    /// Where queued jobs stand.
+    places: Places,
     /// Names this process where duties are shared out.
     replica: String,
     /// Streams of attached workers.
     pub sessions: Sessions,
-    /// Counts up whenever a job may have become leasable.
-    work: signal::Sender<u64>,
+    /// Wakes dispatch.
+    waker: Waker,
     /// Cancelled when open streams must end.
     pub shutdown: CancellationToken,
     /// The bus goes on until the last call is answered.
@@ -82,6 +90,7 @@ impl App {
         shutdown: CancellationToken,
     ) -> Self {
         let bus_stop = CancellationToken::new();
+        let waker = Waker::default();
         Self {
             store,
             bus: EventBus::open(engine(&options), WATCH_CAPACITY, bus_stop.clone()),
@@ -92,9 +101,10 @@ impl App {
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             options,
             outlook: OutlookCache::default(),
+            places: Places::default(),
             replica: Uuid::now_v7().to_string(),
-            sessions: Sessions::default(),
-            work: signal::Sender::new(0),
+            sessions: Sessions::new(waker.clone()),
+            waker,
             shutdown,
             _bus_stop: bus_stop.drop_guard(),
         }
@@ -106,26 +116,26 @@ impl App {
         &self.options
     }
 
-    /// Changes whenever a job may have become leasable.
+    /// Wakes dispatch: a job may have become leasable, or a worker can take one.
     #[must_use]
-    pub fn work_signal(&self) -> signal::Receiver<u64> {
-        self.work.subscribe()
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// The clock that everything here goes by.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// Tells watchers and dispatch, here and at other replicas, what was committed.
     fn announce(&self, event: Event) {
         self.board.forget(event.job);
         if event.state == State::Queued {
-            self.note_work();
+            self.waker.wake();
             self.bus.publish_elsewhere(Signal::Work);
         }
         self.bus.publish(Signal::Changed(Arc::new(event)));
-    }
-
-    /// Wakes dispatch: a job may have become leasable.
-    pub fn note_work(&self) {
-        self.work
-            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Tells a worker that a lease no longer stands, at whichever replica it is attached.
@@ -134,6 +144,14 @@ impl App {
         let worker = worker.to_owned();
         self.bus
             .publish_elsewhere(Signal::Revoked { worker, lease });
+    }
+
+    /// Tells a worker what operators want of it, at whichever replica it is attached.
+    fn wish(&self, worker: &str, wishes: Wishes) {
+        self.sessions.heed(worker, wishes);
+        let worker = worker.to_owned();
+        self.bus
+            .publish_elsewhere(Signal::Wished { worker, wishes });
     }
 
     /// Shows operators what waits, what runs and who works.
@@ -151,16 +169,26 @@ impl App {
     pub async fn hear(&self, stop: &CancellationToken) {
         let mut work = self.bus.subscribe(Topic::Work);
         let mut revocations = self.bus.subscribe(Topic::Revocations);
+        let mut orders = self.bus.subscribe(Topic::Orders);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = work.next() => self.note_work(),
+                _ = work.next() => self.waker.wake(),
                 // One that was lost is found by the next heartbeat.
                 revoked = revocations.next() => {
                     if let Received::Event(Signal::Revoked { worker, lease }) = revoked {
                         self.sessions.revoke(&worker, lease);
                     }
                 }
+                order = orders.next() => match order {
+                    Received::Event(Signal::Preempted { lease }) => {
+                        self.sessions.preempt(lease);
+                    }
+                    Received::Event(Signal::Wished { worker, wishes }) => {
+                        self.sessions.heed(&worker, wishes);
+                    }
+                    _ => {}
+                },
             }
         }
     }

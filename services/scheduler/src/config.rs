@@ -8,6 +8,7 @@ use kinora_store::DatabaseUrl;
 
 use crate::domain::job::Terms;
 use crate::domain::retry::RetryPolicy;
+use crate::policy::PolicyOptions;
 use crate::signals::EventsVia;
 use crate::store::{Caps, Limits};
 use crate::webhooks::WebhookOptions;
@@ -40,7 +41,7 @@ pub struct SchedulerOptions {
     #[arg(long, env = "KINORA_SCHEDULER_HEARTBEAT_INTERVAL", default_value = "2s", value_parser = parse_duration)]
     pub heartbeat_interval: Duration,
     /// How long a worker may be silent before its jobs are given to others.
-    #[arg(long, env = "KINORA_SCHEDULER_WORKER_TTL", default_value = "5s", value_parser = parse_duration)]
+    #[arg(long, env = "KINORA_SCHEDULER_WORKER_TTL", default_value = "4500ms", value_parser = parse_duration)]
     pub worker_ttl: Duration,
     /// How events reach other replicas: `memory` (they do not: one replica), `postgres` (through the database), or
     /// `nats://[USER:PASSWORD@]HOST:PORT[/PREFIX]`. By default `postgres` on PostgreSQL and `memory` on SQLite.
@@ -60,11 +61,21 @@ pub struct SchedulerOptions {
     #[arg(long, env = "KINORA_SCHEDULER_MEASURE_INTERVAL", default_value = "10s", value_parser = parse_duration)]
     pub measure_interval: Duration,
     /// How often silent workers and overdue attempts are looked for.
-    #[arg(long, env = "KINORA_SCHEDULER_REAP_INTERVAL", default_value = "1s", value_parser = parse_duration)]
+    #[arg(long, env = "KINORA_SCHEDULER_REAP_INTERVAL", default_value = "250ms", value_parser = parse_duration)]
     pub reap_interval: Duration,
     /// How often the database is read for what other replicas changed.
     #[arg(long, env = "KINORA_SCHEDULER_POLL_INTERVAL", default_value = "1s", value_parser = parse_duration)]
     pub poll_interval: Duration,
+    /// How long a batch job waits until it counts as a standard one.
+    #[arg(long = "scheduler-batch-aging", env = "KINORA_SCHEDULER_BATCH_AGING", default_value = "5m", value_parser = parse_duration)]
+    pub batch_aging: Duration,
+    /// How long a standard job waits until it counts as an interactive one.
+    #[arg(long = "scheduler-standard-aging", env = "KINORA_SCHEDULER_STANDARD_AGING", default_value = "2m", value_parser = parse_duration)]
+    pub standard_aging: Duration,
+    /// Whether an interactive job that finds no free worker takes the place of one of a lower class, which goes on from
+    /// its checkpoint later.
+    #[arg(long = "scheduler-preemption", env = "KINORA_SCHEDULER_PREEMPTION", default_value_t = true, action = ArgAction::Set)]
+    pub preemption: bool,
     /// How long an attempt may take.
     #[arg(long, env = "KINORA_SCHEDULER_TIME_LIMIT", default_value = "30m", value_parser = parse_duration)]
     pub time_limit: Duration,
@@ -129,13 +140,16 @@ impl SchedulerOptions {
             migrate: true,
             default_model: None,
             heartbeat_interval: Duration::from_secs(2),
-            worker_ttl: Duration::from_secs(5),
+            worker_ttl: Duration::from_millis(4500),
             events: None,
             progress_interval: Duration::from_secs(1),
             watcher_patience: Duration::from_secs(30),
             measure_interval: Duration::from_secs(10),
-            reap_interval: Duration::from_secs(1),
+            reap_interval: Duration::from_millis(250),
             poll_interval: Duration::from_secs(1),
+            batch_aging: Duration::from_secs(5 * 60),
+            standard_aging: Duration::from_secs(2 * 60),
+            preemption: true,
             time_limit: Duration::from_secs(30 * 60),
             max_attempts: 3,
             retry_delay: Duration::from_secs(2),
@@ -161,6 +175,22 @@ impl SchedulerOptions {
         RetryPolicy {
             max_attempts: self.max_attempts,
             base_delay: self.retry_delay,
+        }
+    }
+
+    /// Who goes first.
+    #[must_use]
+    pub fn policy(&self) -> PolicyOptions {
+        let usual = PolicyOptions::default();
+        PolicyOptions {
+            batch_aging: self.batch_aging,
+            standard_aging: self.standard_aging,
+            max_preemptions: if self.preemption {
+                usual.max_preemptions
+            } else {
+                0
+            },
+            ..usual
         }
     }
 
@@ -246,6 +276,13 @@ mod tests {
         let made = SchedulerOptions::new(parsed.database.clone());
         assert_eq!(format!("{parsed:?}"), format!("{made:?}"));
         assert_eq!(made.problems(), None);
+        assert_eq!(made.policy(), PolicyOptions::default());
+        let noticed = made.worker_ttl + made.reap_interval;
+        assert!(noticed < Duration::from_secs(5), "a lost worker");
+        assert!(
+            made.worker_ttl > 2 * made.heartbeat_interval,
+            "a lost heartbeat"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::domain::job::{Job, Time};
+use crate::domain::job::{Job, Priority, Time};
 use crate::error::Error;
 use crate::policy::{
     self, Assignment, Bounds, Plan, PolicyOptions, Situation, Snapshot, Turns, WorkerView,
@@ -21,6 +21,12 @@ use crate::policy::{
 
 /// How old the view of busy workers may be: there are many, and nothing but waiting and pre-emption is decided by it.
 const BUSY_AGE: Duration = Duration::from_millis(500);
+
+/// Lanes of a queue that are looked at for a single slot: some of their jobs may fit nowhere.
+const LEAST_LANES: u32 = 16;
+
+/// Jobs of a lane that are looked at for a single slot.
+const LEAST_JOBS: u32 = 4;
 
 /// The workers whose streams this process serves.
 pub trait Fleet: Send + Sync + 'static {
@@ -175,13 +181,16 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
     /// Whatever the queue fails with.
     pub async fn round(&mut self, now: Time) -> Result<Round, Error> {
         let idle = self.fleet.idle();
+        if idle.is_empty() && self.has_looked(now) {
+            return Ok(Round::default());
+        }
         let busy = self.busy(&idle, now);
         let models = models_of(idle.iter().chain(busy.iter()));
         if models.is_empty() {
             return Ok(Round::default());
         }
         self.queue.promote(now).await?;
-        let bounds = self.options.bounds;
+        let bounds = self.bounds(&idle);
         let snapshot = self.queue.snapshot(&models, bounds, now).await?;
         self.turns.see(&snapshot, &models, now);
         let situation = Situation {
@@ -198,7 +207,7 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
             leased,
             preempted,
             // When nothing could be leased others were faster, and the next poll is early enough.
-            is_cut: leased > 0 && is_cut(&plan, &snapshot, &self.options),
+            is_cut: leased > 0 && is_cut(&plan, &snapshot, bounds, &self.options.policy),
         })
     }
 
@@ -239,11 +248,29 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
         Ok(leased.len())
     }
 
+    /// Whether busy workers were looked at a moment ago. Without an idle one only pre-emption is left to decide on.
+    fn has_looked(&self, now: Time) -> bool {
+        let at = self.busy.as_ref().map(|(at, _)| *at);
+        at.is_some_and(|at| is_fresh(at, now))
+    }
+
+    /// How far to look for these free slots: a slot or two need no thousand rows.
+    fn bounds(&self, idle: &[WorkerView]) -> Bounds {
+        let free = idle
+            .iter()
+            .map(|it| it.free_slots)
+            .fold(0, u32::saturating_add);
+        let Bounds { lanes, jobs } = self.options.bounds;
+        Bounds {
+            lanes: lanes.min(free.saturating_mul(2).max(LEAST_LANES)),
+            jobs: jobs.min(free.max(LEAST_JOBS)),
+        }
+    }
+
     /// The busy workers of a moment ago, without those that are idle by now.
     fn busy(&mut self, idle: &[WorkerView], now: Time) -> Arc<[WorkerView]> {
-        let is_fresh = |at: Time| (now - at).to_std().is_ok_and(|age| age < BUSY_AGE);
         if let Some((at, busy)) = &self.busy
-            && is_fresh(*at)
+            && is_fresh(*at, now)
         {
             let names: HashSet<&str> = idle.iter().map(|it| it.worker.as_str()).collect();
             if busy.iter().all(|it| !names.contains(it.worker.as_str())) {
@@ -256,6 +283,10 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
         self.busy = Some((now, Arc::clone(&busy)));
         busy
     }
+}
+
+fn is_fresh(at: Time, now: Time) -> bool {
+    (now - at).to_std().is_ok_and(|age| age < BUSY_AGE)
 }
 
 /// All models that any of the workers offers, with the empty one when a worker takes work that needs none.
@@ -275,17 +306,26 @@ fn models_of<'a>(workers: impl Iterator<Item = &'a WorkerView>) -> Vec<String> {
 }
 
 /// Whether a bound kept jobs from the plan that free workers might take.
-fn is_cut(plan: &Plan, snapshot: &Snapshot, options: &DispatchOptions) -> bool {
-    if plan.assignments.len() >= options.policy.max_assignments {
+fn is_cut(plan: &Plan, snapshot: &Snapshot, bounds: Bounds, options: &PolicyOptions) -> bool {
+    if plan.assignments.len() >= options.max_assignments {
         return true;
     }
     let assigned: HashSet<JobId> = plan.assignments.iter().map(|it| it.job).collect();
-    let bound = usize::try_from(options.bounds.jobs).unwrap_or(usize::MAX);
-    let most_lanes = usize::try_from(options.bounds.lanes).unwrap_or(usize::MAX);
+    let bound = usize::try_from(bounds.jobs).unwrap_or(usize::MAX);
+    let most_lanes = usize::try_from(bounds.lanes).unwrap_or(usize::MAX);
     let is_used_up = snapshot.lanes.iter().any(|lane| {
         lane.jobs.len() >= bound && lane.jobs.iter().all(|job| assigned.contains(&job.job))
     });
-    is_used_up || snapshot.lanes.len() >= most_lanes
+    is_used_up || has_full_queue(snapshot, most_lanes)
+}
+
+/// Whether a queue may have more lanes than the snapshot shows.
+fn has_full_queue(snapshot: &Snapshot, most_lanes: usize) -> bool {
+    let mut lanes: HashMap<(&str, Priority), usize> = HashMap::new();
+    for lane in &snapshot.lanes {
+        *lanes.entry((&lane.model, lane.priority)).or_default() += 1;
+    }
+    lanes.values().any(|count| *count >= most_lanes)
 }
 
 #[cfg(test)]

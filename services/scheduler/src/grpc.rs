@@ -149,13 +149,9 @@ impl SchedulerService for SchedulerGrpc {
         self.app.group(&owner, id).await?;
         let (sightings, seen) = mpsc::channel(STREAM_BUFFER);
         let app = Arc::clone(&self.app);
-        let followed = async move {
-            if let Err(error) = app.watch_group(&owner, id, &sightings).await {
-                // Fails when the watcher has left.
-                let _ = sightings.send(Err(error)).await;
-            }
-        };
-        tokio::spawn(followed.in_current_span());
+        let out = sightings.clone();
+        let watching = async move { Watching::group(&app, &owner, id).run(&out).await };
+        tokio::spawn(pour(watching, sightings).in_current_span());
         let answers = ReceiverStream::new(seen).map(|seen| match seen {
             Ok(sighting) => Ok(convert::group_sighting_to_pb(sighting)),
             Err(error) => Err(error.into()),

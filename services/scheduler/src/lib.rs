@@ -61,12 +61,13 @@ pub use clients::Objects;
 pub use config::SchedulerOptions;
 pub use error::Error;
 
-use app::App;
+use app::{App, Floor};
 use clock::{Clock, DatabaseClock, SystemClock};
+use dispatch::Dispatcher;
 use grpc::{AdminGrpc, SchedulerGrpc, WebhookGrpc, WorkerGrpc};
 use store::JobStore;
 use webhooks::Webhooks;
-use webhooks::metrics::NoMetrics;
+use webhooks::metrics::WebhookMetrics;
 use webhooks::resolve::SystemLookUp;
 use webhooks::store::WebhookStore;
 
@@ -111,17 +112,21 @@ pub async fn serve_with_clock(
     let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
     let store = JobStore::new(db.clone()).with_caps(options.caps());
     store.prepare(clock.now()).await?;
-    let webhooks = Arc::new(webhooks(&db, &store, &options, Arc::clone(&clock) as _)?);
     let app = App::new(
-        store,
-        options,
+        store.clone(),
+        options.clone(),
         objects,
         Arc::clone(&clock) as Arc<dyn Clock>,
         shutdown.clone(),
     );
+    let metrics = Arc::new(app.metrics.clone());
+    let webhooks = webhooks(&db, store, options, Arc::clone(&clock) as _, metrics)?;
+    let webhooks = Arc::new(webhooks);
     let app = Arc::new(app);
     let upkeep = TaskTracker::new();
     let stop_upkeep = CancellationToken::new();
+    let stop_dispatch = shutdown.child_token();
+    upkeep.spawn(dispatch(&app, &upkeep, stop_dispatch.clone()));
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::upkeep(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
@@ -141,11 +146,23 @@ pub async fn serve_with_clock(
         webhook_service_server::SERVICE_NAME,
     ];
     let served = kinora_mesh::serve::grpc(listener, routes(&app, webhooks), &names, shutdown).await;
+    stop_dispatch.cancel();
     stop_upkeep.cancel();
     upkeep.close();
     upkeep.wait().await;
     db.close().await?;
     Ok(served?)
+}
+
+/// The one loop that brings this process's workers and the queue together.
+fn dispatch(
+    app: &Arc<App>,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let floor = Arc::new(Floor::new(Arc::clone(app), tasks.clone()));
+    let dispatcher = Dispatcher::new(Arc::clone(&floor), floor, app.dispatch_options());
+    dispatcher.run(app.clock(), app.waker(), stop)
 }
 
 async fn open(options: &SchedulerOptions) -> Result<Database, Error> {
@@ -160,17 +177,18 @@ async fn open(options: &SchedulerOptions) -> Result<Database, Error> {
 
 fn webhooks(
     db: &Database,
-    jobs: &JobStore,
-    options: &SchedulerOptions,
+    jobs: JobStore,
+    options: SchedulerOptions,
     clock: Arc<dyn Clock>,
+    metrics: Arc<dyn WebhookMetrics>,
 ) -> Result<Webhooks, Error> {
     let made = Webhooks::new(
         WebhookStore::new(db.clone()),
-        jobs.clone(),
-        options.webhooks.clone(),
+        jobs,
+        options.webhooks,
         Arc::new(SystemLookUp),
         clock,
-        Arc::new(NoMetrics),
+        metrics,
     );
     Ok(made?)
 }

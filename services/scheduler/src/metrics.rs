@@ -3,18 +3,22 @@
 //! Counters and histograms count what this process did. Gauges of the queue and of the workers show what the database
 //! says, the same at every replica: take the maximum over replicas, not the sum.
 
+mod shown;
 mod tenants;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kinora_events::Status;
-use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
+use opentelemetry::metrics::{Counter, Histogram, Meter};
 use opentelemetry::{KeyValue, global};
 use parking_lot::Mutex;
 
 use crate::domain::job::Priority;
+use shown::{Shown, show_bus, show_load};
 use tenants::Tenants;
+use webhooks::WebhookInstruments;
 
 /// Names the meter.
 const SCOPE: &str = "kinora-scheduler";
@@ -33,6 +37,7 @@ const WAIT_SECONDS: [f64; 14] = [
 #[derive(Clone)]
 pub struct Metrics {
     instruments: Arc<Instruments>,
+    webhooks: Arc<WebhookInstruments>,
     shown: Arc<Mutex<Shown>>,
     tenants: Arc<Tenants>,
 }
@@ -44,13 +49,6 @@ struct Instruments {
     leases_expired: Counter<u64>,
     reports_refused: Counter<u64>,
     watchers_dropped: Counter<u64>,
-}
-
-/// What gauges show until it is measured again.
-#[derive(Default)]
-struct Shown {
-    load: Load,
-    bus: Status,
 }
 
 /// How an attempt ended.
@@ -118,6 +116,21 @@ pub struct QueueLoad {
     pub running: u64,
 }
 
+impl QueueLoad {
+    /// A queue in which nothing waits or runs.
+    #[must_use]
+    pub const fn empty(model: String, class: Priority) -> Self {
+        Self {
+            model,
+            class,
+            queued: 0,
+            oldest: None,
+            device_time: Duration::ZERO,
+            running: 0,
+        }
+    }
+}
+
 /// Workers by what they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkerLoad {
@@ -125,7 +138,7 @@ pub struct WorkerLoad {
     pub active: u64,
     /// Heard lately, but they take nothing new: draining or cordoned.
     pub draining: u64,
-    /// Not heard lately.
+    /// Gone, or not heard lately.
     pub silent: u64,
 }
 
@@ -144,6 +157,7 @@ impl Metrics {
         show_bus(meter, &shown);
         Self {
             instruments: Arc::new(Instruments::new(meter)),
+            webhooks: Arc::new(WebhookInstruments::new(meter)),
             shown,
             tenants: Arc::default(),
         }
@@ -194,49 +208,62 @@ impl Metrics {
     }
 }
 
+fn counter(
+    meter: &Meter,
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+) -> Counter<u64> {
+    let counter = meter.u64_counter(name).with_unit(unit);
+    counter.with_description(description).build()
+}
+
+fn seconds(
+    meter: &Meter,
+    name: &'static str,
+    bounds: &[f64],
+    description: &'static str,
+) -> Histogram<f64> {
+    let histogram = meter.f64_histogram(name).with_unit("s");
+    let histogram = histogram.with_description(description);
+    histogram.with_boundaries(bounds.to_vec()).build()
+}
+
 impl Instruments {
     fn new(meter: &Meter) -> Self {
-        let counter = |name: &'static str, unit, description| {
-            meter
-                .u64_counter(name)
-                .with_unit(unit)
-                .with_description(description)
-                .build()
-        };
-        let seconds = |name: &'static str, bounds: &[f64], description| {
-            let histogram = meter
-                .f64_histogram(name)
-                .with_unit("s")
-                .with_description(description);
-            histogram.with_boundaries(bounds.to_vec()).build()
-        };
         let made = Self {
             claim_duration: seconds(
+                meter,
                 "kinora.scheduler.claim.duration",
                 &TRANSACTION_SECONDS,
                 "Time that a claim of jobs took",
             ),
             wait_duration: seconds(
+                meter,
                 "kinora.scheduler.wait.duration",
                 &WAIT_SECONDS,
                 "Time that jobs waited once they could be leased",
             ),
             attempts_ended: counter(
+                meter,
                 "kinora.scheduler.attempts.ended",
                 "{attempt}",
                 "Attempts that ended",
             ),
             leases_expired: counter(
+                meter,
                 "kinora.scheduler.leases.expired",
                 "{lease}",
                 "Leases taken from lost workers",
             ),
             reports_refused: counter(
+                meter,
                 "kinora.scheduler.reports.refused",
                 "{report}",
                 "Reports under a stale lease",
             ),
             watchers_dropped: counter(
+                meter,
                 "kinora.scheduler.watchers.dropped",
                 "{watcher}",
                 "Watchers that were too slow",
@@ -256,179 +283,6 @@ impl Instruments {
         }
         made
     }
-}
-
-fn show_load(meter: &Meter, shown: &Arc<Mutex<Shown>>) {
-    gauge(
-        meter,
-        shown,
-        "kinora.scheduler.queue.depth",
-        "{job}",
-        "Queued jobs",
-        |shown, gauge| {
-            each_queue(shown, gauge, |queue| Some(count(queue.queued)));
-        },
-    );
-    gauge(
-        meter,
-        shown,
-        "kinora.scheduler.queue.oldest_age",
-        "s",
-        "Wait of the oldest job that may be leased",
-        |shown, gauge| {
-            each_queue(shown, gauge, |queue| {
-                queue.oldest.map(|age| age.as_secs_f64())
-            });
-        },
-    );
-    gauge(
-        meter,
-        shown,
-        "kinora.scheduler.queue.gpu_time",
-        "s",
-        "Expected device time of queued jobs",
-        |shown, gauge| {
-            each_queue(shown, gauge, |queue| Some(queue.device_time.as_secs_f64()));
-        },
-    );
-    gauge(
-        meter,
-        shown,
-        "kinora.scheduler.attempts.running",
-        "{attempt}",
-        "Attempts that run",
-        |shown, gauge| {
-            each_queue(shown, gauge, |queue| Some(count(queue.running)));
-        },
-    );
-    gauge(
-        meter,
-        shown,
-        "kinora.scheduler.workers",
-        "{worker}",
-        "Workers",
-        |shown, gauge| {
-            let WorkerLoad {
-                active,
-                draining,
-                silent,
-            } = shown.load.workers;
-            for (state, workers) in [
-                ("active", active),
-                ("draining", draining),
-                ("silent", silent),
-            ] {
-                gauge.observe(count(workers), &[KeyValue::new("state", state)]);
-            }
-        },
-    );
-}
-
-fn show_bus(meter: &Meter, shown: &Arc<Mutex<Shown>>) {
-    gauge(
-        meter,
-        shown,
-        "kinora.scheduler.events.lag",
-        "s",
-        "Time an event takes from this replica to itself",
-        |shown, gauge| {
-            if let Some(lag) = shown.bus.lag {
-                gauge.observe(lag.as_secs_f64(), &[]);
-            }
-        },
-    );
-    gauge(
-        meter,
-        shown,
-        "kinora.scheduler.events.connected",
-        "1",
-        "Whether other replicas are heard",
-        |shown, gauge| {
-            gauge.observe(f64::from(u8::from(shown.bus.is_connected)), &[]);
-        },
-    );
-    total(
-        meter,
-        shown,
-        "kinora.scheduler.events.dropped",
-        "{event}",
-        "Events that other replicas were not sent",
-        |bus| bus.dropped,
-    );
-    total(
-        meter,
-        shown,
-        "kinora.scheduler.events.garbage",
-        "{event}",
-        "Events that were not understood",
-        |bus| bus.garbage,
-    );
-    total(
-        meter,
-        shown,
-        "kinora.scheduler.events.losses",
-        "{connection}",
-        "Connections of the event bus that were lost",
-        |bus| bus.losses,
-    );
-}
-
-fn gauge(
-    meter: &Meter,
-    shown: &Arc<Mutex<Shown>>,
-    name: &'static str,
-    unit: &'static str,
-    description: &'static str,
-    observe: impl Fn(&Shown, &dyn AsyncInstrument<f64>) + Send + Sync + 'static,
-) {
-    let shown = Arc::clone(shown);
-    let gauge = meter
-        .f64_observable_gauge(name)
-        .with_unit(unit)
-        .with_description(description);
-    gauge
-        .with_callback(move |gauge| observe(&shown.lock(), gauge))
-        .build();
-}
-
-fn total(
-    meter: &Meter,
-    shown: &Arc<Mutex<Shown>>,
-    name: &'static str,
-    unit: &'static str,
-    description: &'static str,
-    read: impl Fn(&Status) -> u64 + Send + Sync + 'static,
-) {
-    let shown = Arc::clone(shown);
-    let counter = meter
-        .u64_observable_counter(name)
-        .with_unit(unit)
-        .with_description(description);
-    counter
-        .with_callback(move |counter| counter.observe(read(&shown.lock().bus), &[]))
-        .build();
-}
-
-fn each_queue(
-    shown: &Shown,
-    gauge: &dyn AsyncInstrument<f64>,
-    read: impl Fn(&QueueLoad) -> Option<f64>,
-) {
-    for queue in &shown.load.queues {
-        if let Some(value) = read(queue) {
-            let labels = [
-                KeyValue::new("model", queue.model.clone()),
-                KeyValue::new("class", class_name(queue.class)),
-            ];
-            gauge.observe(value, &labels);
-        }
-    }
-}
-
-/// Exact up to 2^53.
-#[expect(clippy::cast_precision_loss, reason = "nobody has that many jobs")]
-const fn count(number: u64) -> f64 {
-    number as f64
 }
 
 const fn class_name(class: Priority) -> &'static str {

@@ -168,7 +168,13 @@ impl Default for Bounds {
 
 /// What a job of `cost` adds to a tag: micro-seconds of device time, less for those with more weight.
 fn charge(cost: Duration, weight: u64) -> i64 {
-    let micros = cost.as_micros().saturating_mul(100) / u128::from(weight.max(1));
+    // What is not known counts as a second, or a queue of such jobs would never lose its turn.
+    let known = if cost.is_zero() {
+        Duration::from_secs(1)
+    } else {
+        cost
+    };
+    let micros = known.as_micros().saturating_mul(100) / u128::from(weight.max(1));
     i64::try_from(micros).unwrap_or(i64::MAX)
 }
 

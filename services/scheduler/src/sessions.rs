@@ -1,7 +1,7 @@
 //! The streams of workers that are attached to this process.
 //!
-//! A stream has a [`Seat`]: what its worker offers, holds and is told. Dispatch reads seats and puts orders into them
-//! ([`Fleet`]); the task that serves the stream sends the orders down and keeps the seat up to date. Nothing here waits
+//! A stream has a [`Seat`]: what its worker offers, holds and is told. Dispatch reads seats and puts orders into them;
+//! the task that serves the stream sends the orders down and keeps the seat up to date. Nothing here waits
 //! and nothing here is stored: workers of other replicas have their seats there.
 
 mod seat;
@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use kinora_ids::LeaseRef;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::dispatch::Fleet;
+use crate::dispatch::Waker;
 use crate::domain::job::Job;
 use crate::policy::WorkerView;
+use crate::store::Wishes;
 
-pub use seat::{DeviceState, Offer, Order, Registration, Seat, Standing};
+pub use crate::store::DeviceState;
+pub use seat::{Offer, Order, Registration, Seat, Standing};
 
 type Seats = Arc<Mutex<HashMap<String, Arc<Seat>>>>;
 
@@ -37,10 +38,20 @@ pub struct NameTaken;
 #[derive(Clone, Debug, Default)]
 pub struct Sessions {
     seats: Seats,
-    changed: Arc<Notify>,
+    /// Wakes dispatch: a worker has attached, or a slot of one became free.
+    waker: Waker,
 }
 
 impl Sessions {
+    /// No streams yet. Those that come wake `waker`.
+    #[must_use]
+    pub fn new(waker: Waker) -> Self {
+        Self {
+            seats: Seats::default(),
+            waker,
+        }
+    }
+
     /// Adds a stream, which takes part once it is opened. An older one of the same worker is told to end.
     ///
     /// # Errors
@@ -54,15 +65,10 @@ impl Sessions {
             }
             older.superseded.cancel();
         }
-        let (seat, orders) = Seat::new(offer, Arc::clone(&self.changed));
+        let (seat, orders) = Seat::new(offer, self.waker.clone());
         let seat = Arc::new(seat);
         seats.insert(worker, Arc::clone(&seat));
         Ok(Registration::new(self.clone(), seat, orders))
-    }
-
-    /// Waits until a worker has attached, or a slot of one became free.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
     }
 
     /// Tells a worker that a lease no longer stands, if it is attached here.
@@ -72,19 +78,47 @@ impl Sessions {
         }
     }
 
-    /// Tells a worker to hand back what it runs and to end. False when it is not attached here, or does not know how.
-    #[must_use]
-    pub fn drain(&self, worker: &str) -> bool {
-        let seat = self.seat(worker);
-        let seat = seat.filter(|seat| seat.knows_orders());
-        seat.is_some_and(|seat| seat.tell(Order::Drain))
+    /// Has a worker follow what operators want of it, if it is attached here.
+    pub fn heed(&self, worker: &str, wishes: Wishes) {
+        if let Some(seat) = self.seat(worker) {
+            seat.heed(wishes);
+        }
     }
 
-    /// Whether a worker is to get new leases. False when it is not attached here.
+    /// Workers that can take a lease now.
     #[must_use]
-    pub fn cordon(&self, worker: &str, is_cordoned: bool) -> bool {
-        let seat = self.seat(worker);
-        seat.inspect(|seat| seat.cordon(is_cordoned)).is_some()
+    pub fn idle(&self) -> Vec<WorkerView> {
+        self.views(|free| free > 0)
+    }
+
+    /// Workers that take part and have no free slot.
+    #[must_use]
+    pub fn busy(&self) -> Vec<WorkerView> {
+        self.views(|free| free == 0)
+    }
+
+    /// Sends a leased job down a stream. The job comes back when the stream is ending or not the worker's any more.
+    ///
+    /// # Errors
+    /// The job, which the worker has not seen.
+    pub fn grant(&self, worker: &str, session: Uuid, job: Job) -> Result<(), Box<Job>> {
+        let seat = self.seat(worker).filter(|seat| seat.session == session);
+        match seat {
+            Some(seat) => seat.grant(job),
+            None => Err(Box::new(job)),
+        }
+    }
+
+    /// Asks the holder of a lease to hand it back. False when nobody here holds it.
+    pub fn preempt(&self, lease: LeaseRef) -> bool {
+        let seats: Vec<Arc<Seat>> = self.seats.lock().values().cloned().collect();
+        let Some(holder) = seats.iter().find(|seat| seat.stands(lease)) else {
+            return false;
+        };
+        if holder.knows_orders() {
+            holder.tell(Order::Preempt(lease));
+        }
+        true
     }
 
     fn seat(&self, worker: &str) -> Option<Arc<Seat>> {
@@ -106,34 +140,6 @@ impl Sessions {
             .is_some_and(|newest| newest.session == seat.session);
         if is_newest {
             seats.remove(&seat.offer.worker);
-        }
-    }
-}
-
-impl Fleet for Sessions {
-    fn idle(&self) -> Vec<WorkerView> {
-        self.views(|free| free > 0)
-    }
-
-    fn busy(&self) -> Vec<WorkerView> {
-        self.views(|free| free == 0)
-    }
-
-    fn grant(&self, worker: &str, session: Uuid, job: Job) {
-        let seat = self.seat(worker).filter(|seat| seat.session == session);
-        if !seat.is_some_and(|seat| seat.grant(job)) {
-            tracing::info!(
-                worker_id = worker,
-                "the stream ended before a lease was granted on it"
-            );
-        }
-    }
-
-    fn preempt(&self, lease: LeaseRef) {
-        let seats: Vec<Arc<Seat>> = self.seats.lock().values().cloned().collect();
-        let holder = seats.iter().find(|seat| seat.stands(lease));
-        if let Some(seat) = holder.filter(|seat| seat.knows_orders()) {
-            seat.tell(Order::Preempt(lease));
         }
     }
 }

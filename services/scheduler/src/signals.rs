@@ -4,7 +4,8 @@
 //!   other replicas get a hint, and their watchers read the rows. So nothing but the database ever says how a job ended.
 //! * **Progress** goes to other replicas at most twice a second for each job, and at once when the stage changes.
 //!   PostgreSQL carries pictures of up to about 5 kB along, NATS carries all of them.
-//! * **Work** wakes dispatch everywhere, at most every 50 ms; **revocations** find the worker wherever it is attached.
+//! * **Work** wakes dispatch everywhere, at most every 50 ms; **revocations** and **orders** find the worker wherever it
+//!   is attached. Those that are lost are made up for by its next heartbeat.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use crate::config::SchedulerOptions;
 use crate::domain::job::{Event, GroupRef, Preview, Progress, State, Time};
+use crate::store::Wishes;
 
 /// The channel of notifications in the scheduler's database.
 const CHANNEL: &str = "kinora_scheduler";
@@ -83,6 +85,8 @@ pub enum Topic {
     Work,
     /// Leases that no longer stand.
     Revocations,
+    /// What workers are to do.
+    Orders,
 }
 
 /// What the bus carries.
@@ -106,6 +110,18 @@ pub enum Signal {
         /// Under which lease.
         lease: LeaseRef,
     },
+    /// A lease is to be handed back.
+    Preempted {
+        /// Which lease.
+        lease: LeaseRef,
+    },
+    /// Operators want something else of a worker.
+    Wished {
+        /// Which worker.
+        worker: String,
+        /// All that they want of it.
+        wishes: Wishes,
+    },
 }
 
 /// The text of a [`Signal`]. Other versions may leave fields out or add some.
@@ -118,6 +134,15 @@ enum Wire {
         worker: String,
         job: JobId,
         lease: u64,
+    },
+    Preempted {
+        job: JobId,
+        lease: u64,
+    },
+    Wished {
+        worker: String,
+        cordoned: bool,
+        drained: bool,
     },
 }
 
@@ -141,6 +166,7 @@ impl fmt::Display for Topic {
             Self::Group(id) => write!(f, "group.{id}"),
             Self::Work => f.write_str("work"),
             Self::Revocations => f.write_str("revocations"),
+            Self::Orders => f.write_str("orders"),
         }
     }
 }
@@ -158,6 +184,7 @@ impl FromStr for Topic {
             Some(("group", id)) => id.parse().map(Self::Group).map_err(|_| UnknownTopic),
             None if text == "work" => Ok(Self::Work),
             None if text == "revocations" => Ok(Self::Revocations),
+            None if text == "orders" => Ok(Self::Orders),
             _ => Err(UnknownTopic),
         }
     }
@@ -174,6 +201,7 @@ impl Message for Signal {
             }
             Self::Work => vec![Topic::Work],
             Self::Revoked { .. } => vec![Topic::Revocations],
+            Self::Preempted { .. } | Self::Wished { .. } => vec![Topic::Orders],
         }
     }
 
@@ -184,7 +212,11 @@ impl Message for Signal {
                 is_new_stage: false,
                 ..
             } => Some(PROGRESS_SPACING),
-            Self::Progress { .. } | Self::Changed(_) | Self::Revoked { .. } => None,
+            Self::Progress { .. }
+            | Self::Changed(_)
+            | Self::Revoked { .. }
+            | Self::Preempted { .. }
+            | Self::Wished { .. } => None,
         }
     }
 
@@ -201,6 +233,15 @@ impl Message for Signal {
                 job: lease.job,
                 lease: lease.lease,
             },
+            Self::Preempted { lease } => Wire::Preempted {
+                job: lease.job,
+                lease: lease.lease,
+            },
+            Self::Wished { worker, wishes } => Wire::Wished {
+                worker: worker.clone(),
+                cordoned: wishes.is_cordoned,
+                drained: wishes.is_drained,
+            },
         };
         serde_json::to_string(&wire).ok()
     }
@@ -211,6 +252,20 @@ impl Message for Signal {
             Wire::Revoked { worker, job, lease } => Self::Revoked {
                 worker,
                 lease: LeaseRef { job, lease },
+            },
+            Wire::Preempted { job, lease } => Self::Preempted {
+                lease: LeaseRef { job, lease },
+            },
+            Wire::Wished {
+                worker,
+                cordoned,
+                drained,
+            } => Self::Wished {
+                worker,
+                wishes: Wishes {
+                    is_cordoned: cordoned,
+                    is_drained: drained,
+                },
             },
             Wire::Progress(progress) => Self::Progress {
                 event: Arc::new(progress.into_event()),

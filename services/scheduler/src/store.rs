@@ -24,6 +24,7 @@ mod needs;
 mod pace;
 mod purge;
 mod queues;
+mod ready;
 mod removal;
 mod rows;
 mod running;
@@ -45,12 +46,15 @@ pub use change::{Change, Deleted, Outcome};
 pub use groups::{Group, GroupKind};
 pub use pace::Pace;
 pub use queues::QueueView;
+pub use ready::ReadyJob;
 pub use removal::{DueRemoval, Removal};
+pub use rows::model_of;
 pub use shares::{Caps, Tenant, TenantChange};
-pub use snapshot::Bounds;
 pub use submit::{LimitHit, Limits, Previous, Request, Submitted};
 pub use worker::{Attachment, Reconciled};
-pub use worker_list::{DeviceState, WorkerRow};
+pub use worker_list::{DeviceState, Wishes, WorkerRow};
+
+pub use crate::policy::Bounds;
 
 /// The scheduler's tables. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -10,7 +10,11 @@ pub async fn set_aside(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         run(manager, &format!("DROP INDEX IF EXISTS {index}")).await?;
     }
     for table in ["job", "job_event"] {
-        run(manager, &format!("ALTER TABLE {table} RENAME TO old_{table}")).await?;
+        run(
+            manager,
+            &format!("ALTER TABLE {table} RENAME TO old_{table}"),
+        )
+        .await?;
         if manager.get_database_backend() == DbBackend::Postgres {
             let rename = format!("ALTER INDEX {table}_pkey RENAME TO old_{table}_pkey");
             run(manager, &rename).await?;

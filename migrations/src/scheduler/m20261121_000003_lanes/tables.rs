@@ -193,6 +193,7 @@ pub fn worker_columns() -> Vec<ColumnDef> {
         string_len("pool", NAME).default("").to_owned(),
         integer("protocol").default(1).to_owned(),
         boolean("cordoned").default(false).to_owned(),
+        boolean("drain_ordered").default(false).to_owned(),
         boolean("attached").default(false).to_owned(),
         json_binary_null("resident_models").to_owned(),
         big_integer("memory_total").default(0).to_owned(),
@@ -266,8 +267,12 @@ pub fn indices() -> Vec<IndexCreateStatement> {
             .col("id")
             .and_where(is("state = 'failed' AND attempt > 0"))
             .to_owned(),
-        index("job_need_waiting", "job_need").col("waiting").to_owned(),
-        index("request_key_job", "request_key").col("job_id").to_owned(),
+        index("job_need_waiting", "job_need")
+            .col("waiting")
+            .to_owned(),
+        index("request_key_job", "request_key")
+            .col("job_id")
+            .to_owned(),
         index("request_key_group", "request_key")
             .col("group_id")
             .and_where(is("group_id IS NOT NULL"))

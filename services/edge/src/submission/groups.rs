@@ -82,6 +82,15 @@ fn varied(fields: &mut Fields) -> Vec<SubmitRequest> {
     if !check_size(fields, "prompts", size) {
         return Vec::new();
     }
+    every_pair(&common, &prompts, &seeds)
+}
+
+/// Every prompt with every seed.
+fn every_pair(
+    common: &SubmitRequest,
+    prompts: &[String],
+    seeds: &[Option<u64>],
+) -> Vec<SubmitRequest> {
     let with_seeds = |prompt: &String| {
         let of_prompt = SubmitRequest {
             prompt: prompt.clone(),

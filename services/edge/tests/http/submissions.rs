@@ -105,18 +105,10 @@ async fn a_preview_is_fetched_and_approved() {
         let link = response.headers()["location"].to_str().unwrap();
         assert!(link.contains(file), "{link}");
     }
-    check_problem(
-        edge.get(&format!("{path}/preview/still")).await,
-        404,
-        "OUTPUT_NOT_FOUND",
-    )
-    .await;
-    check_problem(
-        edge.get(&format!("{path}/preview/x")).await,
-        404,
-        "ROUTE_NOT_FOUND",
-    )
-    .await;
+    for (name, reason) in [("still", "OUTPUT_NOT_FOUND"), ("x", "ROUTE_NOT_FOUND")] {
+        let response = edge.get(&format!("{path}/preview/{name}")).await;
+        check_problem(response, 404, reason).await;
+    }
     check_problem(edge.get(&format!("{path}/content")).await, 409, "NOT_READY").await;
 
     let approved: Video = approve().await.json().await.unwrap();

@@ -10,7 +10,7 @@ use super::{App, View};
 use crate::domain::job::{Job, State};
 use crate::error::Error;
 use crate::store::{
-    Attempt, Limits, QueueView, Request, Submitted, Tenant, TenantChange, WorkerRow,
+    Attempt, Limits, QueueView, Request, Submitted, Tenant, TenantChange, Wishes, WorkerRow,
 };
 
 /// Workers that have not been heard for longer are not listed.
@@ -39,33 +39,45 @@ impl App {
         Ok(self.store.workers(self.now() - WORKER_MEMORY).await?)
     }
 
-    /// Keeps new leases from a worker, or lifts that.
+    /// Keeps new leases from a worker, or lifts that and the order to drain.
     ///
     /// # Errors
     /// [`Error::WorkerNotFound`], [`Error::Store`].
     pub async fn cordon(&self, worker: &str, is_cordoned: bool) -> Result<WorkerRow, Error> {
-        if !self.store.cordon(worker, is_cordoned).await? {
-            return Err(Error::WorkerNotFound);
-        }
-        tracing::info!(
-            worker_id = worker,
+        let wishes = Wishes {
             is_cordoned,
-            "worker cordoned or uncordoned"
-        );
-        let workers = self.workers().await?;
-        let found = workers.into_iter().find(|row| row.id == worker);
-        found.ok_or(Error::WorkerNotFound)
+            is_drained: false,
+        };
+        self.set_wishes(worker, wishes).await
     }
 
-    /// Cordons a worker, and orders it to hand back what it runs and end. One that is attached to another replica is
-    /// cordoned here and ordered there.
+    /// Cordons a worker, and orders it to hand back what it runs and end.
     ///
     /// # Errors
     /// As [`App::cordon`].
     pub async fn drain_worker(&self, worker: &str) -> Result<WorkerRow, Error> {
-        let row = self.cordon(worker, true).await?;
-        tracing::info!(worker_id = worker, "worker told to drain");
-        Ok(row)
+        let wishes = Wishes {
+            is_cordoned: true,
+            is_drained: true,
+        };
+        self.set_wishes(worker, wishes).await
+    }
+
+    /// What is wished is stored first: a worker that does not hear of it now reads it with its next heartbeat.
+    async fn set_wishes(&self, worker: &str, wishes: Wishes) -> Result<WorkerRow, Error> {
+        if !self.store.set_wishes(worker, wishes).await? {
+            return Err(Error::WorkerNotFound);
+        }
+        tracing::info!(
+            worker_id = worker,
+            wishes.is_cordoned,
+            wishes.is_drained,
+            "worker cordoned, uncordoned or drained"
+        );
+        self.wish(worker, wishes);
+        let workers = self.workers().await?;
+        let found = workers.into_iter().find(|row| row.id == worker);
+        found.ok_or(Error::WorkerNotFound)
     }
 
     /// Sums up what waits, by model and class.
@@ -184,7 +196,7 @@ impl App {
         let retried = self.store.previous(&job.owner, &key, self.now()).await?;
         Ok(DeadLetter {
             attempts: self.store.attempts(job.id).await?,
-            view: View { job, jobs_ahead: 0 },
+            view: View { job, place: None },
             retried_as: retried.map(|previous| previous.job),
         })
     }

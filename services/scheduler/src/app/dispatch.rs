@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kinora_ids::LeaseRef;
+use kinora_mesh::error::chain;
 use uuid::Uuid;
 
 use super::App;
@@ -15,9 +16,8 @@ use crate::domain::retry::{WORKER_RESTARTED, is_hand_back};
 use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
 use crate::metrics::Outcome;
-use crate::policy::{Assignment, Snapshot};
 use crate::sessions::{DeviceState, Offer};
-use crate::store::{Attachment, Bounds, Change, Reconciled, Removal};
+use crate::store::{Attachment, Change, Reconciled, Removal, Wishes};
 
 /// What a worker says of itself when it attaches.
 #[derive(Clone, Debug)]
@@ -76,7 +76,10 @@ impl App {
             slots: greeting.slots,
             models: greeting.models,
             held: greeting.held,
-            ..Attachment::default()
+            instance: greeting.instance,
+            pool: greeting.pool,
+            protocol: greeting.protocol,
+            device_state: greeting.device_state,
         };
         let lose = |job: &mut Job| self.lose(job, restarted(), now);
         let mut reconciled = self.store.attach(&attachment, now, lose).await?;
@@ -88,41 +91,8 @@ impl App {
         Ok(reconciled)
     }
 
-    /// Leases up to `limit` jobs to a worker.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn claim(
-        &self,
-        worker: &str,
-        session: Uuid,
-        models: &[String],
-        limit: u64,
-    ) -> Result<Vec<Job>, Error> {
-        let now = self.clock.now();
-        self.store.promote(now).await?;
-        if limit == 0 || !self.store.has_work(models).await? {
-            return Ok(Vec::new());
-        }
-        let snapshot = self.store.snapshot(models, Bounds::default()).await?;
-        let assignments = in_turn(snapshot, worker, session, limit);
-        // The worker reports an overdue attempt itself; we step in when it does not.
-        let time_limit = self.options.time_limit + self.options.worker_ttl;
-        let began = Instant::now();
-        let claimed = self.store.claim(&assignments, now, time_limit).await?;
-        self.metrics.claim(began.elapsed());
-        let mut jobs = Vec::with_capacity(claimed.len());
-        for (job, event) in claimed {
-            tracing::info!(job_id = %job.id, lease = job.lease, worker_id = worker, "job leased");
-            let wait = (now - job.run_at).to_std().unwrap_or_default();
-            self.metrics.waited(wait, job.priority, &job.tenant);
-            self.announce(event);
-            jobs.push(job);
-        }
-        Ok(jobs)
-    }
-
-    /// Renews a worker and finds those of its leases that no longer stand.
+    /// Renews a worker, with what its device is like where that has changed. What operators want of it, and those of its
+    /// leases that no longer stand.
     ///
     /// # Errors
     /// [`Error::Superseded`], [`Error::Store`].
@@ -131,17 +101,23 @@ impl App {
         worker: &str,
         session: Uuid,
         is_draining: bool,
+        device: Option<&DeviceState>,
         held: &[LeaseRef],
-    ) -> Result<Vec<LeaseRef>, Error> {
+    ) -> Result<(Wishes, Vec<LeaseRef>), Error> {
         let now = self.clock.now();
-        if !self
+        let renewed = self
             .store
-            .heartbeat(worker, session, is_draining, now)
-            .await?
-        {
-            return Err(Error::Superseded);
+            .heartbeat(worker, session, is_draining, device, now);
+        let wishes = renewed.await?.ok_or(Error::Superseded)?;
+        Ok((wishes, self.store.stale_leases(worker, held).await?))
+    }
+
+    /// Notes that a worker's stream has ended. Its leases stand.
+    pub async fn detach(&self, worker: &str, session: Uuid) {
+        if let Err(error) = self.store.detach(worker, session).await {
+            // It counts as attached until it has been silent for long enough.
+            tracing::warn!(worker_id = worker, error = %chain(&error), "the end of a stream was not noted");
         }
-        Ok(self.store.stale_leases(worker, held).await?)
     }
 
     /// Records where the next attempt can go on. False when the lease does not stand.
@@ -312,22 +288,6 @@ impl App {
         }
         Ok(())
     }
-}
-
-/// The first jobs by class and turn.
-fn in_turn(snapshot: Snapshot, worker: &str, session: Uuid, limit: u64) -> Vec<Assignment> {
-    let mut lanes = snapshot.lanes;
-    lanes.sort_by_key(|lane| (lane.priority, lane.start_tag));
-    let longest = lanes.iter().map(|lane| lane.jobs.len()).max().unwrap_or(0);
-    (0..longest)
-        .flat_map(|turn| lanes.iter().filter_map(move |lane| lane.jobs.get(turn)))
-        .take(usize::try_from(limit).unwrap_or(usize::MAX))
-        .map(|candidate| Assignment {
-            job: candidate.job,
-            worker: worker.to_owned(),
-            session,
-        })
-        .collect()
 }
 
 fn log_end(from: Reporter<'_>, end: &str, accepted: bool) {

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use kinora_ids::JobId;
 
-use super::App;
 use super::page::{PageToken, page_limit};
+use super::{App, QueuePlace};
 use crate::domain::job::{Job, State};
 use crate::domain::model::Model;
 use crate::domain::transition;
@@ -18,8 +18,8 @@ use crate::store::{Change, Outcome};
 pub struct View {
     /// The job.
     pub job: Job,
-    /// Jobs ahead of it. 0 unless it is queued.
-    pub jobs_ahead: u64,
+    /// Where it stands in the queue, while it is queued.
+    pub place: Option<QueuePlace>,
 }
 
 impl App {
@@ -92,7 +92,7 @@ impl App {
             self.tell(outcome);
             self.revoke_newest(&job);
         }
-        Ok(View { job, jobs_ahead: 0 })
+        Ok(View { job, place: None })
     }
 
     /// Ends a job if need be, forgets it and removes its objects.
@@ -104,16 +104,17 @@ impl App {
         let removals = self.removals(id, now);
         let deleted = self.store.delete(owner, id, &removals, now).await?;
         let deleted = deleted.ok_or(Error::JobNotFound)?;
-        let mut job = deleted.job;
         tracing::info!(job_id = %id, "job deleted");
-        deleted
-            .others
-            .into_iter()
-            .for_each(|event| self.announce(event));
-        if let Some(event) = transition::cancel(&mut job, now) {
-            self.announce(event);
-            self.revoke_newest(&job);
+        if deleted.job.state == State::Running {
+            self.metrics.attempt_ended(metrics::Outcome::Cancelled);
         }
+        if deleted.event.is_some() {
+            self.revoke_newest(&deleted.job);
+        }
+        self.tell(Outcome {
+            event: deleted.event,
+            others: deleted.others,
+        });
         Ok(())
     }
 
@@ -127,8 +128,7 @@ impl App {
 
     pub(super) async fn view(&self, job: Job) -> Result<View, Error> {
         let place = self.queue_place(&job).await?;
-        let jobs_ahead = place.map_or(0, |place| place.ahead);
-        Ok(View { job, jobs_ahead })
+        Ok(View { job, place })
     }
 
     pub(super) fn revoke_newest(&self, job: &Job) {

@@ -14,7 +14,7 @@ use kinora_events::{Received, Subscription};
 use kinora_ids::JobId;
 use tokio::time::{Instant, sleep_until};
 
-use super::App;
+use super::{App, QueuePlace};
 use crate::domain::job::{Event, Job, SEQ_STRIDE, State};
 use crate::error::Error;
 use crate::signals::{Signal, Topic};
@@ -24,7 +24,10 @@ use seen::{Patience, Seen, Step};
 pub use outlet::Out;
 
 /// A watcher whose bus is well reads the row less often than the poll interval says.
-const CALM: u32 = 5;
+const CALM: u32 = 15;
+
+/// A queued job's watcher looks where it stands once in so many poll intervals.
+const PLACE_POLLS: u32 = 2;
 
 /// What a watcher sees.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,15 +36,6 @@ pub struct Sighting {
     pub event: Event,
     /// Where the job stands in the queue, while it is queued.
     pub place: Option<QueuePlace>,
-}
-
-/// Where a queued job stands, by the dispatch policy's own order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueuePlace {
-    /// Jobs that go first.
-    pub ahead: u64,
-    /// Time until a worker takes it. None while unknown.
-    pub wait: Option<Duration>,
 }
 
 /// One watcher of one job.
@@ -54,12 +48,15 @@ pub struct Watching<'a> {
     patience: Patience,
     shown_place: Option<QueuePlace>,
     next_look: Instant,
+    next_place: Instant,
 }
 
 enum News {
     Signal(Signal),
     /// Something may have happened; the database knows.
     Reread,
+    /// The job may stand elsewhere in the queue.
+    Place,
     /// The watcher left.
     Left,
 }
@@ -93,6 +90,7 @@ impl<'a> Watching<'a> {
             patience: Patience::default(),
             shown_place: None,
             next_look: app.next_look(),
+            next_place: app.next_place(),
         })
     }
 
@@ -111,6 +109,11 @@ impl<'a> Watching<'a> {
                 match self.next(&outlet).await? {
                     News::Left => return Ok(()),
                     News::Reread => break,
+                    News::Place => {
+                        if self.refresh_place(&outlet).await? {
+                            return Ok(());
+                        }
+                    }
                     News::Signal(signal) => match self.seen.step(&signal) {
                         Step::Old => {}
                         Step::Gap => break,
@@ -133,7 +136,8 @@ impl<'a> Watching<'a> {
     async fn catch_up(&mut self, outlet: &Outlet<'_>) -> Result<bool, Error> {
         if self.job.seq <= self.seen.seq {
             self.seen.note(&self.job.event(self.app.now()));
-            return self.refresh_place(outlet).await;
+            let has_left = self.refresh_place(outlet).await?;
+            return Ok(has_left || self.job.state.is_terminal());
         }
         let store = &self.app.store;
         for event in store.events_after(self.job.id, self.seen.seq).await? {
@@ -153,10 +157,15 @@ impl<'a> Watching<'a> {
 
     /// Tells a queued job's new place, under a number of its own. True when the watcher left.
     async fn refresh_place(&mut self, outlet: &Outlet<'_>) -> Result<bool, Error> {
+        self.next_place = self.app.next_place();
+        // What the bus has told since may be ahead of the row that was read.
+        if !self.is_queued() {
+            return Ok(false);
+        }
         let place = self.app.queue_place(&self.job).await?;
         let seq = self.seen.seq.max(self.job.seq) + 1;
         if place.is_none() || place == self.shown_place || seq >= self.job.seq + SEQ_STRIDE {
-            return Ok(self.job.state.is_terminal());
+            return Ok(false);
         }
         self.shown_place = place;
         let event = Event {
@@ -166,7 +175,13 @@ impl<'a> Watching<'a> {
         Ok(!self.deliver(outlet, Sighting { event, place }).await?)
     }
 
+    /// Whether the job is queued, as far as the watcher knows, by the row that was read last.
+    fn is_queued(&self) -> bool {
+        self.job.state == State::Queued && self.seen.is_at(self.job.state, self.job.attempt)
+    }
+
     async fn next(&mut self, outlet: &Outlet<'_>) -> Result<News, Error> {
+        let is_queued = self.is_queued();
         tokio::select! {
             received = self.live.next() => match received {
                 Received::Event(signal) => Ok(News::Signal(signal)),
@@ -175,6 +190,7 @@ impl<'a> Watching<'a> {
                 Received::Lagged => Ok(News::Reread),
             },
             () = sleep_until(self.next_look) => Ok(News::Reread),
+            () = sleep_until(self.next_place), if is_queued => Ok(News::Place),
             () = outlet.closed() => Ok(News::Left),
             () = self.app.shutdown.cancelled() => Err(Error::ShuttingDown),
         }
@@ -200,26 +216,23 @@ impl<'a> Watching<'a> {
 }
 
 impl App {
-    /// Where a job stands in the queue. None unless it is queued.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn queue_place(&self, job: &Job) -> Result<Option<QueuePlace>, Error> {
-        if job.state != State::Queued {
-            return Ok(None);
-        }
-        let ahead = self.store.jobs_ahead(job).await?;
-        Ok(Some(QueuePlace { ahead, wait: None }))
-    }
-
     /// When a watcher reads the row although it was told nothing.
     fn next_look(&self) -> Instant {
         let interval = self.options.poll_interval;
         let is_well = self.bus.status().is_connected;
         let interval = if is_well { interval * CALM } else { interval };
-        // Watchers that came together do not read together for ever.
-        Instant::now() + interval.mul_f64(rand::random_range(0.75..1.0))
+        spread(interval)
     }
+
+    /// When a queued job's watcher looks where it stands.
+    fn next_place(&self) -> Instant {
+        spread(self.options.poll_interval * PLACE_POLLS)
+    }
+}
+
+/// Watchers that came together do not look together for ever.
+fn spread(interval: Duration) -> Instant {
+    Instant::now() + interval.mul_f64(rand::random_range(0.75..1.0))
 }
 
 #[cfg(test)]

@@ -17,14 +17,13 @@ use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use kinora_proto::scheduler::v1::attach_response::Message as Down;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use self::inbox::Inbox;
 use super::convert::{duration_to_pb, grant_to_pb, lease_to_pb};
 use super::reports::{Beat, greeting_from_pb};
 use crate::app::{App, Greeting};
-use crate::dispatch::Fleet;
 use crate::domain::transition::Reporter;
 use crate::error::Error;
 use crate::sessions::{Order, Registration, Seat, Standing};
@@ -118,8 +117,13 @@ async fn begin(
     };
     // A worker that left is noticed by the first read.
     let _ = session.send(Down::Welcome(welcome)).await;
-    let standing = reconciled.standing.into_iter();
-    let standing = standing.map(|lease| Standing { lease, job: None });
+    session.seat.heed(reconciled.wishes);
+    let mut running = reconciled.running;
+    let standing = reconciled.standing.into_iter().map(|lease| {
+        let found = running.iter().position(|job| job.newest_lease() == lease);
+        let job = found.map(|at| running.swap_remove(at));
+        Standing { lease, job }
+    });
     session.seat.open(standing.collect());
     Ok((session, registration))
 }
@@ -140,18 +144,28 @@ impl Session {
             ended = self.pulse(&mut registration.orders) => ended,
         };
         self.seat.close();
+        self.leave(&mut registration.orders).await;
         if matches!(ended, Ok(End::WorkerLeft)) {
             tracing::info!(worker_id = self.seat.offer.worker, "worker's stream ended");
         }
         ended
     }
 
+    /// Takes back what was leased and not sent, and notes that the stream has ended.
+    async fn leave(&self, orders: &mut mpsc::UnboundedReceiver<Order>) {
+        let worker = &self.seat.offer.worker;
+        orders.close();
+        while let Some(order) = orders.recv().await {
+            if let Order::Grant(job) = order {
+                self.app.take_back(worker, &job).await;
+            }
+        }
+        self.app.detach(worker, self.seat.session).await;
+    }
+
     /// Renews the worker with every heartbeat, and sends orders down.
     async fn pulse(&self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Result<End, Error> {
         let mut beats = self.beat.subscribe();
-        let mut work = self.app.work_signal();
-        let mut poll = interval(self.app.options().poll_interval);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.app.shutdown.clone();
         loop {
             let is_connected = tokio::select! {
@@ -164,8 +178,6 @@ impl Session {
                     self.heartbeat(beat).await?
                 }
                 Some(order) = orders.recv() => self.obey(order).await,
-                _ = work.changed() => self.claim().await?,
-                _ = poll.tick() => self.claim().await?,
             };
             if !is_connected {
                 return Ok(End::WorkerLeft);
@@ -179,30 +191,20 @@ impl Session {
             return Ok(true);
         };
         let reported = beat.held;
+        let device = beat.device.filter(|device| self.seat.is_news(device));
         // Ours, too: those granted a moment ago may have been cancelled at another replica.
-        let held = self.seat.beat(&reported, beat.is_draining, beat.device);
+        let held = self.seat.beat(&reported, beat.is_draining, device.clone());
         let (worker, session) = (&self.seat.offer.worker, self.seat.session);
-        let renewed = self.app.heartbeat(worker, session, beat.is_draining, &held);
-        for lease in renewed.await? {
+        let renewed = self
+            .app
+            .heartbeat(worker, session, beat.is_draining, device.as_ref(), &held);
+        let (wishes, stale) = renewed.await?;
+        self.seat.heed(wishes);
+        for lease in stale {
             let is_reported = reported.contains(&lease);
             if self.seat.stop(lease, is_reported) && !self.send(revocation(lease)).await {
                 return Ok(false);
             }
-        }
-        self.claim().await
-    }
-
-    /// Leases queued jobs to free slots. False when the worker has left.
-    async fn claim(&self) -> Result<bool, Error> {
-        let free = self.seat.free_slots();
-        if free == 0 {
-            return Ok(true);
-        }
-        let (worker, session) = (&self.seat.offer.worker, self.seat.session);
-        let models: Vec<String> = self.seat.offer.models.keys().cloned().collect();
-        let jobs = self.app.claim(worker, session, &models, free.into());
-        for job in jobs.await? {
-            self.app.sessions.grant(worker, session, job);
         }
         Ok(true)
     }

@@ -7,9 +7,9 @@ use kinora_ids::{JobId, LeaseRef};
 use kinora_proto::scheduler::v1 as pb;
 use uuid::Uuid;
 
-use crate::app::{Estimate, GroupView, Sighting, View};
+use crate::app::{Estimate, GroupView, QueuePlace, Sighting, View};
 use crate::domain::job::{
-    Checkpoint, Event, Failure, GroupRef, Job, Kind, Outputs, Priority, Progress, Stage, State,
+    Checkpoint, Failure, GroupRef, Job, Kind, Outputs, Priority, Progress, Stage, State,
     StitchPart, StoredImage, VideoSpec,
 };
 use crate::domain::model::{ImageInput, MemoryNeed, Model, ModelDefaults, ModelLimits};
@@ -43,11 +43,11 @@ pub fn job_id(text: &str) -> Result<JobId, Error> {
 }
 
 pub fn view_to_pb(view: View) -> pb::Job {
-    let View { job, jobs_ahead } = view;
+    let View { job, place } = view;
     pb::Job {
         id: job.id.to_string(),
         state: state_to_pb(job.state).into(),
-        progress: Some(progress_to_pb(&job.progress, jobs_ahead)),
+        progress: Some(progress_to_pb(&job.progress, place)),
         attempt: job.attempt,
         lease: job.lease,
         seq: job.seq,
@@ -109,21 +109,13 @@ pub fn sighting_to_pb(sighting: Sighting) -> pb::WatchResponse {
 /// What a watcher sees, as an event.
 pub fn sighted_to_pb(sighting: Sighting) -> pb::Event {
     let Sighting { event, place } = sighting;
-    let mut event = event_to_pb(event, place.map_or(0, |place| place.ahead));
-    if let Some(progress) = &mut event.progress {
-        progress.queue_eta = place.and_then(|place| place.wait).map(duration_to_pb);
-    }
-    event
-}
-
-fn event_to_pb(event: Event, jobs_ahead: u64) -> pb::Event {
     pb::Event {
         job_id: event.job.to_string(),
         seq: event.seq,
         time: Some(time_to_pb(event.time)),
         state: state_to_pb(event.state).into(),
         attempt: event.attempt,
-        progress: Some(progress_to_pb(&event.progress, jobs_ahead)),
+        progress: Some(progress_to_pb(&event.progress, place)),
         failure: event.failure.map(failure_to_pb),
         outputs: event.outputs.map(outputs_to_pb),
         preview_webp: event
@@ -211,15 +203,16 @@ pub fn progress_from_pb(progress: Option<pb::Progress>) -> Progress {
     }
 }
 
-fn progress_to_pb(progress: &Progress, jobs_ahead: u64) -> pb::Progress {
+fn progress_to_pb(progress: &Progress, place: Option<QueuePlace>) -> pb::Progress {
+    let ahead = place.map_or(0, |place| place.ahead);
     pb::Progress {
         stage: stage_to_pb(progress.stage).into(),
         step: progress.step,
         steps: progress.steps,
         fraction: progress.fraction,
         eta: progress.eta.map(duration_to_pb),
-        queue_position: u32::try_from(jobs_ahead).unwrap_or(u32::MAX),
-        queue_eta: None,
+        queue_position: u32::try_from(ahead).unwrap_or(u32::MAX),
+        queue_eta: place.and_then(|place| place.wait).map(duration_to_pb),
     }
 }
 

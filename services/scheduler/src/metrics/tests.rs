@@ -4,6 +4,8 @@ use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 
 use super::*;
+use crate::webhooks::event::EventKind;
+use crate::webhooks::metrics::WebhookMetrics;
 
 /// Every instrument with its unit, after each has had something to say.
 fn registered() -> BTreeMap<String, String> {
@@ -13,6 +15,12 @@ fn registered() -> BTreeMap<String, String> {
     let metrics = Metrics::new(&provider.meter(SCOPE));
     metrics.claim(Duration::from_millis(3));
     metrics.waited(Duration::from_secs(3), Priority::Batch, "anna");
+    metrics.tried(
+        EventKind::Completed,
+        "delivered",
+        Duration::from_millis(80),
+        Duration::from_secs(1),
+    );
     let queue = QueueLoad {
         model: "tiny".to_owned(),
         class: Priority::Standard,

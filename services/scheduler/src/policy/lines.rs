@@ -159,5 +159,8 @@ impl<'a> Caps<'a> {
 
 /// How far a queue may fall behind another one of its level, on the fair clock, for the sake of weights in memory.
 pub(super) fn slack(patience: Duration, slots: u32, weight: u64) -> i64 {
-    charge(patience.saturating_mul(slots), weight)
+    charge(
+        patience.saturating_mul(slots).max(Duration::from_micros(1)),
+        weight,
+    )
 }

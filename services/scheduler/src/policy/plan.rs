@@ -209,7 +209,7 @@ impl<'a> Planner<'a> {
             // Some have not been tried yet.
             return;
         }
-        let mut preemptor = Preemptor::new(situation, self.options);
+        let mut preemptor = None;
         for line in &self.lines {
             if line.priority != Priority::Interactive {
                 continue;
@@ -227,6 +227,8 @@ impl<'a> Planner<'a> {
                     model: line.model,
                     job,
                 };
+                let preemptor =
+                    preemptor.get_or_insert_with(|| Preemptor::new(situation, self.options));
                 if let Some(preemption) = preemptor.find(wish) {
                     self.caps.add(lane);
                     self.plan.preemptions.push(preemption);

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use kinora_ids::LeaseRef;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc::{self, error::SendError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Sessions;
+use crate::dispatch::Waker;
 use crate::domain::job::{Job, Progress, Stage};
 use crate::domain::model::MemoryNeed;
 use crate::policy::{Running, WorkerView};
+use crate::store::{DeviceState, Wishes};
 
 /// The first version whose workers can be told to hand back and to drain, and can join clips.
 const ORDERS_PROTOCOL: u32 = 2;
@@ -33,17 +35,6 @@ pub struct Offer {
     pub models: Arc<HashMap<String, Option<MemoryNeed>>>,
     /// At the beginning.
     pub device: DeviceState,
-}
-
-/// What a worker's device holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeviceState {
-    /// 0 when it is not known.
-    pub memory_total_bytes: u64,
-    /// What a clip and its model may take; 0 when it is not known.
-    pub memory_free_bytes: u64,
-    /// Models whose weights are in the device's memory.
-    pub resident_models: Vec<String>,
 }
 
 /// What goes down a stream.
@@ -81,7 +72,7 @@ struct Held {
 struct State {
     is_open: bool,
     is_draining: bool,
-    is_cordoned: bool,
+    wishes: Wishes,
     device: DeviceState,
     held: HashMap<LeaseRef, Held>,
     /// Revoked leases that may still occupy the device.
@@ -100,7 +91,7 @@ pub struct Seat {
     pub superseded: CancellationToken,
     orders: mpsc::UnboundedSender<Order>,
     state: Mutex<State>,
-    changed: Arc<Notify>,
+    waker: Waker,
 }
 
 /// A registered stream; dropping it takes it off the list.
@@ -134,15 +125,12 @@ impl Drop for Registration {
 }
 
 impl Seat {
-    pub(super) fn new(
-        offer: Offer,
-        changed: Arc<Notify>,
-    ) -> (Self, mpsc::UnboundedReceiver<Order>) {
+    pub(super) fn new(offer: Offer, waker: Waker) -> (Self, mpsc::UnboundedReceiver<Order>) {
         let (orders, receiver) = mpsc::unbounded_channel();
         let state = State {
             is_open: false,
             is_draining: false,
-            is_cordoned: false,
+            wishes: Wishes::default(),
             device: offer.device.clone(),
             held: HashMap::new(),
             stopping: HashSet::new(),
@@ -154,7 +142,7 @@ impl Seat {
             superseded: CancellationToken::new(),
             orders,
             state: Mutex::new(state),
-            changed,
+            waker,
         };
         (seat, receiver)
     }
@@ -168,7 +156,7 @@ impl Seat {
             state.held.insert(lease, Held { running, progress });
         }
         state.is_open = true;
-        self.changed.notify_one();
+        self.waker.wake();
     }
 
     /// Keeps new leases away: the worker is about to leave.
@@ -211,16 +199,27 @@ impl Seat {
         let before = state.stopping.len();
         state.stopping.retain(|lease| reported.contains(lease));
         if state.stopping.len() < before {
-            self.changed.notify_one();
+            self.waker.wake();
         }
         let mut held: HashSet<LeaseRef> = reported.iter().copied().collect();
         held.extend(state.held.keys());
         held.into_iter().collect()
     }
 
-    pub(super) fn cordon(&self, is_cordoned: bool) {
-        self.state.lock().is_cordoned = is_cordoned;
-        self.changed.notify_one();
+    /// Has the worker follow what operators want of it. It is told to end once.
+    pub fn heed(&self, wishes: Wishes) {
+        let mut state = self.state.lock();
+        let before = std::mem::replace(&mut state.wishes, wishes);
+        if wishes.is_drained && !before.is_drained && self.knows_orders() {
+            self.tell(Order::Drain);
+        }
+        self.waker.wake();
+    }
+
+    /// Whether the device is not as it was said to be last.
+    #[must_use]
+    pub fn is_news(&self, device: &DeviceState) -> bool {
+        self.state.lock().device != *device
     }
 
     /// Leases that the worker can take now.
@@ -235,18 +234,25 @@ impl Seat {
         self.state.lock().held.contains_key(&lease)
     }
 
-    /// Takes a slot for a job and sends it down. False when the stream is ending.
-    pub fn grant(&self, job: Job) -> bool {
+    /// Takes a slot for a job and sends it down.
+    ///
+    /// # Errors
+    /// The job, when the stream is ending.
+    pub fn grant(&self, job: Job) -> Result<(), Box<Job>> {
         let held = Held {
             running: Some(running(&job)),
             progress: None,
         };
         let mut state = self.state.lock();
+        let (lease, job) = (job.newest_lease(), Box::new(job));
         if !state.is_open {
-            return false;
+            return Err(job);
         }
-        state.held.insert(job.newest_lease(), held);
-        self.tell(Order::Grant(Box::new(job)))
+        state.held.insert(lease, held);
+        match self.orders.send(Order::Grant(job)) {
+            Err(SendError(Order::Grant(job))) => Err(job),
+            _ => Ok(()),
+        }
     }
 
     /// Sends an order down. False when the stream is ending; the worker then learns it when it attaches again.
@@ -269,7 +275,7 @@ impl Seat {
         let mut state = self.state.lock();
         state.held.remove(&lease);
         state.stopping.remove(&lease);
-        self.changed.notify_one();
+        self.waker.wake();
     }
 
     /// Takes in how far an attempt is. What goes back behind what was said before is put right: a stage or a step never
@@ -309,7 +315,9 @@ impl Seat {
             return None;
         }
         let memory = state.device.memory_free_bytes;
-        let running = state.held.values().filter_map(|it| it.running.clone());
+        // Who cannot be told to hand back is not asked to.
+        let running = state.held.values().filter(|_| self.knows_orders());
+        let running = running.filter_map(|it| it.running.clone());
         Some(WorkerView {
             worker: self.offer.worker.clone(),
             session: self.session,
@@ -325,7 +333,7 @@ impl Seat {
 
 impl State {
     const fn takes_part(&self) -> bool {
-        self.is_open && !self.is_draining && !self.is_cordoned
+        self.is_open && !self.is_draining && !self.wishes.is_cordoned && !self.wishes.is_drained
     }
 
     fn free_slots(&self, slots: u32) -> u32 {

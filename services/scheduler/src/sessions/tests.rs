@@ -106,9 +106,10 @@ fn a_slot_is_taken_from_the_grant_on_and_free_after_the_end() {
     drop(unopened);
     let job = job();
     let lease = job.newest_lease();
-    sessions.grant("w", Uuid::now_v7(), job.clone());
-    assert_eq!(sessions.idle().len(), 1, "another stream's lease");
-    sessions.grant("w", view.session, job.clone());
+    let other = sessions.grant("w", Uuid::now_v7(), job.clone());
+    assert_eq!(other, Err(Box::new(job.clone())), "another stream's lease");
+    assert_eq!(sessions.idle().len(), 1);
+    assert_eq!(sessions.grant("w", view.session, job.clone()), Ok(()));
     assert_eq!(stream.orders.try_recv(), Ok(Order::Grant(Box::new(job))));
     assert!(sessions.idle().is_empty());
     let busy = sessions.busy().pop().unwrap();
@@ -117,6 +118,8 @@ fn a_slot_is_taken_from_the_grant_on_and_free_after_the_end() {
     assert_eq!(sessions.idle().len(), 1);
     stream.seat.close();
     assert!(sessions.idle().is_empty());
+    let unseen = sessions.grant("w", view.session, super::tests::job());
+    assert!(unseen.is_err(), "the stream is ending");
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn a_revoked_lease_keeps_its_slot_until_the_worker_stops_naming_it() {
     let stream = attach(&sessions, "w", 1);
     let job = job();
     let lease = job.newest_lease();
-    assert!(stream.seat.grant(job));
+    assert!(stream.seat.grant(job).is_ok());
     assert!(stream.seat.stop(lease, false));
     assert!(!stream.seat.stands(lease));
     assert_eq!(stream.seat.free_slots(), 0);
@@ -141,15 +144,27 @@ fn a_revoked_lease_keeps_its_slot_until_the_worker_stops_naming_it() {
 fn draining_and_cordoned_workers_take_no_part() {
     let sessions = Sessions::default();
     let mut stream = attach(&sessions, "w", 1);
-    assert!(sessions.cordon("w", true));
+    let cordoned = |is_cordoned| Wishes {
+        is_cordoned,
+        is_drained: false,
+    };
+    sessions.heed("w", cordoned(true));
     assert!(sessions.idle().is_empty() && sessions.busy().is_empty());
-    assert!(sessions.cordon("w", false));
+    sessions.heed("w", cordoned(false));
     assert_eq!(sessions.idle().len(), 1);
     stream.seat.beat(&[], true, None);
     assert!(sessions.idle().is_empty());
-    assert!(sessions.drain("w"));
+    stream.seat.beat(&[], false, None);
+    let drained = Wishes {
+        is_cordoned: true,
+        is_drained: true,
+    };
+    sessions.heed("w", drained);
+    sessions.heed("w", drained);
+    sessions.heed("nobody", drained);
+    assert!(sessions.idle().is_empty());
     assert_eq!(stream.orders.try_recv(), Ok(Order::Drain));
-    assert!(!sessions.drain("nobody") && !sessions.cordon("nobody", true));
+    assert!(stream.orders.try_recv().is_err(), "it is told once");
 }
 
 #[test]
@@ -162,20 +177,30 @@ fn orders_go_to_who_understands_them() {
     let mut new = attach(&sessions, "new", 1);
     let (first, second) = (job(), job());
     let leases = [first.newest_lease(), second.newest_lease()];
-    assert!(old.seat.grant(first) && new.seat.grant(second));
+    assert!(old.seat.grant(first).is_ok() && new.seat.grant(second).is_ok());
     for lease in leases {
-        sessions.preempt(lease);
+        assert!(sessions.preempt(lease));
     }
+    assert!(!sessions.preempt(job().newest_lease()), "nobody has it");
     let told = |it: &mut Registration| {
-        it.orders.try_recv().unwrap();
-        it.orders.try_recv().ok()
+        let mut all = std::iter::from_fn(|| it.orders.try_recv().ok());
+        all.find(|order| !matches!(order, Order::Grant(_)))
     };
     assert_eq!(told(&mut old), None);
     assert_eq!(told(&mut new), Some(Order::Preempt(leases[1])));
-    assert!(!sessions.drain("old"));
-    let can_stitch = |view: WorkerView| (view.worker, view.can_stitch);
-    let views: HashMap<String, bool> = sessions.busy().into_iter().map(can_stitch).collect();
-    assert_eq!((views["old"], views["new"]), (false, true));
+    let wishes = Wishes {
+        is_cordoned: false,
+        is_drained: true,
+    };
+    let views: HashMap<String, WorkerView> = sessions
+        .busy()
+        .into_iter()
+        .map(|view| (view.worker.clone(), view))
+        .collect();
+    assert!(!views["old"].can_stitch && views["old"].running.is_empty());
+    assert!(views["new"].can_stitch && !views["new"].running.is_empty());
+    sessions.heed("old", wishes);
+    assert_eq!(told(&mut old), None);
 }
 
 #[test]
@@ -184,7 +209,7 @@ fn progress_never_goes_back_within_an_attempt() {
     let stream = attach(&sessions, "w", 1);
     let job = job();
     let lease = job.newest_lease();
-    assert!(stream.seat.grant(job));
+    assert!(stream.seat.grant(job).is_ok());
     for (said, kept) in [
         (at(Stage::Denoising, 4), at(Stage::Denoising, 4)),
         (at(Stage::Denoising, 2), at(Stage::Denoising, 4)),

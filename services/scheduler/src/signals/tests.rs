@@ -52,9 +52,18 @@ fn signals_survive_the_wire() {
         worker: "gpu \"7\", left".to_owned(),
         lease,
     };
+    let wished = Signal::Wished {
+        worker: "gpu".to_owned(),
+        wishes: Wishes {
+            is_cordoned: true,
+            is_drained: false,
+        },
+    };
     for signal in [
         Signal::Work,
         revoked,
+        wished,
+        Signal::Preempted { lease },
         progress(&event(None)),
         progress(&event(Some(preview(900)))),
     ] {

@@ -1,7 +1,5 @@
 //! Changing one job, and whatever follows for others.
 
-use std::collections::VecDeque;
-
 use kinora_ids::JobId;
 use sea_orm::ActiveValue::NotSet;
 use sea_orm::{
@@ -11,12 +9,14 @@ use sea_orm::{
 use super::attempts::{has_ended, record_attempt};
 use super::entity::job;
 use super::events::record;
+use super::hooks::on_events;
 use super::lanes::{self, Ended, Lanes, lane_id, settle};
 use super::removal::schedule_removal;
 use super::rows::{class_to_number, job_to_row, model_of, number};
 use super::tables::{Jobs, by_id};
 use super::{JobStore, JobStoreError, Removal};
 use crate::domain::job::{Event, Job, State, Time};
+use crate::domain::transition;
 
 /// A change of a job that a rule decided on.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +41,8 @@ pub struct Outcome {
 pub struct Deleted {
     /// As it was.
     pub job: Job,
+    /// Its end, when it had not ended before.
+    pub event: Option<Event>,
     /// What happened to jobs that waited for it.
     pub others: Vec<Event>,
 }
@@ -96,8 +98,8 @@ impl JobStore {
         Ok(Some(Ok((after, Outcome { event, others }))))
     }
 
-    /// Forgets a job of `owner` with its history and its request id, and schedules removals. Jobs that waited for it
-    /// are told.
+    /// Forgets a job of `owner` with its history and its request id, and schedules removals. One that has not ended is
+    /// cancelled by that: webhooks are told in the same transaction. Jobs that waited for it are told.
     ///
     /// Returns none when there is no such job.
     ///
@@ -115,15 +117,21 @@ impl JobStore {
             return Ok(None);
         };
         place.delete(&tx, [id.as_uuid()]).await?;
-        let steps = VecDeque::from(self.loss(&tx, &job, now).await?);
+        let steps = self.loss(&tx, &job, now).await?;
         let others = self.apply_all(&tx, steps).await?;
         if place == Jobs::Hot {
             self.leave_queue(&tx, &job).await?;
         }
+        let mut ended = job.clone();
+        let event = transition::cancel(&mut ended, now);
+        // No history is left to append to; those who are told are told nevertheless.
+        if let Some(event) = &event {
+            on_events(&tx, &[(&ended, event)]).await?;
+        }
         super::purge::forget(&tx, &[job.clone()]).await?;
         schedule_removal(&tx, removals).await?;
         tx.commit().await?;
-        Ok(Some(Deleted { job, others }))
+        Ok(Some(Deleted { job, event, others }))
     }
 
     /// A deleted job frees its place in its lane, or its worker.
@@ -146,7 +154,7 @@ impl JobStore {
         tx: &DatabaseTransaction,
         step: Step,
     ) -> Result<Vec<Event>, JobStoreError> {
-        let mut events = self.apply_all(tx, VecDeque::from([step])).await?;
+        let mut events = self.apply_all(tx, vec![step]).await?;
         events.remove(0);
         Ok(events)
     }
@@ -155,16 +163,9 @@ impl JobStore {
     pub(super) async fn apply_all(
         &self,
         tx: &DatabaseTransaction,
-        mut steps: VecDeque<Step>,
+        steps: Vec<Step>,
     ) -> Result<Vec<Event>, JobStoreError> {
-        let mut done = Vec::with_capacity(steps.len());
-        while let Some(step) = steps.pop_front() {
-            write(tx, &step).await?;
-            if step.after.state.is_terminal() {
-                steps.extend(self.consequences(tx, &step.after, step.event.time).await?);
-            }
-            done.push(step);
-        }
+        let done = self.write_all(tx, steps).await?;
         let transitions: Vec<(&Job, &Event)> = done
             .iter()
             .filter(|step| is_transition(step))
@@ -174,9 +175,7 @@ impl JobStore {
         self.settle_queues(tx, &done).await?;
         Ok(done.into_iter().map(|step| step.event).collect())
     }
-}
 
-impl JobStore {
     /// Writes the attempts that have ended, and gives every lane that jobs have entered or left its turn.
     ///
     /// Lanes are locked last and all at once, after tenants and owners, as claims and submissions do.
@@ -211,6 +210,33 @@ impl JobStore {
         ended.release(tx, lanes.keys().copied()).await?;
         settle(tx, &lanes).await?;
         Ok(())
+    }
+
+    /// Writes rows, and those of all jobs that wait for one of them.
+    ///
+    /// Each row is written before anybody looks for what follows from it: a job that waits for several of those that
+    /// end is found once, by the first of them.
+    async fn write_all(
+        &self,
+        tx: &DatabaseTransaction,
+        mut steps: Vec<Step>,
+    ) -> Result<Vec<Step>, JobStoreError> {
+        let (mut written, mut followed) = (0, 0);
+        while written < steps.len() {
+            for step in &steps[written..] {
+                write(tx, step).await?;
+            }
+            written = steps.len();
+            while followed < written && steps.len() == written {
+                let Step { after, event, .. } = &steps[followed];
+                if after.state.is_terminal() {
+                    let others = self.consequences(tx, after, event.time).await?;
+                    steps.extend(others);
+                }
+                followed += 1;
+            }
+        }
+        Ok(steps)
     }
 }
 

@@ -1,17 +1,13 @@
 //! Reading jobs.
 
 use kinora_ids::JobId;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::{job, job_event};
-use super::rows::{class_to_number, count, event_from_row, model_of, number, state_to_text};
-use super::sql::Sql;
+use super::rows::{event_from_row, number, state_to_text};
 use super::tables::{Jobs, by_id};
 use super::{JobStore, JobStoreError};
 use crate::domain::job::{Event, Job, State};
-
-/// More jobs ahead than this are not counted.
-const MOST_AHEAD: i64 = 10_000;
 
 impl JobStore {
     /// Reads a job of `owner`.
@@ -91,27 +87,5 @@ impl JobStore {
             .all(self.db.reader())
             .await?;
         rows.into_iter().map(event_from_row).collect()
-    }
-
-    /// Counts the queued jobs of the same model and class that were submitted earlier, up to ten thousand.
-    ///
-    /// # Errors
-    /// [`JobStoreError`] when the database fails.
-    pub async fn jobs_ahead(&self, job: &Job) -> Result<u64, JobStoreError> {
-        let query = Sql::new(
-            self.backend(),
-            "SELECT COUNT(*) AS n FROM (SELECT 1 FROM job WHERE state = 'queued' AND model = ",
-        )
-        .bind(model_of(job))
-        .then(" AND class = ")
-        .bind(class_to_number(job.priority))
-        .then(" AND id < ")
-        .bind(job.id.as_uuid())
-        .then(" LIMIT ")
-        .bind(MOST_AHEAD)
-        .then(") AS ahead");
-        let row = self.db.reader().query_one_raw(query.build()).await?;
-        let ahead: i64 = row.map_or(Ok(0), |row| row.try_get("", "n"))?;
-        Ok(count(ahead))
     }
 }

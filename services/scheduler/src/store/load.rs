@@ -4,80 +4,102 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sea_orm::prelude::ChronoDateTimeUtc;
-use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelect};
+use sea_orm::{EntityTrait, FromQueryResult, QuerySelect};
 
-use super::entity::{job, worker};
-use super::rows::state_to_text;
+use super::entity::worker;
+use super::rows::{class_from_number, count, duration, state_to_text};
+use super::sql::Sql;
 use super::{JobStore, JobStoreError};
-use crate::domain::job::{Priority, State, Time};
+use crate::domain::job::{State, Time};
 use crate::metrics::{Load, QueueLoad, WorkerLoad};
 
 #[derive(FromQueryResult)]
 struct Counted {
     model: String,
+    class: i16,
     state: String,
     jobs: i64,
+    cost: i64,
     oldest: Option<ChronoDateTimeUtc>,
 }
 
+#[derive(FromQueryResult)]
+struct Heard {
+    seen_at: ChronoDateTimeUtc,
+    draining: bool,
+    cordoned: bool,
+    attached: bool,
+}
+
 impl JobStore {
-    /// Counts queues and workers. A worker that was not heard for `worker_ttl` counts as silent.
+    /// Counts queues and workers. A worker whose stream has ended, or that was not heard for `worker_ttl`, counts as
+    /// silent.
     ///
     /// # Errors
     /// [`JobStoreError`] when the database fails.
     pub async fn load(&self, now: Time, worker_ttl: Duration) -> Result<Load, JobStoreError> {
-        let counted = job::Entity::find()
-            .select_only()
-            .column(job::Column::Model)
-            .column(job::Column::State)
-            .column_as(job::Column::Id.count(), "jobs")
-            .column_as(job::Column::RunAt.min(), "oldest")
-            .filter(job::Column::State.is_in([State::Queued, State::Running].map(state_to_text)))
-            .group_by(job::Column::Model)
-            .group_by(job::Column::State)
-            .into_model::<Counted>()
+        Ok(Load {
+            queues: self.queue_loads(now).await?,
+            workers: self.worker_load(now, worker_ttl).await?,
+        })
+    }
+
+    async fn queue_loads(&self, now: Time) -> Result<Vec<QueueLoad>, JobStoreError> {
+        let query = Sql::new(
+            self.backend(),
+            "SELECT model, class, state, COUNT(*) AS jobs, CAST(SUM(cost) AS BIGINT) AS cost, \
+             MIN(CASE WHEN is_ready THEN ready_at END) AS oldest FROM job \
+             WHERE state IN ('queued', 'running') GROUP BY model, class, state",
+        );
+        let counted = Counted::find_by_statement(query.build())
             .all(self.db.reader())
             .await?;
         let mut queues = BTreeMap::new();
         for row in counted {
+            let class = class_from_number(row.class)?;
             let queue = queues
-                .entry(row.model.clone())
-                .or_insert_with(|| empty(row.model.clone()));
-            let jobs = row.jobs.unsigned_abs();
+                .entry((row.model.clone(), class))
+                .or_insert_with(|| QueueLoad::empty(row.model, class));
             if row.state == state_to_text(State::Queued) {
-                queue.queued = jobs;
-                queue.oldest = row.oldest.and_then(|since| (now - since).to_std().ok());
+                queue.queued = count(row.jobs);
+                queue.device_time = duration(row.cost);
+                let age = |since: Time| (now - since).to_std().unwrap_or_default();
+                queue.oldest = row.oldest.map(age);
             } else {
-                queue.running = jobs;
+                queue.running = count(row.jobs);
             }
         }
-        let workers = worker::Entity::find().all(self.db.reader()).await?;
-        let mut load = Load {
-            queues: queues.into_values().collect(),
-            workers: WorkerLoad::default(),
-        };
+        Ok(queues.into_values().collect())
+    }
+
+    async fn worker_load(
+        &self,
+        now: Time,
+        worker_ttl: Duration,
+    ) -> Result<WorkerLoad, JobStoreError> {
+        let workers = worker::Entity::find()
+            .select_only()
+            .columns([
+                worker::Column::SeenAt,
+                worker::Column::Draining,
+                worker::Column::Cordoned,
+                worker::Column::Attached,
+            ])
+            .into_model::<Heard>()
+            .all(self.db.reader())
+            .await?;
+        let mut load = WorkerLoad::default();
         for worker in workers {
-            let is_silent = (now - worker.seen_at)
-                .to_std()
-                .is_ok_and(|silence| silence > worker_ttl);
-            let count = match (is_silent, worker.draining) {
-                (true, _) => &mut load.workers.silent,
-                (false, true) => &mut load.workers.draining,
-                (false, false) => &mut load.workers.active,
+            let silence = (now - worker.seen_at).to_std().unwrap_or_default();
+            let count = if silence > worker_ttl || !worker.attached {
+                &mut load.silent
+            } else if worker.draining || worker.cordoned {
+                &mut load.draining
+            } else {
+                &mut load.active
             };
             *count += 1;
         }
         Ok(load)
-    }
-}
-
-const fn empty(model: String) -> QueueLoad {
-    QueueLoad {
-        model,
-        class: Priority::Standard,
-        queued: 0,
-        oldest: None,
-        device_time: Duration::ZERO,
-        running: 0,
     }
 }

@@ -85,37 +85,44 @@ impl Parties {
     }
 
     /// Locks the parties' rows until the end of the transaction, and makes those that are missing.
+    ///
+    /// All tenants come before all owners, also those that are made: otherwise two who meet a new tenant could each hold
+    /// what the other waits for.
     pub async fn lock(&self, tx: &DatabaseTransaction) -> Result<(), JobStoreError> {
-        let (tenants, owners) = self.lock_present(tx).await?;
-        if tenants == self.tenants.len() && owners == self.owners.len() {
-            return Ok(());
+        if self.lock_tenants(tx).await? < self.tenants.len() {
+            self.make_tenants(tx).await?;
+            self.lock_tenants(tx).await?;
         }
-        self.make(tx).await?;
-        self.lock_present(tx).await?;
+        if self.lock_owners(tx).await? < self.owners.len() {
+            self.make_owners(tx).await?;
+            self.lock_owners(tx).await?;
+        }
         Ok(())
     }
 
-    async fn lock_present(
-        &self,
-        tx: &DatabaseTransaction,
-    ) -> Result<(usize, usize), JobStoreError> {
+    /// Returns how many there are.
+    async fn lock_tenants(&self, tx: &DatabaseTransaction) -> Result<usize, JobStoreError> {
         let backend = tx.get_database_backend();
         let tenants = Sql::new(backend, "SELECT id FROM tenant WHERE id")
             .any_name(self.tenant_names())
             .then(" ORDER BY id")
             .locked(FOR_UPDATE);
+        Ok(tx.query_all_raw(tenants.build()).await?.len())
+    }
+
+    /// Returns how many there are.
+    async fn lock_owners(&self, tx: &DatabaseTransaction) -> Result<usize, JobStoreError> {
+        let backend = tx.get_database_backend();
         let owners = Sql::new(backend, "SELECT owner FROM account WHERE owner")
             .any_name(self.owner_names())
             .then(" ORDER BY owner")
             .locked(FOR_UPDATE);
-        let tenants = tx.query_all_raw(tenants.build()).await?.len();
-        let owners = tx.query_all_raw(owners.build()).await?.len();
-        Ok((tenants, owners))
+        Ok(tx.query_all_raw(owners.build()).await?.len())
     }
 
-    async fn make(&self, tx: &DatabaseTransaction) -> Result<(), JobStoreError> {
-        let backend = tx.get_database_backend();
+    async fn make_tenants(&self, tx: &DatabaseTransaction) -> Result<(), JobStoreError> {
         for tenant in &self.tenants {
+            let backend = tx.get_database_backend();
             let insert = Sql::new(backend, "INSERT INTO tenant (id, weight) VALUES (")
                 .bind(tenant)
                 .then(", ")
@@ -123,7 +130,12 @@ impl Parties {
                 .then(") ON CONFLICT (id) DO NOTHING");
             tx.execute_raw(insert.build()).await?;
         }
+        Ok(())
+    }
+
+    async fn make_owners(&self, tx: &DatabaseTransaction) -> Result<(), JobStoreError> {
         for (owner, tenant) in &self.owners {
+            let backend = tx.get_database_backend();
             let insert = Sql::new(backend, "INSERT INTO account (owner, tenant) VALUES (")
                 .bind(owner)
                 .then(", ")

@@ -12,22 +12,7 @@ use super::rows::{CLASSES, class_from_number, class_to_number, count, duration};
 use super::shares::{Parties, Standing, is_full};
 use super::sql::Sql;
 use super::{JobStore, JobStoreError};
-use crate::policy::{Candidate, Lane, Snapshot};
-
-/// How far a snapshot looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Lanes of each model and class.
-    pub lanes: u32,
-    /// Jobs of each lane.
-    pub jobs: u32,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { lanes: 64, jobs: 8 }
-    }
-}
+use crate::policy::{Bounds, Candidate, Lane, Snapshot};
 
 /// Looks again after lanes at a limit have been put aside, at most so often.
 const LOOKS: u32 = 4;

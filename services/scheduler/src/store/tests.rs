@@ -18,6 +18,7 @@ mod claims;
 mod fairness;
 mod jobs;
 mod limits;
+mod load;
 mod locks;
 mod needs;
 mod requests;
@@ -177,7 +178,8 @@ async fn submit_with(store: &JobStore, job: &Job, request: &Request) -> Submitte
 /// The jobs that a plain policy picks: class by class, lane by lane in their turn, one job a lane at a time.
 fn picks(snapshot: &Snapshot) -> Vec<JobId> {
     let mut lanes: Vec<_> = snapshot.lanes.iter().collect();
-    lanes.sort_by_key(|lane| (lane.priority, lane.start_tag));
+    // A snapshot has no order of its own: among equals the owner's name decides, as in the real policy.
+    lanes.sort_by_key(|lane| (lane.priority, lane.start_tag, &lane.owner));
     lanes.iter().map(|lane| lane.jobs[0].job).collect()
 }
 

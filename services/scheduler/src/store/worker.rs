@@ -1,12 +1,10 @@
 //! Workers: attaching, heartbeats, and the jobs of those who fell silent.
 
-use std::collections::VecDeque;
-
 use kinora_ids::LeaseRef;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, Select,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult,
+    IntoActiveModel, QueryFilter, QueryOrder, Select,
 };
 use uuid::Uuid;
 
@@ -16,11 +14,13 @@ use super::removal::schedule_removal;
 use super::rows::{from_json, number, state_to_text, to_json};
 use super::sql::Sql;
 use super::tables::Jobs;
-use super::worker_list::DeviceState;
+use super::worker_list::{DeviceState, Wishes};
 use super::{JobStore, JobStoreError, Removal};
 use crate::domain::job::{Event, Job, State, Time};
 use crate::domain::model::Model;
 use crate::domain::transition::{self, Reporter};
+
+const RETURNING_WISHES: &str = " RETURNING cordoned AS is_cordoned, drain_ordered AS is_drained";
 
 /// A worker that opens a stream.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,10 @@ pub struct Reconciled {
     pub standing: Vec<LeaseRef>,
     /// Held leases that do not.
     pub stale: Vec<LeaseRef>,
+    /// Jobs that run under the leases that stand.
+    pub running: Vec<Job>,
+    /// What operators want of the worker.
+    pub wishes: Wishes,
     /// What happened to jobs that the worker no longer works on.
     pub events: Vec<Event>,
 }
@@ -79,15 +83,17 @@ impl JobStore {
             upsert_model(&tx, model, now).await?;
         }
         let mut reconciled = reconcile(&tx, attachment).await?;
-        let mut lost = VecDeque::new();
+        let mut lost = Vec::new();
+        reconciled.wishes = wishes(&tx, &attachment.worker).await?;
         for mut job in recorded(&tx, &attachment.worker).await? {
             if reconciled.standing.contains(&job.newest_lease()) {
+                reconciled.running.push(job);
                 continue;
             }
             let before = job.clone();
             let (event, removals) = lose(&mut job);
             if let Some(event) = event {
-                lost.push_back(Step {
+                lost.push(Step {
                     before,
                     after: job,
                     event,
@@ -100,7 +106,8 @@ impl JobStore {
         Ok(reconciled)
     }
 
-    /// Renews a worker. False when a newer stream of the same worker has taken over.
+    /// Renews a worker, with what its device is like where that has changed. What operators want of it; None when a
+    /// newer stream of the same worker has taken over.
     ///
     /// # Errors
     /// [`JobStoreError`] when the database fails.
@@ -109,17 +116,36 @@ impl JobStore {
         worker: &str,
         session: Uuid,
         is_draining: bool,
+        device: Option<&DeviceState>,
         now: Time,
-    ) -> Result<bool, JobStoreError> {
-        let updated = worker::Entity::update_many()
-            .col_expr(worker::Column::SeenAt, Expr::value(now))
-            .col_expr(worker::Column::Attached, Expr::value(true))
-            .col_expr(worker::Column::Draining, Expr::value(is_draining))
-            .filter(worker::Column::Id.eq(worker))
-            .filter(worker::Column::Session.eq(session))
-            .exec(self.db.writer())
-            .await?;
-        Ok(updated.rows_affected == 1)
+    ) -> Result<Option<Wishes>, JobStoreError> {
+        let mut update = Sql::new(
+            self.backend(),
+            "UPDATE worker SET attached = TRUE, seen_at = ",
+        )
+        .bind(now)
+        .then(", draining = ")
+        .bind(is_draining);
+        if let Some(device) = device {
+            let total: i64 = number("worker", device.memory_total_bytes)?;
+            let free: i64 = number("worker", device.memory_free_bytes)?;
+            update = update
+                .then(", resident_models = ")
+                .bind(to_json("worker", &device.resident_models)?)
+                .then(", memory_total = ")
+                .bind(total)
+                .then(", memory_free = ")
+                .bind(free);
+        }
+        let update = update
+            .then(" WHERE id = ")
+            .bind(worker)
+            .then(" AND session = ")
+            .bind(session)
+            .then(RETURNING_WISHES);
+        let rows = self.db.writer().query_all_raw(update.build()).await?;
+        let renewed = rows.first().map(|row| Wishes::from_query_result(row, ""));
+        Ok(renewed.transpose()?)
     }
 
     /// Those of `held` that no longer stand for this worker.
@@ -214,6 +240,7 @@ async fn upsert_worker(
         pool: attachment.pool.clone(),
         protocol: number("worker", attachment.protocol)?,
         cordoned: false,
+        drain_ordered: false,
         attached: true,
         resident_models: Some(to_json("worker", &attachment.device_state.resident_models)?),
         memory_total: number("worker", attachment.device_state.memory_total_bytes)?,
@@ -237,6 +264,11 @@ async fn upsert_worker(
             worker::Column::MemoryTotal,
             worker::Column::MemoryFree,
         ])
+        // A new process of the worker is not the one that was told to end.
+        .value(
+            worker::Column::DrainOrdered,
+            Expr::cust("worker.drain_ordered AND worker.instance = excluded.instance"),
+        )
         .to_owned();
     worker::Entity::insert(row.into_active_model())
         .on_conflict(update)
@@ -279,8 +311,16 @@ async fn reconcile(
     Ok(Reconciled {
         standing,
         stale,
-        events: Vec::new(),
+        ..Reconciled::default()
     })
+}
+
+async fn wishes(tx: &DatabaseTransaction, worker: &str) -> Result<Wishes, JobStoreError> {
+    let row = worker::Entity::find_by_id(worker).one(tx).await?;
+    Ok(row.map_or_else(Wishes::default, |row| Wishes {
+        is_cordoned: row.cordoned,
+        is_drained: row.drain_ordered,
+    }))
 }
 
 /// The jobs that run on a worker by our record, locked.

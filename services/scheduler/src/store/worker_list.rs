@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder
 use uuid::Uuid;
 
 use super::entity::worker;
-use super::rows::{count, from_json, number, to_json};
+use super::rows::{count, from_json, number};
 use super::sql::Sql;
 use super::{JobStore, JobStoreError};
 use crate::domain::job::Time;
@@ -22,6 +22,15 @@ pub struct DeviceState {
     pub memory_total_bytes: u64,
     /// For a clip and its model. 0 when it is not known.
     pub memory_free_bytes: u64,
+}
+
+/// What operators want of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromQueryResult)]
+pub struct Wishes {
+    /// That it gets no new leases.
+    pub is_cordoned: bool,
+    /// That it hands back what it runs and ends.
+    pub is_drained: bool,
 }
 
 /// A worker and what it runs.
@@ -90,52 +99,18 @@ impl JobStore {
             .collect()
     }
 
-    /// Keeps new leases from a worker, or no longer. False for an unknown name.
+    /// Records what operators want of a worker. False for an unknown name.
     ///
     /// # Errors
     /// [`JobStoreError`] when the database fails.
-    pub async fn cordon(&self, worker: &str, is_cordoned: bool) -> Result<bool, JobStoreError> {
+    pub async fn set_wishes(&self, worker: &str, wishes: Wishes) -> Result<bool, JobStoreError> {
         let updated = worker::Entity::update_many()
-            .col_expr(worker::Column::Cordoned, Expr::value(is_cordoned))
+            .col_expr(worker::Column::Cordoned, Expr::value(wishes.is_cordoned))
+            .col_expr(worker::Column::DrainOrdered, Expr::value(wishes.is_drained))
             .filter(worker::Column::Id.eq(worker))
             .exec(self.db.writer())
             .await?;
         Ok(updated.rows_affected == 1)
-    }
-
-    /// Whether an operator keeps new leases from a worker.
-    ///
-    /// # Errors
-    /// [`JobStoreError`] when the database fails.
-    pub async fn is_cordoned(&self, worker: &str) -> Result<bool, JobStoreError> {
-        let row = worker::Entity::find_by_id(worker)
-            .one(self.db.reader())
-            .await?;
-        Ok(row.is_some_and(|row| row.cordoned))
-    }
-
-    /// Records what a worker's device is like. Nothing happens when a newer stream has taken over.
-    ///
-    /// # Errors
-    /// [`JobStoreError`] when the database fails.
-    pub async fn note_device(
-        &self,
-        worker: &str,
-        session: Uuid,
-        state: &DeviceState,
-    ) -> Result<(), JobStoreError> {
-        let resident = to_json("worker", &state.resident_models)?;
-        let total: i64 = number("worker", state.memory_total_bytes)?;
-        let free: i64 = number("worker", state.memory_free_bytes)?;
-        worker::Entity::update_many()
-            .col_expr(worker::Column::ResidentModels, Expr::value(resident))
-            .col_expr(worker::Column::MemoryTotal, Expr::value(total))
-            .col_expr(worker::Column::MemoryFree, Expr::value(free))
-            .filter(worker::Column::Id.eq(worker))
-            .filter(worker::Column::Session.eq(session))
-            .exec(self.db.writer())
-            .await?;
-        Ok(())
     }
 
     /// Records that a worker's stream has ended. Its leases stand; nothing happens when a newer stream has taken over.

@@ -1,4 +1,4 @@
-//! What is counted. The service wires its own counters in; without any nothing is counted.
+//! What is counted. The service counts with its own instruments.
 
 use std::time::Duration;
 
@@ -7,26 +7,14 @@ use super::event::EventKind;
 /// Told of what happens. Methods must not block.
 pub trait WebhookMetrics: Send + Sync {
     /// A try ended. `outcome` is `delivered`, `gone` or `failed`; `lag` is the time since the event.
-    fn tried(&self, event: EventKind, outcome: &'static str, took: Duration, lag: Duration) {
-        let _ = (event, outcome, took, lag);
-    }
+    fn tried(&self, event: EventKind, outcome: &'static str, took: Duration, lag: Duration);
 
     /// The circuit of an endpoint opened.
-    fn circuit_opened(&self) {}
+    fn circuit_opened(&self);
 
     /// Messages left the outbox.
-    fn relayed(&self, messages: usize) {
-        let _ = messages;
-    }
+    fn relayed(&self, messages: usize);
 
     /// Deliveries were given up, after a day or at the endpoint's wish.
-    fn given_up(&self, deliveries: u64) {
-        let _ = deliveries;
-    }
+    fn given_up(&self, deliveries: u64);
 }
-
-/// Counts nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoMetrics;
-
-impl WebhookMetrics for NoMetrics {}

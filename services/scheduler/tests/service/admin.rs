@@ -77,6 +77,28 @@ kinora_store::on_both_databases! {
         }
     }
 
+    async fn job_that_costs_worker_after_worker_is_quarantined(url: DatabaseUrl) {
+        let (scheduler, olga) = start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let poison = anna.submit(prompt("a ball")).await.expect("accepted");
+        for lease in 1..=3 {
+            let granted = worker.grant().await.lease.expect("a lease");
+            assert_eq!((granted.job_id.as_str(), granted.lease), (poison.id.as_str(), lease));
+            // It comes back with nothing.
+            worker = scheduler.worker("w").await;
+        }
+        let failed = anna.wait_for_state(&poison.id, JobState::Failed).await;
+        assert_eq!(failed.failure.expect("a cause").reason, "POISONED");
+        let letters = olga.dead_letters(0, "").await.expect("lists").dead_letters;
+        let [letter] = &letters[..] else { panic!("one: {letters:?}") };
+        assert!(letter.quarantined);
+        let outcomes: Vec<_> = letter.attempts.iter().map(|it| it.outcome.as_str()).collect();
+        assert_eq!(outcomes, ["WORKER_RESTARTED", "WORKER_RESTARTED", "POISONED"]);
+        let other = anna.submit(prompt("a ball")).await.expect("accepted");
+        assert_eq!(worker.grant().await.lease.expect("a lease").job_id, other.id, "others go on");
+    }
+
     async fn dead_letters_come_in_pages(url: DatabaseUrl) {
         let (scheduler, olga) = start(&url).await;
         let anna = scheduler.caller("anna").await;

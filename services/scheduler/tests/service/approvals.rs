@@ -7,7 +7,7 @@ use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
 use tonic::{Code, Status};
 
-use crate::harness::{FakeWorker, TestScheduler, outputs, prompt, reason};
+use crate::harness::{FakeWorker, TestScheduler, hello, outputs, prompt, reason};
 
 fn with_preview() -> pb::SubmitRequest {
     pb::SubmitRequest {
@@ -21,6 +21,15 @@ async fn make_preview(worker: &mut FakeWorker) -> pb::LeaseRef {
     let lease = worker.grant().await.lease.expect("a lease");
     assert!(worker.complete(&lease).await);
     lease
+}
+
+/// Attaches again as a worker does whose receipt was lost, and reports once more.
+async fn complete_again(scheduler: &TestScheduler, lease: &pb::LeaseRef) -> FakeWorker {
+    let hello = hello("w", std::slice::from_ref(lease));
+    let attached = FakeWorker::attach(&scheduler.endpoint, hello).await;
+    let (mut worker, _) = attached.expect("attaches");
+    assert!(worker.complete(lease).await);
+    worker
 }
 
 fn refused(answer: Result<pb::Job, Status>) -> (Code, String) {
@@ -55,15 +64,16 @@ kinora_store::on_both_databases! {
         let shown = anna.wait_for_state(&job.id, JobState::AwaitingApproval).await;
         assert_eq!(shown.preview_outputs, Some(outputs(&preview)));
         assert!(shown.expire_time.is_some() && shown.outputs.is_none() && shown.end_time.is_none());
-        // Its receipt was lost: the worker must not remove what the owner looks at.
-        assert!(worker.complete(&preview).await);
+        // The worker must not remove what the owner looks at.
+        let mut worker = complete_again(&scheduler, &preview).await;
         let approved = anna.approve(&job.id).await.expect("in time");
         assert_eq!((approved.state(), approved.expire_time), (JobState::Queued, None));
 
         let grant = worker.grant().await;
         assert_eq!(grant.spec, job.spec);
         let clip = grant.lease.expect("a lease");
-        assert!(worker.complete(&clip).await && worker.complete(&preview).await);
+        assert!(worker.complete(&clip).await);
+        let _worker = complete_again(&scheduler, &preview).await;
         let done = anna.wait_for_state(&job.id, JobState::Completed).await;
         assert_eq!(done.outputs, Some(outputs(&clip)));
         assert_eq!(done.preview_outputs, Some(outputs(&preview)));

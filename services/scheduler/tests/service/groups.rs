@@ -69,12 +69,20 @@ kinora_store::on_both_databases! {
         let group = anna.sequence(sequence(&["it rolls", ""])).await.expect("counts as one");
         assert_eq!((group.jobs.len(), group.kind()), (3, pb::GroupKind::Sequence));
         let watcher = anna.watch_group(&group.id).await.expect("watches");
+        let single = pb::SubmitRequest { image: picture(64, 48), ..prompt("a ball") };
+        let check_full = async || {
+            let full = anna.sequence(sequence(&["", "it stops"])).await.expect_err("one at a time");
+            assert_eq!(reason(&full), "CONCURRENT_LIMIT");
+            assert_eq!(reason(&anna.submit(single.clone()).await.expect_err("one at a time")), "CONCURRENT_LIMIT");
+        };
+        check_full().await;
 
         let first = worker.grant().await;
         let spec = first.spec.clone().expect("a spec");
         assert_eq!((spec.prompt.as_str(), spec.seed), ("it rolls", 7));
         assert_eq!(spec.image_key, format!("jobs/{}/inputs/first.webp", group.jobs[0].id));
         let first = complete(&mut worker, &first).await;
+        check_full().await;
         let second = worker.grant().await;
         let spec = second.spec.clone().expect("a spec");
         assert_eq!((spec.prompt.as_str(), spec.seed), ("a ball", 8));

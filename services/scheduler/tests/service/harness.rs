@@ -438,6 +438,14 @@ pub fn hello(id: &str, held: &[pb::LeaseRef]) -> Up {
     })
 }
 
+/// As [`hello`], of a worker that speaks a version of the contract.
+pub fn hello_of(protocol: u32, id: &str, held: &[pb::LeaseRef]) -> Up {
+    match hello(id, held) {
+        Up::Hello(hello) => Up::Hello(pb::Hello { protocol, ..hello }),
+        other => other,
+    }
+}
+
 pub fn model(id: &str) -> pb::Model {
     pb::Model {
         id: id.to_owned(),

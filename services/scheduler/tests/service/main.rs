@@ -10,6 +10,8 @@ mod harness;
 mod hostile;
 mod images;
 mod limits;
+mod orders;
 mod replicas;
+mod watching;
 mod webhooks;
 mod workers;

@@ -11,13 +11,17 @@ use kinora_testkit::nats::TestNats;
 use kinora_testkit::postgres::TestPostgres;
 use tokio::time::timeout;
 
-use crate::harness::{Caller, FakeWorker, TestScheduler, picture, progress, prompt, with_preview};
+use crate::harness::{
+    Caller, FakeWorker, Operator, PATIENCE, TestScheduler, hello_of, picture, progress, prompt,
+    with_preview,
+};
 
 async fn replica(url: &DatabaseUrl, events: Option<&str>) -> TestScheduler {
     let events = events.map(|text| text.parse::<EventsVia>().expect("an engine"));
     TestScheduler::start_with(url, |options| {
         options.poll_interval = Duration::from_secs(3600);
         options.events = events;
+        options.operators = vec!["olga".to_owned()];
     })
     .await
 }
@@ -53,7 +57,8 @@ async fn pair(first: &TestScheduler, second: &TestScheduler) -> (FakeWorker, Cal
     let mut there = second.worker("warm").await;
     hears(&first.caller("anna").await, &mut there).await;
     drop(there);
-    let mut worker = first.worker("w").await;
+    let attached = FakeWorker::attach(&first.endpoint, hello_of(2, "w", &[])).await;
+    let mut worker = attached.expect("attaches").0;
     let anna = second.caller("anna").await;
     hears(&anna, &mut worker).await;
     (worker, anna)
@@ -105,6 +110,10 @@ async fn check(url: &DatabaseUrl, events: Option<&str>) {
     anna.cancel(&job.id).await.expect("cancels");
     // It sends no heartbeat, so that nothing else can tell it.
     assert_eq!(worker.revocation().await, lease);
+    let olga = Operator::connect(&second.endpoint, "olga");
+    olga.drain("w").await.expect("drains");
+    let order = worker.next().await.expect("no error");
+    assert_eq!(order, Some(Down::Drain(pb::DrainOrder {})));
     first.stop().await;
     second.stop().await;
 }
@@ -141,4 +150,35 @@ async fn watcher_sees_what_happened_while_the_bus_was_away() {
         events.last().map(pb::Event::state),
         Some(JobState::Completed)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upkeep_goes_on_when_the_replica_that_has_it_stops() {
+    let url = database().await;
+    let quick = |options: &mut kinora_scheduler::SchedulerOptions| {
+        options.retention = Duration::from_millis(50);
+        options.upkeep_interval = Duration::from_millis(30);
+    };
+    let first = TestScheduler::start_with(&url, quick).await;
+    let second = TestScheduler::start_with(&url, quick).await;
+    let anna = second.caller("anna").await;
+    let mut worker = second.worker("w").await;
+    let mut completed = async || {
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        assert!(worker.complete(&lease).await);
+        job.id
+    };
+    let forgotten = async |id: String| {
+        kinora_testkit::wait::until("a purge", PATIENCE, || async {
+            match anna.get(&id).await {
+                Err(status) if status.code() == tonic::Code::NotFound => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+    };
+    forgotten(completed().await).await;
+    first.stop().await;
+    forgotten(completed().await).await;
 }

@@ -4,17 +4,18 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::webhook_service_client::WebhookServiceClient;
 use kinora_proto::scheduler::v1::{DeliveryState, JobState};
 use kinora_scheduler::SchedulerOptions;
 use kinora_scheduler::webhooks::secret::Secret;
 use kinora_testkit::receiver::{Answer, Received, Receiver};
 use kinora_testkit::wait::until;
 use serde_json::Value;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::harness::{Caller, PATIENCE, TestScheduler, progress, prompt, reason};
+use crate::harness::{PATIENCE, TestScheduler, progress, prompt, reason};
+use owner::Owner;
+
+mod owner;
 
 fn quick(options: &mut SchedulerOptions) {
     options.webhooks.allow_http = true;
@@ -23,118 +24,6 @@ fn quick(options: &mut SchedulerOptions) {
     options.webhooks.retry_delay = Duration::from_millis(20);
     options.webhooks.pause = Duration::from_millis(20);
     options.webhooks.progress_interval = Duration::from_millis(50);
-}
-
-/// An owner of endpoints.
-struct Owner {
-    client: WebhookServiceClient<Channel>,
-    caller: Caller,
-}
-
-impl Owner {
-    async fn connect(scheduler: &TestScheduler, name: &str) -> Self {
-        let channel = kinora_mesh::channel::connect_lazy(&scheduler.endpoint);
-        Self {
-            client: WebhookServiceClient::new(channel.expect("an endpoint")),
-            caller: scheduler.caller(name).await,
-        }
-    }
-
-    async fn create(
-        &self,
-        url: &str,
-        events: &[&str],
-        job_id: &str,
-    ) -> Result<(pb::Endpoint, Secret), Status> {
-        let request = self.caller.request(pb::CreateEndpointRequest {
-            url: url.to_owned(),
-            events: events.iter().map(|&event| event.to_owned()).collect(),
-            job_id: job_id.to_owned(),
-        });
-        let made = self
-            .client
-            .clone()
-            .create_endpoint(request)
-            .await?
-            .into_inner();
-        let secret = Secret::parse(&made.secret).expect("a secret");
-        Ok((made.endpoint.expect("an endpoint"), secret))
-    }
-
-    async fn get(&self, id: &str) -> Result<pb::Endpoint, Status> {
-        let request = self
-            .caller
-            .request(pb::GetEndpointRequest { id: id.to_owned() });
-        let found = self.client.clone().get_endpoint(request).await?;
-        Ok(found.into_inner().endpoint.expect("an endpoint"))
-    }
-
-    async fn update(&self, change: pb::UpdateEndpointRequest) -> Result<pb::Endpoint, Status> {
-        let request = self.caller.request(change);
-        let changed = self.client.clone().update_endpoint(request).await?;
-        Ok(changed.into_inner().endpoint.expect("an endpoint"))
-    }
-
-    async fn rotate(&self, id: &str, drops_former: bool) -> Result<(pb::Endpoint, Secret), Status> {
-        let id = id.to_owned();
-        let request = self
-            .caller
-            .request(pb::RotateSecretRequest { id, drops_former });
-        let changed = self
-            .client
-            .clone()
-            .rotate_secret(request)
-            .await?
-            .into_inner();
-        let secret = Secret::parse(&changed.secret).expect("a secret");
-        Ok((changed.endpoint.expect("an endpoint"), secret))
-    }
-
-    async fn delete(&self, id: &str) -> Result<(), Status> {
-        let request = self
-            .caller
-            .request(pb::DeleteEndpointRequest { id: id.to_owned() });
-        self.client
-            .clone()
-            .delete_endpoint(request)
-            .await
-            .map(|_| ())
-    }
-
-    async fn page(
-        &self,
-        id: &str,
-        page_size: i32,
-        token: &str,
-    ) -> Result<pb::ListDeliveriesResponse, Status> {
-        let request = self.caller.request(pb::ListDeliveriesRequest {
-            endpoint_id: id.to_owned(),
-            page_size,
-            page_token: token.to_owned(),
-        });
-        let page = self.client.clone().list_deliveries(request).await?;
-        Ok(page.into_inner())
-    }
-
-    async fn replay(&self, id: &str) -> Result<pb::Delivery, Status> {
-        let request = self
-            .caller
-            .request(pb::ReplayDeliveryRequest { id: id.to_owned() });
-        let replayed = self.client.clone().replay_delivery(request).await?;
-        Ok(replayed.into_inner().delivery.expect("a delivery"))
-    }
-
-    /// Waits until the newest delivery is as wanted.
-    async fn newest(&self, id: &str, is_wanted: impl Fn(&pb::Delivery) -> bool) -> pb::Delivery {
-        until("a delivery", PATIENCE, || async {
-            let page = self.page(id, 1, "").await.expect("lists");
-            match page.deliveries.into_iter().next() {
-                Some(delivery) if is_wanted(&delivery) => Ok(delivery),
-                other => Err(other),
-            }
-        })
-        .await
-    }
 }
 
 async fn requests(receiver: &Receiver, count: usize) -> Vec<Received> {
@@ -196,6 +85,33 @@ kinora_store::on_both_databases! {
         let rest = anna.page(&endpoint.id, 2, &page.next_page_token).await.expect("lists");
         assert_eq!((rest.deliveries.len(), rest.next_page_token.as_str()), (1, ""));
         scheduler.stop().await;
+    }
+
+    async fn delete_of_a_job_that_has_not_ended_is_told_as_its_cancel(url: DatabaseUrl) {
+        let receiver = Receiver::start(|_, _| Answer::status(200)).await;
+        let scheduler = TestScheduler::start_with(&url, quick).await;
+        let anna = Owner::connect(&scheduler, "anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let ends = ["video.completed", "video.cancelled"];
+        anna.create(&receiver.url("/"), &ends, "").await.expect("made");
+        let done = anna.caller.submit(prompt("a ball")).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        assert!(worker.complete(&lease).await);
+        requests(&receiver, 1).await;
+        anna.caller.delete(&done.id).await.expect("deletes what has ended");
+        let running = anna.caller.submit(prompt("a ball")).await.expect("accepted");
+        worker.grant().await;
+        let waiting = anna.caller.submit(prompt("a ball")).await.expect("accepted");
+        for job in [&running, &waiting] {
+            anna.caller.delete(&job.id).await.expect("deletes");
+        }
+        let told = requests(&receiver, 3).await;
+        let told: HashSet<(String, String)> = told.iter().map(json).map(|it| {
+            let text = |value: &Value| value.as_str().expect("a text").to_owned();
+            (text(&it["type"]), text(&it["data"]["id"]))
+        }).collect();
+        let expected = [("completed", done.id), ("cancelled", running.id), ("cancelled", waiting.id)];
+        assert_eq!(told, HashSet::from(expected.map(|(end, id)| (format!("video.{end}"), id))));
     }
 
     async fn failed_tries_are_repeated_under_one_id(url: DatabaseUrl) {

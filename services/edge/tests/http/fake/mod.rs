@@ -23,7 +23,6 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::{Request, Status};
-use tonic_types::{ErrorDetails, StatusExt};
 
 /// No call is longer, as the real one has it.
 const MAX_CALL_BYTES: usize = 33 << 20;
@@ -194,10 +193,9 @@ fn not_found() -> PublicError {
 }
 
 fn full(delay: Duration) -> Status {
-    let mut details = ErrorDetails::with_error_info("QUEUE_FULL", "kinora", []);
-    details.set_retry_info(Some(delay));
-    let code = tonic::Code::ResourceExhausted;
-    Status::with_error_details(code, "the queue is full", details)
+    PublicError::new(Kind::ResourceExhausted, "QUEUE_FULL", "the queue is full")
+        .with_retry_after(delay)
+        .into()
 }
 
 /// Whether nothing changes any more.

@@ -151,7 +151,8 @@ impl SchedulerService for FakeScheduler {
         let stream = stream::try_unfold(begin, |(watching, id, after)| async move {
             let fake = &watching.0;
             if after > 0 && *fake.0.trouble.lock() == Trouble::DropsWatchers {
-                return Err(PublicError::new(Kind::Aborted, "SLOW_WATCHER", "too slow").into());
+                let reason = "WATCHER_TOO_SLOW";
+                return Err(PublicError::new(Kind::Unavailable, reason, "too slow").into());
             }
             let Some(event) = next_event(fake, &id, after).await? else {
                 return Ok(None);

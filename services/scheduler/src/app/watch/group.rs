@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use kinora_events::{Received, Subscription};
 use kinora_ids::JobId;
 use tokio::time::{Instant, sleep_until};
@@ -11,7 +10,7 @@ use uuid::Uuid;
 
 use super::outlet::{Out, Outlet};
 use super::seen::{Patience, Seen, Step};
-use super::{App, News, Sighting, Watching};
+use super::{App, News, QueuePlace, Sighting, Watching};
 use crate::domain::job::{Event, Job};
 use crate::error::Error;
 use crate::signals::{Signal, Topic};
@@ -22,6 +21,8 @@ const READ_SPACING: Duration = Duration::from_millis(200);
 /// One watcher of a group.
 pub struct GroupWatching<'a> {
     app: &'a App,
+    owner: &'a str,
+    group: Uuid,
     live: Subscription<Signal>,
     /// By job. A job that is not here was not read yet.
     seen: HashMap<JobId, Seen>,
@@ -33,9 +34,11 @@ pub struct GroupWatching<'a> {
 impl<'a> Watching<'a> {
     /// Begins to watch a group, before it is read.
     #[must_use]
-    pub fn group(app: &'a App, group: Uuid) -> GroupWatching<'a> {
+    pub fn group(app: &'a App, owner: &'a str, group: Uuid) -> GroupWatching<'a> {
         GroupWatching {
             app,
+            owner,
+            group,
             live: app.bus.subscribe(Topic::Group(group)),
             seen: HashMap::new(),
             patience: Patience::default(),
@@ -46,52 +49,58 @@ impl<'a> Watching<'a> {
 }
 
 impl GroupWatching<'_> {
-    /// Sends the present state of each job that `read` finds, then what happens, until all have ended or the watcher
-    /// leaves. Numbers grow within each job.
+    /// Sends the present state of each job, then what happens, until all have ended or the watcher leaves. Numbers grow
+    /// within each job.
     ///
     /// # Errors
-    /// Those of `read`; [`Error::ShuttingDown`], [`Error::WatcherTooSlow`] with a number that means nothing: a watch of a
-    /// group starts afresh.
-    pub async fn run(
-        mut self,
-        read: impl Fn() -> BoxFuture<'static, Result<Vec<Job>, Error>> + Send,
-        out: &Out,
-    ) -> Result<(), Error> {
+    /// [`Error::GroupNotFound`], [`Error::ShuttingDown`], [`Error::Store`], [`Error::WatcherTooSlow`] with a number that
+    /// means nothing: a watch of a group starts afresh.
+    pub async fn run(mut self, out: &Out) -> Result<(), Error> {
         let outlet = Outlet::new(self.app, out);
         loop {
-            self.last_read = Instant::now();
-            let jobs = read().await?;
-            // Deleted ones do not end any more.
-            self.seen
-                .retain(|id, _| jobs.iter().any(|job| job.id == *id));
-            for job in &jobs {
-                if !self.show(&outlet, job).await? {
+            for job in self.read().await? {
+                if !self.show(&outlet, &job).await? {
                     return Ok(());
                 }
             }
-            self.next_look = self.app.next_look();
-            loop {
-                if self.seen.values().all(Seen::is_end) {
-                    return Ok(());
-                }
-                let step = match self.next(&outlet).await? {
-                    News::Left => return Ok(()),
-                    News::Reread => Step::Gap,
-                    News::Signal(signal) => self.step(&signal),
-                };
-                match step {
-                    Step::Old => {}
-                    Step::Gap => break,
-                    Step::Next(event) => {
-                        if !self.send(&outlet, event).await? {
-                            return Ok(());
-                        }
-                    }
-                }
+            if !self.follow(&outlet).await? {
+                return Ok(());
             }
             // Several jobs are often changed at once.
             sleep_until(self.last_read + READ_SPACING).await;
         }
+    }
+
+    async fn read(&mut self) -> Result<Vec<Job>, Error> {
+        self.last_read = Instant::now();
+        let found = self.app.store.group(self.owner, self.group).await?;
+        let (_, jobs) = found.ok_or(Error::GroupNotFound)?;
+        // Deleted ones do not end any more.
+        self.seen
+            .retain(|id, _| jobs.iter().any(|job| job.id == *id));
+        self.next_look = self.app.next_look();
+        Ok(jobs)
+    }
+
+    /// Sends what the bus says. True when the group must be read again, false when there is no more to come.
+    async fn follow(&mut self, outlet: &Outlet<'_>) -> Result<bool, Error> {
+        while !self.seen.values().all(Seen::is_end) {
+            let step = match self.next(outlet).await? {
+                News::Left => return Ok(false),
+                News::Reread | News::Place => return Ok(true),
+                News::Signal(signal) => self.step(&signal),
+            };
+            match step {
+                Step::Old => {}
+                Step::Gap => return Ok(true),
+                Step::Next(event) => {
+                    if !self.send(outlet, event, None).await? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn step(&self, signal: &Signal) -> Step {
@@ -108,14 +117,20 @@ impl GroupWatching<'_> {
         if self.seen.get(&job.id).is_some_and(is_known) {
             return Ok(true);
         }
-        self.send(outlet, job.event(self.app.now())).await
+        let place = self.app.queue_place(job).await?;
+        self.send(outlet, job.event(self.app.now()), place).await
     }
 
-    async fn send(&mut self, outlet: &Outlet<'_>, event: Event) -> Result<bool, Error> {
+    async fn send(
+        &mut self,
+        outlet: &Outlet<'_>,
+        event: Event,
+        place: Option<QueuePlace>,
+    ) -> Result<bool, Error> {
         let seen = self.seen.entry(event.job).or_insert(Seen::up_to(0));
         let before = seen.seq;
         seen.note(&event);
-        outlet.send(Sighting { event, place: None }, before).await
+        outlet.send(Sighting { event, place }, before).await
     }
 
     async fn next(&mut self, outlet: &Outlet<'_>) -> Result<News, Error> {

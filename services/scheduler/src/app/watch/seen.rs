@@ -44,6 +44,11 @@ impl Seen {
         self.stand.is_some_and(|(state, _)| state.is_terminal())
     }
 
+    /// Whether the watcher knows the job to be in this state of this attempt.
+    pub fn is_at(&self, state: State, attempt: u32) -> bool {
+        self.stand == Some((state, attempt))
+    }
+
     /// Remembers an event that is sent, or that the watcher was sent before.
     pub fn note(&mut self, event: &Event) {
         self.seq = self.seq.max(event.seq);
@@ -66,7 +71,10 @@ impl Seen {
                 Step::Next(Event::clone(event))
             }
             Signal::Changed(_) | Signal::Progress { .. } => Step::Gap,
-            Signal::Work | Signal::Revoked { .. } => Step::Old,
+            Signal::Work
+            | Signal::Revoked { .. }
+            | Signal::Preempted { .. }
+            | Signal::Wished { .. } => Step::Old,
         }
     }
 }

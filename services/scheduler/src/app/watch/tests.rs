@@ -16,8 +16,12 @@ use crate::domain::job::{Outputs, Preview, Progress, Stage};
 use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
 use crate::domain::submission::Submission;
 use crate::domain::transition::Reporter;
+use crate::policy::{Assignment, Bounds};
 use crate::sessions::DeviceState;
 use crate::store::JobStore;
+
+mod groups;
+mod places;
 
 struct KeepObjects;
 
@@ -43,6 +47,8 @@ async fn app(folder: &std::path::Path) -> App {
 async fn app_with(folder: &std::path::Path, change: impl FnOnce(&mut SchedulerOptions)) -> App {
     let url = format!("sqlite://{}", folder.join("test.db").display());
     let mut options = SchedulerOptions::new(url.parse().expect("a URL"));
+    // Nobody beats here.
+    options.worker_ttl = Duration::from_secs(3600);
     change(&mut options);
     let db = Database::connect(&options.database).await.expect("opens");
     kinora_migrations::scheduler::migrate(db.writer())
@@ -111,6 +117,7 @@ fn greeting() -> Greeting {
 async fn submitted(app: &App) -> JobId {
     let submission = Submission {
         prompt: "a ball".to_owned(),
+        allow_duplicate: true,
         ..Submission::default()
     };
     let view = app.submit("anna", &submission).await.expect("submits");
@@ -125,11 +132,17 @@ async fn leased(app: &App) -> LeaseRef {
 }
 
 async fn claimed(app: &App, session: Uuid) -> LeaseRef {
+    let models = ["tiny".to_owned()];
+    let seen = app.store.snapshot(&models, Bounds::default()).await;
+    let first = Assignment {
+        job: seen.expect("a look").lanes[0].jobs[0].job,
+        worker: "w".to_owned(),
+        session,
+    };
     let jobs = app
-        .claim("w", session, &["tiny".to_owned()], 1)
-        .await
-        .expect("claims");
-    jobs[0].newest_lease()
+        .lease(&[first], app.now(), Duration::from_secs(60))
+        .await;
+    jobs.expect("leases")[0].newest_lease()
 }
 
 /// A report of a step, with a picture, so that it is told whatever came before.
@@ -324,71 +337,4 @@ async fn late_progress_reaches_the_row_without_another_report() {
         if step == 2 { Ok(()) } else { Err(step) }
     })
     .await;
-}
-
-#[tokio::test]
-async fn queued_job_s_place_is_told_as_it_changes() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let poll = Duration::from_millis(10);
-    let app = Arc::new(app_with(folder.path(), |options| options.poll_interval = poll).await);
-    let session = Uuid::now_v7();
-    app.attach(greeting(), session).await.expect("attaches");
-    submitted(&app).await;
-    submitted(&app).await;
-    let last = submitted(&app).await;
-    let mut seen = watch(&app, last, 0);
-    let mut numbers = Vec::new();
-    for ahead in [2, 1, 0] {
-        let sighting = next(&mut seen).await;
-        assert_eq!(sighting.place.map(|place| place.ahead), Some(ahead));
-        numbers.push(sighting.event.seq);
-        let lease = claimed(&app, session).await;
-        complete(&app, lease).await;
-    }
-    numbers.extend(rest(seen).await.iter().map(|event| event.seq));
-    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
-}
-
-#[tokio::test]
-async fn group_is_followed_until_its_last_job_has_ended() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let app = Arc::new(app(folder.path()).await);
-    let session = Uuid::now_v7();
-    app.attach(greeting(), session).await.expect("attaches");
-    let ids = [submitted(&app).await, submitted(&app).await];
-    let (out, mut seen) = mpsc::channel(64);
-    let following = Arc::clone(&app);
-    tokio::spawn(async move {
-        let source = Arc::clone(&following);
-        let read = move || -> BoxFuture<'static, _> {
-            let app = Arc::clone(&source);
-            Box::pin(async move {
-                let (first, second) = (
-                    app.get("anna", ids[0]).await?,
-                    app.get("anna", ids[1]).await?,
-                );
-                Ok(vec![first.job, second.job])
-            })
-        };
-        let group = Watching::group(&following, Uuid::now_v7());
-        group.run(read, &out).await.expect("follows");
-    });
-    let present = [next(&mut seen).await.event, next(&mut seen).await.event];
-    assert_eq!(present.map(|event| event.job), ids);
-    for _ in ids {
-        let lease = claimed(&app, session).await;
-        complete(&app, lease).await;
-    }
-    let events = rest(seen).await;
-    for id in ids {
-        let of_job: Vec<&Event> = events.iter().filter(|event| event.job == id).collect();
-        assert!(
-            of_job.windows(2).all(|pair| pair[0].seq < pair[1].seq),
-            "{of_job:?}"
-        );
-        assert_eq!(
-            of_job.last().map(|event| event.state),
-            Some(State::Completed)
-        );
-    }
 }

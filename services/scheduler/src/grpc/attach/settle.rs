@@ -39,8 +39,6 @@ impl Session {
                 let lease = Some(lease_to_pb(lease));
                 self.send(Down::Receipt(pb::Receipt { lease, accepted }))
                     .await;
-                // The slot is free.
-                self.claim().await?;
             }
             None if !stands => {
                 self.seat.stop(lease, true);

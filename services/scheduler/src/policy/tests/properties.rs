@@ -11,15 +11,12 @@ use super::*;
 const MODELS: [&str; 4] = ["", "x", "y", "z"];
 const CLASSES: [Priority; 3] = [Priority::Interactive, Priority::Standard, Priority::Batch];
 
-fn lane() -> impl Strategy<Value = (usize, usize, u8, i64, Vec<(u64, u64, u64)>)> {
-    let job = (1_u64..100, 0_u64..600, 1_u64..40);
-    (
-        0..4_usize,
-        0..3_usize,
-        0_u8..8,
-        0_i64..1000,
-        prop::collection::vec(job, 0..5),
-    )
+/// Model, class, owner, start tag, and of each job cost, age and size.
+type DrawnLane = (usize, usize, u8, i64, Vec<(u64, u64, u64)>);
+
+fn lane() -> impl Strategy<Value = DrawnLane> {
+    let jobs = prop::collection::vec((1_u64..100, 0_u64..600, 1_u64..40), 0..5);
+    (0..4_usize, 0..3_usize, 0_u8..8, 0_i64..1000, jobs)
 }
 
 fn snapshots() -> impl Strategy<Value = Snapshot> {

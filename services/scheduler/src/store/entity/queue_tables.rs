@@ -61,6 +61,7 @@ pub mod worker {
         pub pool: String,
         pub protocol: i32,
         pub cordoned: bool,
+        pub drain_ordered: bool,
         pub attached: bool,
         #[sea_orm(column_type = "JsonBinary", nullable)]
         pub resident_models: Option<Json>,

@@ -14,7 +14,8 @@ use crate::store::sql::Sql;
 /// How many jobs may be there at a time; 0 for no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Jobs of an owner that have not ended, unless the owner has a limit of its own.
+    /// Jobs of an owner that have not ended, unless the owner has a limit of its own. Jobs that wait for others do not
+    /// count: a sequence counts as one, since one of its jobs at most has what it needs.
     pub max_active_per_owner: u32,
     /// Jobs of a tenant that wait, unless the tenant has a limit of its own.
     pub max_queued_per_tenant: u32,
@@ -59,11 +60,13 @@ impl Limits {
             return Ok(None);
         };
         let (of_owner, of_tenant) = own_limits(tx, first).await?;
-        let active = new.iter().filter(|job| !job.state.is_terminal()).count();
+        // Jobs that wait for others are not counted: of a sequence one is active at a time.
+        let is_active = |job: &&Job| !job.state.is_terminal() && job.has_what_it_needs();
+        let active = new.iter().filter(is_active).count();
         let limit = of_owner.unwrap_or(self.max_active_per_owner);
         let present = Sql::new(
             tx.get_database_backend(),
-            "SELECT 1 FROM job WHERE owner = ",
+            "SELECT 1 FROM job WHERE unmet = 0 AND owner = ",
         )
         .bind(&first.owner);
         if exceeds(tx, present, active, limit).await? {

@@ -8,7 +8,10 @@ kinora_store::on_both_databases! {
         submit_as(&store, new_job("anna", "huge")).await;
         let first = submit(&store, "anna").await;
         let second = submit(&store, "anna").await;
-        assert_eq!(store.jobs_ahead(&second).await.expect("counts"), 1);
+        let ready = store.ready_jobs("tiny", second.priority, 9).await.expect("reads");
+        assert_eq!(ready.iter().map(|job| job.id).collect::<Vec<_>>(), [first.id, second.id]);
+        let ready = store.ready_jobs("tiny", second.priority, 1).await.expect("reads");
+        assert_eq!((ready[0].owner.as_str(), ready[0].estimated_cost), ("anna", first.estimated_cost));
         let (session, _) = attach(&store, "w", 3, &[]).await;
         let ids = async |limit| {
             let claimed = claim(&store, "w", session, limit).await;
@@ -30,8 +33,8 @@ kinora_store::on_both_databases! {
         assert!(claim(&store, "w", older, 9).await.is_empty());
         let (newer, _) = attach(&store, "w", 2, &[]).await;
         assert!(claim(&store, "w", older, 9).await.is_empty(), "an older stream gets nothing");
-        assert!(!store.heartbeat("w", older, false, now()).await.expect("answers"));
-        assert!(store.heartbeat("w", newer, true, now()).await.expect("answers"));
+        assert!(store.heartbeat("w", older, false, None, now()).await.expect("answers").is_none());
+        assert!(store.heartbeat("w", newer, true, None, now()).await.expect("answers").is_some());
         assert!(claim(&store, "w", newer, 9).await.is_empty(), "a draining worker gets nothing");
     }
 
@@ -105,8 +108,9 @@ kinora_store::on_both_databases! {
         let (free, _) = attach(&store, "free", 2, &[]).await;
         let (full, _) = attach(&store, "full", 1, &[]).await;
         let (cordoned, _) = attach(&store, "cordoned", 9, &[]).await;
-        assert!(store.cordon("cordoned", true).await.expect("answers"));
-        assert!(!store.cordon("unknown", true).await.expect("answers"));
+        let wishes = Wishes { is_cordoned: true, is_drained: false };
+        assert!(store.set_wishes("cordoned", wishes).await.expect("answers"));
+        assert!(!store.set_wishes("unknown", wishes).await.expect("answers"));
         let workers = [("free", free), ("full", full), ("full", full), ("cordoned", cordoned), ("free", full), ("free", free)];
         let assignments: Vec<_> = workers
             .into_iter()

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 
 use super::*;
-use crate::domain::job::{Checkpoint, Progress, Stage, State};
+use crate::domain::job::{Checkpoint, Progress, SEQ_STRIDE, Stage, State};
 
 kinora_store::on_both_databases! {
     async fn job_survives_its_row(url: DatabaseUrl) {
@@ -46,9 +46,9 @@ kinora_store::on_both_databases! {
             Ok::<_, transition::StaleLease>(Change { event, removals: Vec::new() })
         });
         let (changed, _) = changed.await.expect("changes").expect("the job").expect("stands");
-        assert_eq!((changed.seq, &changed.progress), (3, &progress));
+        assert_eq!((changed.seq, &changed.progress), (job.seq + SEQ_STRIDE, &progress));
         assert_eq!(store.get("anna", job.id).await.expect("reads"), Some(changed));
-        assert_eq!(store.events_after(job.id, 2).await.expect("reads"), []);
+        assert_eq!(store.events_after(job.id, job.seq).await.expect("reads"), []);
     }
 
     async fn checkpoint_is_kept_and_nobody_is_told(url: DatabaseUrl) {
@@ -107,7 +107,9 @@ kinora_store::on_both_databases! {
         submit_with(&store, &job, &request("id:r1", "f1")).await;
         let removals = [now(), later(600)].map(|not_before| Removal { prefix: "jobs/1/".to_owned(), not_before });
         let deleted = store.delete("anna", job.id, &removals, now()).await.expect("deletes");
-        assert_eq!(deleted, Some(Deleted { job: job.clone(), others: Vec::new() }));
+        let Deleted { job: was, event, others } = deleted.expect("the job");
+        assert_eq!((was, others), (job.clone(), Vec::new()));
+        assert_eq!(event.map(|event| (event.state, event.seq)), Some((State::Cancelled, job.seq + SEQ_STRIDE)));
         assert_eq!(store.get("anna", job.id).await.expect("reads"), None);
         assert_eq!(store.events_after(job.id, 0).await.expect("reads"), []);
         assert_eq!(store.previous("anna", "id:r1", now()).await.expect("reads"), None);

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 use crate::domain::job::{Kind, Need, NeedRole, State};
 
@@ -46,12 +48,27 @@ kinora_store::on_both_databases! {
         assert_eq!(parts.iter().map(|part| part.skips_first_frame).collect::<Vec<_>>(), [false, true]);
     }
 
+    async fn job_that_waits_for_another_is_not_active_yet(url: DatabaseUrl) {
+        let store = open(&url).await;
+        let limits = Limits { max_active_per_owner: 1, ..Limits::default() };
+        let submit = async |jobs: &[Job]| store.submit(jobs, None, None, &limits, &[]).await.expect("answers");
+        let first = new_job("anna", "tiny");
+        let second = waiting_for(&[&first]);
+        accepted(submit(&[first.clone(), second]).await);
+        let hit = Submitted::OverLimit(LimitHit::Owner { limit: 1 });
+        assert_eq!(submit(&[new_job("anna", "tiny")]).await, hit);
+        complete(&store, &first).await;
+        assert_eq!(submit(&[new_job("anna", "tiny")]).await, hit, "the second is active now");
+    }
+
     async fn job_whose_need_ends_badly_ends_too(url: DatabaseUrl) {
         let store = open(&url).await;
         let first = new_job("anna", "tiny");
         let second = waiting_for(&[&first]);
         let third = waiting_for(&[&second]);
-        accepted(submit_all(&store, &[first.clone(), second.clone(), third.clone()]).await);
+        // It waits for all that end, and ends once.
+        let joined = waiting_for(&[&first, &second, &third]);
+        accepted(submit_all(&store, &[first.clone(), second.clone(), third.clone(), joined.clone()]).await);
         let (session, _) = attach(&store, "w", 1, &[]).await;
         let leased = claim_these(&store, "w", session, &[first.id]).await.remove(0);
         let changed = store.change(first.id, None, |job| {
@@ -61,8 +78,9 @@ kinora_store::on_both_databases! {
             Ok::<_, transition::StaleLease>(Change { event: Some(event), removals: Vec::new() })
         });
         let (_, outcome) = changed.await.expect("changes").expect("the job").expect("stands");
-        assert_eq!(outcome.others.iter().map(|event| event.job).collect::<Vec<_>>(), [second.id, third.id]);
-        for job in [&second, &third] {
+        assert_eq!(outcome.others.iter().map(|event| event.job).collect::<HashSet<_>>(), HashSet::from([second.id, third.id, joined.id]));
+        assert_eq!(outcome.others.len(), 3);
+        for job in [&second, &third, &joined] {
             let job = read(&store, job).await;
             assert_eq!((job.state, job.failure.expect("a reason").reason.as_str()), (State::Failed, transition::NEED_LOST));
             assert_eq!(store.events_after(job.id, 1).await.expect("reads").len(), 1);

@@ -1,6 +1,30 @@
 use super::*;
 use crate::domain::job::State;
 
+/// The tables of ended jobs by month; none where there is one table for all.
+async fn months(store: &JobStore) -> Vec<String> {
+    if store.backend() != DbBackend::Postgres {
+        return Vec::new();
+    }
+    let text = "SELECT relname::text AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+                WHERE inhparent = 'finished_job'::regclass AND relname <> 'finished_job_default' ORDER BY relname";
+    let rows = store
+        .db
+        .reader()
+        .query_all_raw(sql::Sql::new(store.backend(), text).build())
+        .await;
+    let name = |row: &sea_orm::QueryResult| row.try_get::<String>("", "name").expect("a name");
+    rows.expect("reads").iter().map(name).collect()
+}
+
+fn months_of(store: &JobStore, times: &[Time]) -> Vec<String> {
+    let name = |time: &Time| time.format("finished_job_%Y_%m").to_string();
+    match store.backend() {
+        DbBackend::Postgres => times.iter().map(name).collect(),
+        _ => Vec::new(),
+    }
+}
+
 kinora_store::on_both_databases! {
     async fn purge_forgets_jobs_and_schedules_the_removal_of_their_objects(url: DatabaseUrl) {
         let store = open(&url).await;
@@ -100,16 +124,22 @@ kinora_store::on_both_databases! {
         store.prepare(present).await.expect("prepares");
         store.prepare(present).await.expect("does nothing");
         assert_eq!(read(&store, &job).await.state, State::Cancelled);
+        assert_eq!(months(&store).await, months_of(&store, &[present, present + chrono::Months::new(1)]));
         let next = submit(&store, "anna").await;
         cancel(&store, &next).await;
         assert_eq!(count(&store, "finished_job").await, 2);
         let years = present + TimeDelta::days(800);
         store.keep_months(years).await.expect("keeps");
+        let ahead = [years, years + chrono::Months::new(1)];
+        // The month after the jobs' own was empty, and is gone.
+        let kept = [present, ahead[0], ahead[1]];
+        assert_eq!(months(&store).await, months_of(&store, &kept));
         assert_eq!(read(&store, &next).await.state, State::Cancelled);
         for job in [&job, &next] {
             store.delete("anna", job.id, &[], now()).await.expect("deletes");
         }
         store.keep_months(years).await.expect("drops");
+        assert_eq!(months(&store).await, months_of(&store, &ahead));
         assert_eq!(count(&store, "finished_job").await, 0);
     }
 }

@@ -38,7 +38,7 @@ kinora_store::on_both_databases! {
         };
         assert_eq!(lapsed(now(), now()).await, []);
         assert_eq!(lapsed(later(1), now()).await, [first.id]);
-        store.heartbeat("w", session, false, later(2)).await.expect("renews");
+        store.heartbeat("w", session, false, None, later(2)).await.expect("renews");
         assert_eq!(lapsed(later(1), now()).await, []);
         assert_eq!(lapsed(later(1), later(61)).await, [first.id]);
     }
@@ -72,16 +72,22 @@ kinora_store::on_both_databases! {
         assert_eq!((seen.slots, seen.models.as_slice(), &seen.device_state), (2, &["tiny".to_owned()][..], &state));
         assert_eq!((seen.is_attached, seen.is_draining, seen.is_cordoned, seen.jobs.as_slice()), (true, false, false, &[job.id][..]));
         let state = DeviceState { memory_free_bytes: 5, ..DeviceState::default() };
-        store.note_device("w", told.session, &state).await.expect("notes");
-        store.note_device("w", Uuid::now_v7(), &DeviceState::default()).await.expect("ignores");
-        store.cordon("w", true).await.expect("cordons");
+        let beat = async |session, device| store.heartbeat("w", session, false, device, now()).await.expect("answers");
+        assert_eq!(beat(told.session, Some(&state)).await, Some(Wishes::default()));
+        let other = DeviceState::default();
+        assert_eq!(beat(Uuid::now_v7(), Some(&other)).await, None);
+        let drained = Wishes { is_cordoned: true, is_drained: true };
+        assert!(store.set_wishes("w", drained).await.expect("cordons"));
+        assert_eq!(beat(told.session, None).await, Some(drained));
         store.detach("w", Uuid::now_v7()).await.expect("ignores");
         assert_eq!((worker().await.device_state, worker().await.is_attached), (state, true));
         store.detach("w", told.session).await.expect("detaches");
         assert!(!worker().await.is_attached);
-        // A cordon outlives the stream.
-        attach(&store, "w", 1, &[]).await;
-        assert!(worker().await.is_cordoned && store.is_cordoned("w").await.expect("reads"));
+        // The order to drain outlives the stream, and a cordon the process.
+        assert_eq!(store.attach(&told, now(), lose).await.expect("attaches").wishes, drained);
+        let cordoned = Wishes { is_drained: false, ..drained };
+        assert_eq!(attach(&store, "w", 1, &[]).await.1.wishes, cordoned);
+        assert!(worker().await.is_cordoned);
         assert_eq!(store.workers(later(1)).await.expect("reads"), []);
     }
 }

@@ -138,6 +138,18 @@ impl Operator {
             .into_inner())
     }
 
+    pub async fn drain(&self, worker: &str) -> Result<(), Status> {
+        let worker_id = worker.to_owned();
+        let request = self.request(pb::DrainWorkerRequest { worker_id });
+        self.client.clone().drain_worker(request).await.map(|_| ())
+    }
+
+    pub async fn workers(&self) -> Result<Vec<pb::Worker>, Status> {
+        let request = self.request(pb::ListWorkersRequest {});
+        let answer = self.client.clone().list_workers(request).await?;
+        Ok(answer.into_inner().workers)
+    }
+
     pub async fn cordon(&self, worker: &str, cordoned: bool) -> Result<pb::Worker, Status> {
         let worker_id = worker.to_owned();
         let request = self.request(pb::CordonWorkerRequest {
