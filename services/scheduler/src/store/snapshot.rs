@@ -141,7 +141,10 @@ impl JobStore {
             }
             jobs.push(job);
         }
-        Ok((lanes.into_values().collect(), jobs))
+        let mut lanes: Vec<LaneRow> = lanes.into_values().collect();
+        // Lanes of the same turn come in the same order each time, as they do on the other engine.
+        lanes.sort_unstable_by_key(|lane| (lane.vt, lane.id));
+        Ok((lanes, jobs))
     }
 
     async fn look_one_by_one(
