@@ -42,6 +42,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// alone: the worker settles its leases when it attaches again, and the reaper when it does not.
     fn grant(&self, worker: &str, session: Uuid, job: Job);
 
+    /// Has a worker attach again, which settles its leases: a claim has failed, perhaps after it was written.
+    fn attach_again(&self, worker: &str, session: Uuid);
+
     /// Asks the holder of a lease to hand it back with a checkpoint. Nothing happens when nobody here holds it.
     fn preempt(&self, lease: LeaseRef);
 }
@@ -232,7 +235,13 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
             return Ok(0);
         }
         let time_limit = self.options.time_limit;
-        let jobs = self.queue.claim(&plan.assignments, now, time_limit).await?;
+        let claimed = self.queue.claim(&plan.assignments, now, time_limit).await;
+        if claimed.is_err() {
+            for (worker, session) in workers_of(plan) {
+                self.fleet.attach_again(worker, session);
+            }
+        }
+        let jobs = claimed?;
         let leased: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
         self.turns.record(snapshot, &leased, now);
         let planned: HashMap<JobId, &Assignment> =
@@ -287,6 +296,13 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
 
 fn is_fresh(at: Time, now: Time) -> bool {
     (now - at).to_std().is_ok_and(|age| age < BUSY_AGE)
+}
+
+fn workers_of(plan: &Plan) -> BTreeSet<(&str, Uuid)> {
+    let assignments = plan.assignments.iter();
+    assignments
+        .map(|it| (it.worker.as_str(), it.session))
+        .collect()
 }
 
 /// All models that any of the workers offers, with the empty one when a worker takes work that needs none.

@@ -109,6 +109,15 @@ impl Sessions {
         }
     }
 
+    /// Has a worker attach again, unless it has already.
+    pub fn attach_again(&self, worker: &str, session: Uuid) {
+        let seat = self.seat(worker).filter(|seat| seat.session == session);
+        if let Some(seat) = seat {
+            seat.close();
+            seat.tell(Order::AttachAgain);
+        }
+    }
+
     /// Asks the holder of a lease to hand it back. False when nobody here holds it.
     pub fn preempt(&self, lease: LeaseRef) -> bool {
         let seats: Vec<Arc<Seat>> = self.seats.lock().values().cloned().collect();

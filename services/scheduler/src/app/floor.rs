@@ -99,6 +99,10 @@ impl Fleet for Floor {
         }
     }
 
+    fn attach_again(&self, worker: &str, session: Uuid) {
+        self.app.sessions.attach_again(worker, session);
+    }
+
     fn preempt(&self, lease: LeaseRef) {
         // Its worker may have moved to another replica since it was looked at.
         if !self.app.sessions.preempt(lease) {
@@ -139,8 +143,12 @@ impl App {
         Ok(jobs)
     }
 
-    /// Queues a leased job again that its worker has never seen: the stream ended first.
+    /// Queues a leased job again that its worker has never seen: the stream ended first. Where this process stops the
+    /// worker only moves to another replica, and is told there.
     pub(crate) async fn take_back(&self, worker: &str, job: &Job) {
+        if self.shutdown.is_cancelled() {
+            return;
+        }
         let lease = job.newest_lease();
         let failure = Failure {
             reason: WORKER_DRAINED.to_owned(),

@@ -16,6 +16,7 @@ struct MemoryQueue {
     /// Assigned jobs that another replica is said to have taken.
     stolen: Mutex<HashSet<JobId>>,
     is_away: Mutex<bool>,
+    loses_claims: Mutex<bool>,
     failures: Mutex<usize>,
     looks: Mutex<usize>,
 }
@@ -45,6 +46,9 @@ impl Queue for MemoryQueue {
         now: Time,
         _time_limit: Duration,
     ) -> Result<Vec<Job>, Error> {
+        if *self.loses_claims.lock() {
+            return Err(Error::ShuttingDown);
+        }
         let stolen = self.stolen.lock();
         let mut left = assignments.to_vec();
         left.retain(|it| !stolen.contains(&it.job));
@@ -77,6 +81,7 @@ struct MemoryFleet {
     busy: Mutex<Vec<WorkerView>>,
     granted: Mutex<Vec<(String, JobId)>>,
     preempted: Mutex<Vec<LeaseRef>>,
+    sent_away: Mutex<Vec<String>>,
 }
 
 impl Fleet for MemoryFleet {
@@ -95,6 +100,10 @@ impl Fleet for MemoryFleet {
         let view = idle.iter_mut().find(|it| it.worker == worker);
         view.expect("a worker of the fleet").free_slots -= 1;
         self.granted.lock().push((worker.to_owned(), job.id));
+    }
+
+    fn attach_again(&self, worker: &str, _session: Uuid) {
+        self.sent_away.lock().push(worker.to_owned());
     }
 
     fn preempt(&self, lease: LeaseRef) {
@@ -133,6 +142,24 @@ async fn a_round_serves_all_idle_workers_and_grants_only_what_was_leased() {
     assert_eq!((round.leased, round.is_cut), (2, false));
     let granted: HashSet<JobId> = fleet.granted.lock().iter().map(|(_, job)| *job).collect();
     assert_eq!(granted, [jobs[0], jobs[2]].into());
+}
+
+#[tokio::test]
+async fn failed_claim_has_its_workers_attach_again() {
+    let (queue, fleet, mut dispatcher) = bench(vec![
+        worker("v", 2, &["x"]),
+        worker("w", 1, &["x"]),
+        worker("idle", 1, &["y"]),
+    ]);
+    for _ in 0..3 {
+        let mut world = queue.world.lock();
+        world.submit("a", "x", Priority::Standard, SECOND);
+    }
+    *queue.loses_claims.lock() = true;
+    let failed = dispatcher.round(Time::default()).await;
+    assert!(failed.is_err());
+    assert_eq!(*fleet.sent_away.lock(), ["v", "w"]);
+    assert_eq!(*fleet.granted.lock(), []);
 }
 
 #[tokio::test]

@@ -124,7 +124,16 @@ async fn begin(
         let job = found.map(|at| running.swap_remove(at));
         Standing { lease, job }
     });
-    session.seat.open(standing.collect());
+    let mut standing: Vec<Standing> = standing.collect();
+    standing.extend(reconciled.untold.iter().map(|job| Standing {
+        lease: job.newest_lease(),
+        job: Some(job.clone()),
+    }));
+    for job in reconciled.untold {
+        tracing::info!(job_id = %job.id, lease = job.lease, worker_id = session.seat.offer.worker, "lease told again");
+        session.seat.tell(Order::Grant(Box::new(job)));
+    }
+    session.seat.open(standing);
     Ok((session, registration))
 }
 
@@ -209,7 +218,7 @@ impl Session {
         Ok(true)
     }
 
-    /// Sends an order down. False when the worker has left.
+    /// Sends an order down. False when the stream is to end, or the worker has left.
     async fn obey(&self, order: Order) -> bool {
         let message = match order {
             Order::Grant(job) => Down::Grant(grant_to_pb(*job, self.app.options().time_limit)),
@@ -222,6 +231,7 @@ impl Session {
                 lease: Some(lease_to_pb(lease)),
             }),
             Order::Drain => Down::Drain(pb::DrainOrder {}),
+            Order::AttachAgain => return false,
         };
         self.send(message).await
     }

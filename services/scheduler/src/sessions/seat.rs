@@ -48,6 +48,8 @@ pub enum Order {
     Preempt(LeaseRef),
     /// To hand everything back and end.
     Drain,
+    /// To attach again, so that its leases are settled: what it was leased is not known.
+    AttachAgain,
 }
 
 /// A lease that stands when a worker attaches, with its job where that is known.

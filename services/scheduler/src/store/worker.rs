@@ -12,7 +12,7 @@ use super::change::Step;
 use super::entity::{job, model, worker};
 use super::removal::schedule_removal;
 use super::rows::{from_json, number, state_to_text, to_json};
-use super::sql::Sql;
+use super::sql::{FOR_UPDATE, Sql};
 use super::tables::Jobs;
 use super::worker_list::{DeviceState, Wishes};
 use super::{JobStore, JobStoreError, Removal};
@@ -58,6 +58,8 @@ pub struct Reconciled {
     pub stale: Vec<LeaseRef>,
     /// Jobs that run under the leases that stand.
     pub running: Vec<Job>,
+    /// Jobs leased to this very process of the worker that it was never told of: its stream ended first.
+    pub untold: Vec<Job>,
     /// What operators want of the worker.
     pub wishes: Wishes,
     /// What happened to jobs that the worker no longer works on.
@@ -67,7 +69,8 @@ pub struct Reconciled {
 impl JobStore {
     /// Records a worker and its models, and settles which leases it has.
     ///
-    /// A job that runs on this worker by our record and is not held has lost its attempt: `lose` decides.
+    /// A job that runs on this worker by our record and is not held has lost its attempt: `lose` decides. But when the
+    /// worker's process is still the same it has lost nothing; it was only not told, and can be told again.
     ///
     /// # Errors
     /// [`JobStoreError`] when the database fails.
@@ -78,6 +81,7 @@ impl JobStore {
         lose: impl Fn(&mut Job) -> (Option<Event>, Vec<Removal>),
     ) -> Result<Reconciled, JobStoreError> {
         let tx = self.begin().await?;
+        let is_restarted = is_restarted(&tx, attachment).await?;
         upsert_worker(&tx, attachment, now).await?;
         for model in &attachment.models {
             upsert_model(&tx, model, now).await?;
@@ -88,6 +92,10 @@ impl JobStore {
         for mut job in recorded(&tx, &attachment.worker).await? {
             if reconciled.standing.contains(&job.newest_lease()) {
                 reconciled.running.push(job);
+                continue;
+            }
+            if !is_restarted {
+                reconciled.untold.push(job);
                 continue;
             }
             let before = job.clone();
@@ -214,6 +222,25 @@ impl JobStore {
             .map(|row| from_json("model", row.card))
             .collect()
     }
+}
+
+/// Whether this is another process of the worker than the one that attached last. Locks its row.
+async fn is_restarted(
+    tx: &DatabaseTransaction,
+    attachment: &Attachment,
+) -> Result<bool, JobStoreError> {
+    if attachment.instance.is_empty() {
+        return Ok(true);
+    }
+    let query = Sql::new(
+        tx.get_database_backend(),
+        "SELECT instance FROM worker WHERE id = ",
+    )
+    .bind(&attachment.worker)
+    .locked(FOR_UPDATE);
+    let row = tx.query_one_raw(query.build()).await?;
+    let latest: Option<String> = row.map(|row| row.try_get("", "instance")).transpose()?;
+    Ok(latest.as_ref() != Some(&attachment.instance))
 }
 
 async fn upsert_worker(

@@ -67,6 +67,9 @@ impl Fleet for FakeFleet {
         }
     }
 
+    /// A failed round ends the simulation, so that nobody is left to attach again.
+    fn attach_again(&self, _worker: &str, _session: Uuid) {}
+
     fn preempt(&self, lease: LeaseRef) {
         let mut state = self.state.lock();
         let Some(&worker) = state.by_lease.get(&lease) else {

@@ -27,6 +27,29 @@ kinora_store::on_both_databases! {
         assert_eq!(other.stale, [jobs[1].newest_lease()], "another worker's lease");
     }
 
+    async fn lease_that_never_reached_its_worker_is_told_again(url: DatabaseUrl) {
+        let store = open(&url).await;
+        for _ in 0..2 {
+            submit(&store, "anna").await;
+        }
+        let hello = |instance: &str, held: &[LeaseRef]| Attachment {
+            instance: instance.to_owned(),
+            ..attachment("w", 2, held)
+        };
+        let first = hello("i1", &[]);
+        store.attach(&first, now(), lose).await.expect("attaches");
+        let jobs = claim(&store, "w", first.session, 2).await;
+        // Its stream ended when it had heard of one of the two.
+        let known = [jobs[0].newest_lease()];
+        let again = store.attach(&hello("i1", &known), now(), lose).await.expect("attaches");
+        assert_eq!((again.standing, again.untold), (known.to_vec(), jobs[1..].to_vec()));
+        assert_eq!(again.events, []);
+        // A process that has just begun has lost what the one before it knew.
+        let restarted = store.attach(&hello("i2", &known), now(), lose).await.expect("attaches");
+        assert_eq!(restarted.untold, []);
+        assert_eq!(restarted.events.iter().map(|event| event.job).collect::<Vec<_>>(), [jobs[1].id]);
+    }
+
     async fn silent_workers_and_overdue_attempts_lapse(url: DatabaseUrl) {
         let store = open(&url).await;
         let first = submit(&store, "anna").await;
