@@ -4,12 +4,16 @@ use std::process::Command;
 
 use kinora_testkit::env::required;
 
+const POSTGRES: &str = "KINORA_TEST_POSTGRES_URL";
+const NATS: &str = "KINORA_TEST_NATS_SERVER";
+
 #[test]
 fn quick_run_measures_every_figure_on_every_database() {
-    required("KINORA_TEST_POSTGRES_URL", "a PostgreSQL for tests");
-    required("KINORA_TEST_NATS_SERVER", "a nats-server for tests");
     let output = Command::new(env!("CARGO_BIN_EXE_kinora-bench-scheduler"))
         .arg("--quick")
+        // It inherits both; without them the test says what is missing.
+        .env(POSTGRES, required(POSTGRES, "a PostgreSQL for tests"))
+        .env(NATS, required(NATS, "a nats-server for tests"))
         .output()
         .expect("the benchmark starts");
     let text = String::from_utf8(output.stdout).expect("text");

@@ -195,7 +195,7 @@ pub fn worker_columns() -> Vec<ColumnDef> {
         boolean("cordoned").default(false).to_owned(),
         boolean("drain_ordered").default(false).to_owned(),
         boolean("attached").default(false).to_owned(),
-        json_binary_null("resident_models").to_owned(),
+        json_binary_null("resident_models"),
         big_integer("memory_total").default(0).to_owned(),
         big_integer("memory_free").default(0).to_owned(),
     ]

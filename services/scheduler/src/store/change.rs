@@ -86,7 +86,7 @@ impl JobStore {
                     after: after.clone(),
                     event: event.clone(),
                 };
-                others = self.apply(&tx, step).await?;
+                others = Box::pin(self.apply(&tx, step)).await?;
             }
             (Jobs::Hot, None) if after != before => save_quietly(&tx, &before, &after).await?,
             (Jobs::Finished, _) if after != before => rewrite(&tx, &before, &after).await?,
@@ -128,7 +128,7 @@ impl JobStore {
         if let Some(event) = &event {
             on_events(&tx, &[(&ended, event)]).await?;
         }
-        super::purge::forget(&tx, &[job.clone()]).await?;
+        super::purge::forget(&tx, std::slice::from_ref(&job)).await?;
         schedule_removal(&tx, removals).await?;
         tx.commit().await?;
         Ok(Some(Deleted { job, event, others }))
@@ -172,7 +172,8 @@ impl JobStore {
             .map(|step| (&step.after, &step.event))
             .collect();
         record(tx, &transitions).await?;
-        self.settle_queues(tx, &done).await?;
+        // Callers keep it in futures of their own, which would be large.
+        Box::pin(self.settle_queues(tx, &done)).await?;
         Ok(done.into_iter().map(|step| step.event).collect())
     }
 

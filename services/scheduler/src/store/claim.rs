@@ -118,13 +118,12 @@ impl Room {
         if let Some(slots) = self.slots.get_mut(worker) {
             slots.free -= 1;
         }
-        for usage in [
+        let usages = [
             self.standing.tenants.get_mut(&job.tenant),
             self.standing.owners.get_mut(&job.owner),
-        ] {
-            if let Some(usage) = usage {
-                usage.running += 1;
-            }
+        ];
+        for usage in usages.into_iter().flatten() {
+            usage.running += 1;
         }
     }
 }
