@@ -222,10 +222,8 @@ impl Session {
     async fn obey(&self, order: Order) -> bool {
         let message = match order {
             Order::Grant(job) => Down::Grant(grant_to_pb(*job, self.app.options().time_limit)),
-            Order::Revoke(lease) => {
-                self.seat.stop(lease, true);
-                revocation(lease)
-            }
+            Order::Revoke(lease) if !self.seat.stop(lease, true) => return true,
+            Order::Revoke(lease) => revocation(lease),
             Order::Preempt(lease) if !self.seat.stands(lease) => return true,
             Order::Preempt(lease) => Down::Preemption(pb::Preemption {
                 lease: Some(lease_to_pb(lease)),

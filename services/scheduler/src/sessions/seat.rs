@@ -262,14 +262,11 @@ impl Seat {
         self.orders.send(order).is_ok()
     }
 
-    /// Notes that a lease does not stand. False when nobody had it: then there is nothing to tell.
+    /// Notes that a lease does not stand. False when there is nothing to tell: nobody had it, or it was told before.
     pub fn stop(&self, lease: LeaseRef, is_reported: bool) -> bool {
         let mut state = self.state.lock();
         let was_held = state.held.remove(&lease).is_some();
-        if was_held || is_reported {
-            state.stopping.insert(lease);
-        }
-        was_held || is_reported
+        (was_held || is_reported) && state.stopping.insert(lease)
     }
 
     /// Notes that an attempt has ended: its slot is free.

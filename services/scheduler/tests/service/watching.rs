@@ -1,20 +1,11 @@
-//! Watchers: groups, slow ones, and those that come back.
+//! Watchers of groups, and of what waits.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
-use tonic::Code;
 
-use crate::harness::{TestScheduler, progress, prompt, reason, with_preview};
-
-/// The largest picture that is passed on.
-fn large_picture() -> Vec<u8> {
-    let mut webp = b"RIFF\0\0\0\0WEBP".to_vec();
-    webp.resize(64 << 10, 0);
-    webp
-}
+use crate::harness::{TestScheduler, progress, prompt};
 
 fn numbers_grow(events: &[pb::Event]) {
     let mut newest: HashMap<&str, u64> = HashMap::new();
@@ -50,38 +41,6 @@ kinora_store::on_both_databases! {
         // Whoever comes late is told how each has ended, and no more.
         let late = anna.watch_group(&group.id).await.expect("watches").rest().await;
         assert_eq!(late.len(), 3);
-    }
-
-    async fn slow_watcher_is_told_where_to_go_on_and_misses_nothing(url: DatabaseUrl) {
-        let patience = Duration::from_millis(50);
-        let scheduler = TestScheduler::start_with(&url, |options| options.watcher_patience = patience).await;
-        let anna = scheduler.caller("anna").await;
-        let mut worker = scheduler.worker("w").await;
-        let job = anna.submit(prompt("a ball")).await.expect("accepted");
-        let mut watcher = anna.watch(&job.id, 0).await.expect("watches");
-        let lease = worker.grant().await.lease.expect("a lease");
-        // More than the connection takes while nobody reads.
-        for step in 1..=400 {
-            worker.say(with_preview(progress(&lease, step % 20), large_picture())).await;
-        }
-        assert!(worker.complete(&lease).await);
-        let mut events = Vec::new();
-        let cut = loop {
-            match watcher.next().await {
-                Ok(Some(event)) => events.push(event),
-                Ok(None) => panic!("it was not cut off after {} events", events.len()),
-                Err(status) => break status,
-            }
-        };
-        assert_eq!((cut.code(), reason(&cut).as_str()), (Code::Unavailable, "WATCHER_TOO_SLOW"));
-        let last = events.last().expect("some").seq;
-        let rest = anna.watch(&job.id, last).await.expect("watches").rest().await;
-        assert_eq!(rest.last().map(pb::Event::state), Some(JobState::Completed));
-        events.extend(rest);
-        numbers_grow(&events);
-        let mut states: Vec<JobState> = events.iter().map(pb::Event::state).collect();
-        states.dedup();
-        assert_eq!(states, [JobState::Queued, JobState::Running, JobState::Completed]);
     }
 
     async fn queued_job_s_place_and_wait_are_told(url: DatabaseUrl) {

@@ -41,8 +41,9 @@ impl Session {
                     .await;
             }
             None if !stands => {
-                self.seat.stop(lease, true);
-                self.send(revocation(lease)).await;
+                if self.seat.stop(lease, true) {
+                    self.send(revocation(lease)).await;
+                }
             }
             None => {}
         }
