@@ -58,6 +58,7 @@ kinora_store::on_both_databases! {
 
         let store = open(&url).await;
         store.prepare(now()).await.expect("prepares");
+        assert_eq!(store.promote(now()).await.expect("promotes"), 1);
         let (session, _) = attach(&store, "w", 1, &[]).await;
         let leased = claim(&store, "w", session, 1).await;
         assert_eq!(leased.iter().map(|job| job.id).collect::<Vec<_>>(), [waiting.id]);
