@@ -28,8 +28,9 @@
 //! | `GET /v1/models` | 200 |
 //! | `GET /healthz`, `GET /readyz` | 200 while alive; while the scheduler answers |
 //!
-//! `Idempotency-Key` makes it safe to send any 201 request again. Without one, an equal body of the same caller within
-//! a minute answers with the same video, unless `Allow-Duplicate: true` (or the field `allow_duplicate`) is there.
+//! `Idempotency-Key` makes it safe to send any request again that makes videos; webhooks have none. Without one, an
+//! equal body of the same caller within a minute answers with the same video, unless `Allow-Duplicate: true` (or the
+//! field `allow_duplicate`) is there.
 //!
 //! It keeps no state between requests, so that any number of edges may stand side by side.
 

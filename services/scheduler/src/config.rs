@@ -1,11 +1,14 @@
 //! The scheduler's options.
 
+mod withheld;
+
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use humantime::parse_duration;
 use kinora_store::DatabaseUrl;
 
+use self::withheld::Withheld;
 use crate::domain::job::Terms;
 use crate::domain::retry::RetryPolicy;
 use crate::policy::PolicyOptions;
@@ -22,7 +25,8 @@ pub struct SchedulerOptions {
         long = "scheduler-database",
         env = "KINORA_SCHEDULER_DATABASE",
         default_value = "sqlite://kinora-scheduler.db",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = Withheld::<DatabaseUrl>::new()
     )]
     pub database: DatabaseUrl,
     /// Whether the schema is brought up to date at the start.
@@ -48,7 +52,8 @@ pub struct SchedulerOptions {
     #[arg(
         long = "scheduler-events",
         env = "KINORA_SCHEDULER_EVENTS",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = Withheld::<EventsVia>::new()
     )]
     pub events: Option<EventsVia>,
     /// How often the progress of a running attempt is written to the database. Watchers see more of it.
@@ -283,6 +288,28 @@ mod tests {
             made.worker_ttl > 2 * made.heartbeat_interval,
             "a lost heartbeat"
         );
+    }
+
+    #[test]
+    fn wrong_value_with_a_password_is_not_printed() {
+        for (name, value) in [
+            ("--scheduler-database", "postgre://ada:hunter2@db/jobs"),
+            ("--scheduler-database", "ada:hunter2"),
+            ("--scheduler-events", "nats:ada:hunter2@h:4222"),
+            ("--scheduler-events", "nats://ada:hunter2@h:4222/a b"),
+        ] {
+            let parsed = Program::try_parse_from(["program", name, value]);
+            let Err(error) = parsed else {
+                panic!("{value} was taken")
+            };
+            let text = error.to_string();
+            assert!(text.contains(name), "{text}");
+            assert!(
+                !text.contains("hunter2") && !text.contains("ada:"),
+                "{text}"
+            );
+            assert!(!format!("{error:?}").contains("hunter2"));
+        }
     }
 
     #[test]

@@ -290,6 +290,15 @@ fn over_limit(hit: LimitHit) -> PublicError {
         error.with_metadata("limit", limit.to_string())
     };
     match hit {
+        // Waiting helps nothing.
+        LimitHit::Request { limit } => PublicError::new(
+            Kind::FailedPrecondition,
+            "REQUEST_OVER_LIMIT",
+            format!(
+                "the request asks for more videos than may be there at a time, which are {limit}; split it"
+            ),
+        )
+        .with_metadata("limit", limit.to_string()),
         LimitHit::Owner { limit } => error(
             "CONCURRENT_LIMIT",
             "you have as many videos under way as you may; wait for one to end",

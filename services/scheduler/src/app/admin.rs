@@ -75,8 +75,8 @@ impl App {
             "worker cordoned, uncordoned or drained"
         );
         self.wish(worker, wishes);
-        let workers = self.workers().await?;
-        let found = workers.into_iter().find(|row| row.id == worker);
+        // However long it has not been heard: what was wished of it stands.
+        let found = self.store.worker(worker).await?;
         found.ok_or(Error::WorkerNotFound)
     }
 
@@ -88,7 +88,7 @@ impl App {
         Ok(self.store.queues().await?)
     }
 
-    /// Sets a tenant's share and limits.
+    /// Sets a tenant's share and limits. To set nothing is to read them, which leaves no trace of the name.
     ///
     /// # Errors
     /// [`Error::Field`] for a weight out of range or a name that no tenant can have, [`Error::Store`].
@@ -110,6 +110,9 @@ impl App {
                 field: "tenant",
                 problem: "is no part of a principal's name before a colon",
             });
+        }
+        if change == TenantChange::default() {
+            return Ok(self.store.tenant(tenant).await?);
         }
         Ok(self.store.set_tenant(tenant, change).await?)
     }

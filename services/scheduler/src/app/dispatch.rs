@@ -167,12 +167,13 @@ impl App {
         let mut measured = None;
         let accepted = self.report(from, |job| {
             let (model, units) = (job.work().model.clone(), price::measured_units(job));
+            let longest = transition::attempt_length(job, now);
             let Some(event) = transition::complete(job, from, outputs, device_time, now)? else {
                 return Ok(Change::default());
             };
             measured = units
                 .zip(device_time)
-                .map(|(units, time)| (model, units, time));
+                .map(|(units, time)| (model, units, time.min(longest)));
             let removals = match job.state {
                 State::Completed => self.removals_after_completion(job, now),
                 _ => Vec::new(),

@@ -308,9 +308,15 @@ fn end(job: &mut Job, state: State, now: Time) -> Event {
 
 /// Notes the time that the running attempt had a device. A worker cannot have had it longer than the attempt took.
 fn charge(job: &mut Job, device_time: Option<Duration>, now: Time) {
-    let started = job.start_time.unwrap_or(now);
-    let longest = (now - started).to_std().unwrap_or_default();
+    let longest = attempt_length(job, now);
     job.device_time += device_time.map_or(longest, |measured| measured.min(longest));
+}
+
+/// How long the newest attempt has taken by our own clock: no device was busy with it for longer.
+#[must_use]
+pub fn attempt_length(job: &Job, now: Time) -> Duration {
+    let started = job.start_time.unwrap_or(now);
+    (now - started).to_std().unwrap_or_default()
 }
 
 fn numbered(job: &mut Job, now: Time) -> Event {

@@ -34,7 +34,8 @@ impl JobStore {
     }
 
     /// Learns from an attempt that did `units` in `device_time`. Newer attempts weigh more: a tenth each, once there
-    /// are ten.
+    /// are ten. One that is more than ten times as fast or as slow as what is known counts as ten times: a worker
+    /// whose clock is wrong, or that lies, does not spoil the estimates of all others.
     ///
     /// # Errors
     /// [`JobStoreError`] when the database fails.
@@ -57,7 +58,10 @@ impl JobStore {
         .bind(nanos)
         .then(
             ", 1) ON CONFLICT (model) DO UPDATE SET samples = pace.samples + 1, \
-             nanos_per_unit = pace.nanos_per_unit + (excluded.nanos_per_unit - pace.nanos_per_unit) \
+             nanos_per_unit = pace.nanos_per_unit + (CASE \
+             WHEN excluded.nanos_per_unit > pace.nanos_per_unit * 10 THEN pace.nanos_per_unit * 10 \
+             WHEN excluded.nanos_per_unit < pace.nanos_per_unit / 10 THEN pace.nanos_per_unit / 10 \
+             ELSE excluded.nanos_per_unit END - pace.nanos_per_unit) \
              / CASE WHEN pace.samples < 9 THEN pace.samples + 1 ELSE 10 END",
         );
         self.db.writer().execute_raw(upsert.build()).await?;

@@ -35,7 +35,7 @@ pub struct Tenant {
     pub max_queued: Option<u32>,
 }
 
-/// What to set of a tenant; the rest stays.
+/// What to set of a tenant; the rest stays. The default sets nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TenantChange {
     /// Share of the machines.

@@ -99,6 +99,28 @@ impl JobStore {
             .collect()
     }
 
+    /// One worker by its name, whenever it was heard; none for an unknown name.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn worker(&self, id: &str) -> Result<Option<WorkerRow>, JobStoreError> {
+        #[derive(FromQueryResult)]
+        struct Running {
+            id: Uuid,
+        }
+        let db = self.db.reader();
+        let Some(row) = worker::Entity::find_by_id(id).one(db).await? else {
+            return Ok(None);
+        };
+        let running = "SELECT id FROM job WHERE state = 'running' AND worker_id = ";
+        let running = Sql::new(self.backend(), running)
+            .bind(id)
+            .then(" ORDER BY id");
+        let running = Running::find_by_statement(running.build()).all(db).await?;
+        let jobs = running.iter().map(|row| JobId::from_uuid(row.id));
+        from_row(row, jobs.collect()).map(Some)
+    }
+
     /// Records what operators want of a worker. False for an unknown name.
     ///
     /// # Errors

@@ -1,9 +1,14 @@
 //! What can go wrong, and what a caller is told of it.
 
+use std::time::Duration;
+
 use kinora_mesh::error::{Kind, PublicError};
 
 use super::model::MAX_ENDPOINTS;
 use super::target::UrlProblem;
+
+/// Most names are looked up in less.
+const LOOK_UP_DELAY: Duration = Duration::from_secs(5);
 
 /// A webhook call did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +22,9 @@ pub enum WebhookError {
     /// The owner has as many endpoints as allowed.
     #[error("the owner has {MAX_ENDPOINTS} endpoints")]
     TooManyEndpoints,
+    /// The names of as many URLs as allowed are being looked up.
+    #[error("too many names are being looked up")]
+    LookUpsBusy,
     /// No such endpoint of this owner.
     #[error("there is no such endpoint")]
     EndpointNotFound,
@@ -55,6 +63,12 @@ impl From<WebhookError> for PublicError {
                 "TOO_MANY_ENDPOINTS",
                 format!("there are {MAX_ENDPOINTS} webhook endpoints already; delete one first"),
             ),
+            WebhookError::LookUpsBusy => Self::new(
+                Kind::ResourceExhausted,
+                "LOOK_UPS_BUSY",
+                "the names of other webhook URLs are still being looked up; try again in a moment",
+            )
+            .with_retry_after(LOOK_UP_DELAY),
             WebhookError::EndpointNotFound => Self::new(
                 Kind::NotFound,
                 "ENDPOINT_NOT_FOUND",

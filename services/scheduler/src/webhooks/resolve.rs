@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::address::is_public;
@@ -16,6 +17,9 @@ use super::target::literal_address;
 
 /// More addresses of one name are not tried.
 const MAX_ADDRESSES: usize = 16;
+
+/// Names that are looked up at a time for connections, each on a thread of its own: half of those that the runtime has.
+const MAX_LOOK_UPS: usize = 256;
 
 /// Looks names up. A seam for tests.
 pub trait LookUp: Send + Sync {
@@ -55,6 +59,7 @@ pub enum Refusal {
 pub struct Guard {
     look_up: Arc<dyn LookUp>,
     allows_private: bool,
+    connections: Arc<Semaphore>,
 }
 
 impl Guard {
@@ -64,15 +69,29 @@ impl Guard {
         Self {
             look_up,
             allows_private,
+            connections: Arc::new(Semaphore::new(MAX_LOOK_UPS)),
         }
     }
 
     /// The addresses of a name. One address inside refuses them all: an honest name of a public endpoint has none.
     ///
+    /// `slot` is dropped when the look-up has ended. That may be long after the caller has lost its patience: the
+    /// machine's resolver cannot be stopped, and its thread is not free before.
+    ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, Refusal> {
-        let mut addresses = self.look_up.look_up(name).await?;
+    pub async fn addresses(
+        &self,
+        name: &str,
+        slot: impl Send + 'static,
+    ) -> Result<Vec<IpAddr>, Refusal> {
+        let (look_up, name) = (Arc::clone(&self.look_up), name.to_owned());
+        let looking = tokio::spawn(async move {
+            let found = look_up.look_up(&name).await;
+            drop(slot);
+            found
+        });
+        let mut addresses = looking.await.map_err(io::Error::from)??;
         addresses.truncate(MAX_ADDRESSES);
         if addresses.is_empty() {
             return Err(Refusal::NoAddress);
@@ -100,7 +119,9 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
-            let addresses = guard.addresses(name.as_str()).await?;
+            // Waits at most until the client gives the connection up.
+            let slot = Arc::clone(&guard.connections).acquire_owned().await?;
+            let addresses = guard.addresses(name.as_str(), slot).await?;
             // The client fills the port in.
             let sockets = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0));
             Ok(Box::new(sockets) as Addrs)

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::error::WebhookError;
 use super::event::{EventKind, Subscription};
+use super::look_up_slots::LookUpSlots;
 use super::metrics::WebhookMetrics;
 use super::model::{Delivery, Endpoint};
 use super::options::WebhookOptions;
@@ -34,6 +35,7 @@ pub struct Webhooks {
     pub(super) options: WebhookOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<dyn WebhookMetrics>,
+    look_ups: LookUpSlots,
 }
 
 /// An endpoint to be made, as its owner describes it.
@@ -79,6 +81,7 @@ impl Webhooks {
             options,
             clock,
             metrics,
+            look_ups: LookUpSlots::default(),
         })
     }
 
@@ -86,10 +89,14 @@ impl Webhooks {
     ///
     /// # Errors
     /// [`WebhookError::Url`], [`WebhookError::EventUnknown`], [`WebhookError::TooManyEndpoints`],
-    /// [`Error::JobNotFound`], [`Error::Store`].
+    /// [`WebhookError::LookUpsBusy`], [`Error::JobNotFound`], [`Error::Store`].
     pub async fn create(&self, owner: &str, request: EndpointRequest) -> Result<Endpoint, Error> {
         let subscription = subscription(&request.events)?;
-        let url = self.check_url(&request.url).await?;
+        // Before the URL's name is looked up: what cannot be made costs nobody a thread.
+        if !self.store.has_room(owner).await? {
+            return Err(WebhookError::TooManyEndpoints.into());
+        }
+        let url = self.check_url(owner, &request.url).await?;
         if let Some(job) = request.job {
             let found = self.jobs.get(owner, job).await?;
             found.ok_or(Error::JobNotFound)?;
@@ -147,7 +154,7 @@ impl Webhooks {
         let events = changes.events.as_deref();
         let subscription = events.map(subscription).transpose()?;
         let url = match &changes.url {
-            Some(url) => Some(self.check_url(url).await?.into()),
+            Some(url) => Some(self.check_url(owner, url).await?.into()),
             None => None,
         };
         let changes = Changes {
@@ -244,14 +251,16 @@ impl Webhooks {
 
     /// Reads a URL and looks its name up, so that a mistake is told at once. A name that leads nowhere passes: it may
     /// be there later, and what it leads to is checked at every connection.
-    async fn check_url(&self, text: &str) -> Result<Url, WebhookError> {
+    async fn check_url(&self, owner: &str, text: &str) -> Result<Url, WebhookError> {
         let url = parse_target(text, self.options.target_rules())?;
         let guard = self.sender.guard();
         if !guard.allows_literal(&url) {
             return Err(UrlProblem::NotAllowed.into());
         }
         if let Some(name) = url.domain() {
-            let looked_up = timeout(LOOK_UP_PATIENCE, guard.addresses(name)).await;
+            let slot = self.look_ups.take(owner);
+            let slot = slot.ok_or(WebhookError::LookUpsBusy)?;
+            let looked_up = timeout(LOOK_UP_PATIENCE, guard.addresses(name, slot)).await;
             if let Ok(Err(Refusal::PointsInside)) = looked_up {
                 return Err(UrlProblem::NotAllowed.into());
             }
@@ -266,3 +275,6 @@ fn subscription(names: &[String]) -> Result<Subscription, WebhookError> {
         .collect::<Result<_, _>>()
         .map_err(|_| WebhookError::EventUnknown)
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,6 +150,10 @@ kinora_store::on_both_databases! {
         let weight = pb::SetTenantRequest { weight: Some(300), max_queued: None, ..set.clone() };
         let tenant = olga.set_tenant(weight).await.expect("sets");
         assert_eq!((tenant.weight, tenant.max_queued), (300, 1), "unset fields stay");
+        let none = pb::SetTenantRequest { max_queued: None, ..set.clone() };
+        assert_eq!(olga.set_tenant(none.clone()).await.expect("reads"), tenant);
+        let unknown = olga.set_tenant(pb::SetTenantRequest { tenant: "nobody".to_owned(), ..none }).await.expect("reads");
+        assert_eq!((unknown.weight, unknown.tenant.as_str()), (100, "nobody"));
         let anna = scheduler.caller("acme:anna").await;
         let batch = pb::SubmitRequest { priority: pb::Priority::Batch.into(), ..prompt("a ball") };
         let first = scheduler.caller("other").await.submit(prompt("a ball")).await.expect("accepted");

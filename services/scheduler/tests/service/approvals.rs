@@ -5,9 +5,10 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
+use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use tonic::{Code, Status};
 
-use crate::harness::{FakeWorker, TestScheduler, hello, outputs, prompt, reason};
+use crate::harness::{FakeWorker, TestScheduler, completion, hello, outputs, prompt, reason};
 
 fn with_preview() -> pb::SubmitRequest {
     pb::SubmitRequest {
@@ -161,6 +162,21 @@ kinora_store::on_both_databases! {
         ] {
             assert_eq!(refused(anna.submit(request).await), (Code::InvalidArgument, expected.to_owned()));
         }
+    }
+
+    async fn worker_that_boasts_does_not_spoil_estimates(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        anna.submit(prompt("a ball")).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        let Up::Completion(report) = completion(&lease) else { panic!("a completion") };
+        // A year, of an attempt that took a moment.
+        let device_time = Some(prost_types::Duration { seconds: 31_536_000, nanos: 0 });
+        worker.say(Up::Completion(pb::CompletionReport { device_time, ..report })).await;
+        assert_eq!(worker.receipt().await, (lease, true));
+        let gpu_time = anna.estimate(prompt("a ball")).await.expect("estimates").gpu_time;
+        assert!(gpu_time.is_some_and(|time| time.seconds < 3600), "{gpu_time:?}");
     }
 
     async fn estimate_tells_the_price_and_stores_nothing(url: DatabaseUrl) {

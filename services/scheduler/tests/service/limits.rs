@@ -58,6 +58,10 @@ kinora_store::on_both_databases! {
         anna.submit(prompt("a ball")).await.expect("accepted");
         let too_many = anna.batch("", vec![prompt("a"), prompt("b"), prompt("c")]).await;
         check_limit(&too_many.expect_err("one too many"), "CONCURRENT_LIMIT", "3");
+        let never = anna.batch("", vec![prompt("a"); 4]).await.expect_err("can never fit");
+        let error = PublicError::from_status(&never);
+        assert_eq!((never.code(), error.reason.as_str()), (Code::FailedPrecondition, "REQUEST_OVER_LIMIT"));
+        assert_eq!((error.metadata, error.retry_after), (vec![("limit".to_owned(), "3".to_owned())], None));
         assert_eq!(anna.list(0, "").await.expect("lists").jobs.len(), 1);
         let invalid = pb::SubmitRequest { frames: Some(15), ..prompt("b") };
         let refused = anna.batch("", vec![prompt("a"), invalid]).await.expect_err("one is invalid");

@@ -27,6 +27,11 @@ pub struct Limits {
 /// A limit that leaves no room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitHit {
+    /// Of any of these kinds, by the request alone: it would be too large with nothing else there.
+    Request {
+        /// The limit.
+        limit: u32,
+    },
     /// Of the owner's jobs that have not ended.
     Owner {
         /// The limit.
@@ -69,6 +74,9 @@ impl Limits {
             "SELECT 1 FROM job WHERE unmet = 0 AND owner = ",
         )
         .bind(&first.owner);
+        if is_too_large(active, limit) {
+            return Ok(Some(LimitHit::Request { limit }));
+        }
         if exceeds(tx, present, active, limit).await? {
             return Ok(Some(LimitHit::Owner { limit }));
         }
@@ -79,6 +87,9 @@ impl Limits {
             "SELECT 1 FROM job WHERE state = 'queued' AND tenant = ",
         )
         .bind(&first.tenant);
+        if is_too_large(queued, limit) {
+            return Ok(Some(LimitHit::Request { limit }));
+        }
         if exceeds(tx, present, queued, limit).await? {
             return Ok(Some(LimitHit::Tenant { limit }));
         }
@@ -100,6 +111,9 @@ impl Limits {
         for ((model, class), queued) in queues {
             if limit == 0 {
                 break;
+            }
+            if is_too_large(queued, limit) {
+                return Ok(Some(LimitHit::Request { limit }));
             }
             let present = depth(tx, depths, model, class, limit).await?;
             let queued = u64::try_from(queued).unwrap_or(u64::MAX);
@@ -139,6 +153,11 @@ async fn own_limits(
     Ok((limit("of_owner")?, limit("of_tenant")?))
 }
 
+/// Whether as many are too many whatever else there is.
+fn is_too_large(new: usize, limit: u32) -> bool {
+    limit > 0 && u64::try_from(new).unwrap_or(u64::MAX) > u64::from(limit)
+}
+
 /// Whether `new` more rows than are present exceed a limit. Counts no further than it has to.
 async fn exceeds(
     tx: &DatabaseTransaction,
@@ -150,9 +169,6 @@ async fn exceeds(
         return Ok(false);
     }
     let new = u64::try_from(new).unwrap_or(u64::MAX);
-    if new > u64::from(limit) {
-        return Ok(true);
-    }
     let present = count_up_to(tx, present, limit).await?;
     Ok(present + new > u64::from(limit))
 }

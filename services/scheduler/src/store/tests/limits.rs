@@ -141,6 +141,20 @@ kinora_store::on_both_databases! {
         assert_eq!(count(&store, "job_event").await, 12);
     }
 
+    async fn request_that_can_never_fit_is_told_so(url: DatabaseUrl) {
+        let store = open(&url).await;
+        for limits in [
+            Limits { max_active_per_owner: 2, ..Limits::default() },
+            Limits { max_queued_per_tenant: 2, ..Limits::default() },
+            Limits { max_queued_per_queue: 2, ..Limits::default() },
+        ] {
+            let jobs: Vec<_> = (0..3).map(|_| new_job("anna", "tiny")).collect();
+            let hit = store.submit(&jobs, None, None, &limits, &[]).await.expect("answers");
+            assert_eq!(hit, Submitted::OverLimit(LimitHit::Request { limit: 2 }), "{limits:?}");
+        }
+        assert_eq!(count(&store, "job").await, 0);
+    }
+
     async fn full_queue_takes_no_more_and_other_queues_do(url: DatabaseUrl) {
         let store = open(&url).await;
         let limits = Limits { max_queued_per_queue: 1, ..Limits::default() };

@@ -109,6 +109,12 @@ kinora_store::on_both_databases! {
         store.note_pace("tiny", 0.0, Duration::from_secs(3)).await.expect("ignores");
         let pace = store.pace("tiny").await.expect("reads").expect("a pace");
         assert_eq!((pace.nanos_per_unit, pace.samples), (2_000_000.0, 2));
+        // At most ten times what is known, either way.
+        for (device_time, expected) in [(Duration::from_secs(3600), 8e6), (Duration::from_nanos(1), 6.2e6)] {
+            store.note_pace("tiny", 1.0, device_time).await.expect("notes");
+            let pace = store.pace("tiny").await.expect("reads").expect("a pace");
+            assert!((pace.nanos_per_unit - expected).abs() < 1.0, "{pace:?}");
+        }
         for _ in 0..60 {
             store.note_pace("tiny", 1.0, Duration::from_millis(7)).await.expect("notes");
         }

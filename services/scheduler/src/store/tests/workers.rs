@@ -112,5 +112,8 @@ kinora_store::on_both_databases! {
         assert_eq!(attach(&store, "w", 1, &[]).await.1.wishes, cordoned);
         assert!(worker().await.is_cordoned);
         assert_eq!(store.workers(later(1)).await.expect("reads"), []);
+        // By its name it is there all the same.
+        assert_eq!(store.worker("w").await.expect("reads"), Some(worker().await));
+        assert_eq!(store.worker("x").await.expect("reads"), None);
     }
 }

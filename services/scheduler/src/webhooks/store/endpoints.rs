@@ -78,6 +78,14 @@ impl WebhookStore {
         Err(JobStoreError::LostUpdate)
     }
 
+    /// Whether the owner may have one more endpoint. Another call may take the place meanwhile.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn has_room(&self, owner: &str) -> Result<bool, JobStoreError> {
+        Ok(free_slot(self.db.reader(), owner).await?.is_some())
+    }
+
     /// Reads an endpoint of `owner`.
     ///
     /// # Errors
