@@ -111,7 +111,7 @@ pub async fn serve_with_clock(
     let db = open(&options).await?;
     let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
     let store = JobStore::new(db.clone()).with_caps(options.caps());
-    store.prepare(clock.now()).await?;
+    store.mend_lanes().await?;
     let app = App::new(
         store.clone(),
         options.clone(),
@@ -129,6 +129,7 @@ pub async fn serve_with_clock(
     upkeep.spawn(dispatch(&app, &upkeep, stop_dispatch.clone()));
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::upkeep(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::keep_months(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::hear(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::store_progress(

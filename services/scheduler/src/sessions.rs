@@ -52,7 +52,8 @@ impl Sessions {
         }
     }
 
-    /// Adds a stream, which takes part once it is opened. An older one of the same worker is told to end.
+    /// Adds a stream, which takes part once it is opened, for as long as it is heard within `patience`. An older one of
+    /// the same worker is told to end.
     ///
     /// # Errors
     /// [`NameTaken`] when the older one is of another instance and was heard within `patience`.
@@ -65,7 +66,7 @@ impl Sessions {
             }
             older.superseded.cancel();
         }
-        let (seat, orders) = Seat::new(offer, self.waker.clone());
+        let (seat, orders) = Seat::new(offer, self.waker.clone(), patience);
         let seat = Arc::new(seat);
         seats.insert(worker, Arc::clone(&seat));
         Ok(Registration::new(self.clone(), seat, orders))

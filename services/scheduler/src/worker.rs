@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 
 /// A database that takes longer than this to answer the reaper is away.
+/// Months are not in a hurry.
+const MONTHS_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
 const REAP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Takes jobs from workers that fell silent, until stopped.
@@ -87,6 +90,24 @@ pub async fn upkeep(app: Arc<App>, stop: CancellationToken) {
     }
     // A database that is away must not keep the process from ending.
     let _ = timeout(REAP_TIMEOUT, app.hand_over_upkeep()).await;
+}
+
+/// Keeps tables for the months of ended jobs, until stopped.
+pub async fn keep_months(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = interval(MONTHS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            kept = app.keep_months() => if let Err(error) = kept {
+                tracing::warn!(error = %chain(&error), "tables of months were not looked after; trying again later");
+            }
+        }
+    }
 }
 
 /// Acts on what other replicas say, until stopped.

@@ -49,6 +49,8 @@ struct Dialect {
     text: (&'static str, &'static str),
     tenant: &'static str,
     lane: &'static str,
+    /// When an ended job is forgotten: after the default retention.
+    purge_at: &'static str,
 }
 
 const POSTGRES: Dialect = Dialect {
@@ -57,6 +59,7 @@ const POSTGRES: Dialect = Dialect {
     text: ("(", ")::text"),
     tenant: "split_part(owner, ':', 1)",
     lane: "'00000000-0000-0000-0000-000000000000'::uuid",
+    purge_at: "COALESCE(end_time, create_time) + INTERVAL '30 days'",
 };
 
 const SQLITE: Dialect = Dialect {
@@ -65,6 +68,7 @@ const SQLITE: Dialect = Dialect {
     text: ("", ""),
     tenant: "CASE instr(owner, ':') WHEN 0 THEN owner ELSE substr(owner, 1, instr(owner, ':') - 1) END",
     lane: "zeroblob(16)",
+    purge_at: "strftime('%Y-%m-%dT%H:%M:%f+00:00', COALESCE(end_time, create_time), '+30 days')",
 };
 
 impl Dialect {
@@ -84,6 +88,10 @@ impl Dialect {
 
 /// Jobs that have ended or not (`IN` the terminal states or not).
 fn copy_jobs(table: &str, membership: &str, dialect: &Dialect) -> String {
+    let purge_at = match membership {
+        "IN" => dialect.purge_at,
+        _ => "NULL",
+    };
     let details = dialect.object(&[
         "spec",
         "progress",
@@ -97,9 +105,9 @@ fn copy_jobs(table: &str, membership: &str, dialect: &Dialect) -> String {
     let (tenant, lane) = (dialect.tenant, dialect.lane);
     format!(
         "INSERT INTO {table} (id, owner, tenant, model, class, lane, state, is_ready, ready_at, run_at, deadline, \
-         worker_id, lease, seq, attempt, failed_attempts, unmet, cost, pixels, create_time, end_time, details) \
+         worker_id, lease, seq, attempt, failed_attempts, unmet, cost, pixels, create_time, end_time, purge_at, details) \
          SELECT id, owner, {tenant}, model, 1, {lane}, state, FALSE, run_at, run_at, deadline, \
-         worker_id, lease, seq, attempt, failed_attempts, 0, 0, 0, create_time, end_time, {details} \
+         worker_id, lease, seq, attempt, failed_attempts, 0, 0, 0, create_time, end_time, {purge_at}, {details} \
          FROM old_job WHERE state {membership} ('completed', 'failed', 'cancelled', 'expired')"
     )
 }

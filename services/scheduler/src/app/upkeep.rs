@@ -84,7 +84,18 @@ impl App {
             tracing::info!(jobs = purged.len(), "jobs forgotten after their retention");
         }
         self.store.forget_requests(now).await?;
+        if self.store.look_again().await? > 0 {
+            self.waker.wake();
+        }
         Ok(())
+    }
+
+    /// Makes room for the jobs that will end in the months to come. Until there is, they lie with the rest.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn keep_months(&self) -> Result<(), Error> {
+        Ok(self.store.keep_months(self.clock.now()).await?)
     }
 
     /// Lets another replica have the duty at once.

@@ -92,6 +92,8 @@ pub struct Seat {
     /// Cancelled when a newer stream of the same worker registers.
     pub superseded: CancellationToken,
     orders: mpsc::UnboundedSender<Order>,
+    /// A worker that is silent for longer gets nothing more: it would only lose it again.
+    patience: Duration,
     state: Mutex<State>,
     waker: Waker,
 }
@@ -127,7 +129,11 @@ impl Drop for Registration {
 }
 
 impl Seat {
-    pub(super) fn new(offer: Offer, waker: Waker) -> (Self, mpsc::UnboundedReceiver<Order>) {
+    pub(super) fn new(
+        offer: Offer,
+        waker: Waker,
+        patience: Duration,
+    ) -> (Self, mpsc::UnboundedReceiver<Order>) {
         let (orders, receiver) = mpsc::unbounded_channel();
         let state = State {
             is_open: false,
@@ -143,6 +149,7 @@ impl Seat {
             session: Uuid::now_v7(),
             superseded: CancellationToken::new(),
             orders,
+            patience,
             state: Mutex::new(state),
             waker,
         };
@@ -306,7 +313,7 @@ impl Seat {
     /// What dispatch sees, when the worker takes part and `choose` is true of its free slots.
     pub(super) fn view(&self, choose: impl Fn(u32) -> bool) -> Option<WorkerView> {
         let state = self.state.lock();
-        if !state.takes_part() {
+        if !state.takes_part() || state.heard.elapsed() > self.patience {
             return None;
         }
         let free_slots = state.free_slots(self.offer.slots);

@@ -92,6 +92,16 @@ fn a_name_is_taken_while_another_instance_is_heard() {
 }
 
 #[test]
+fn silent_worker_gets_nothing() {
+    let sessions = Sessions::default();
+    let stream = sessions.register(offer("w", "i", 1), Duration::ZERO);
+    let stream = stream.unwrap();
+    stream.seat.open(Vec::new());
+    assert!(sessions.idle().is_empty());
+    assert!(sessions.busy().is_empty());
+}
+
+#[test]
 fn a_slot_is_taken_from_the_grant_on_and_free_after_the_end() {
     let sessions = Sessions::default();
     let unopened = sessions.register(offer("new", "i", 1), LONG).unwrap();

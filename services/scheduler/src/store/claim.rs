@@ -155,7 +155,7 @@ async fn free_slots(
     let backend = tx.get_database_backend();
     let workers = Sql::new(
         backend,
-        "SELECT id, session, slots FROM worker WHERE NOT draining AND NOT cordoned AND id",
+        "SELECT id, session, slots FROM worker WHERE attached AND NOT draining AND NOT cordoned AND id",
     )
     .any_name(names.iter().copied())
     .then(" ORDER BY id")

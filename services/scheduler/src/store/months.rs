@@ -1,7 +1,7 @@
 //! The months of ended jobs on PostgreSQL: ids sort by time, so that a range of them is a month.
 
 use chrono::{Datelike, Months, NaiveDate};
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use uuid::Uuid;
 
 use super::sql::Sql;
@@ -61,8 +61,7 @@ impl JobStore {
         let (from, to) = (first_id(month), first_id(end));
         let tx = self.begin().await?;
         // Replicas take turns; jobs that end meanwhile wait for a moment.
-        tx.execute_unprepared("LOCK TABLE finished_job IN ACCESS EXCLUSIVE MODE")
-            .await?;
+        lock(&tx).await?;
         if !has_table(&tx, &name).await? {
             for sql in [
                 format!("CREATE TABLE {name} (LIKE finished_job INCLUDING DEFAULTS)"),
@@ -92,8 +91,7 @@ impl JobStore {
             return Ok(());
         }
         let tx = self.begin().await?;
-        tx.execute_unprepared("LOCK TABLE finished_job IN ACCESS EXCLUSIVE MODE")
-            .await?;
+        lock(&tx).await?;
         if has_table(&tx, &name).await? && tx.query_one_raw(any).await?.is_none() {
             tx.execute_unprepared(&format!("DROP TABLE {name}")).await?;
         }
@@ -104,6 +102,15 @@ impl JobStore {
     async fn has_table(&self, name: &str) -> Result<bool, JobStoreError> {
         has_table(self.db.reader(), name).await
     }
+}
+
+/// Locks the table, unless somebody reads it for long: every job that ends would wait in line behind us.
+async fn lock(tx: &DatabaseTransaction) -> Result<(), JobStoreError> {
+    tx.execute_unprepared("SET LOCAL lock_timeout = '500ms'")
+        .await?;
+    tx.execute_unprepared("LOCK TABLE finished_job IN ACCESS EXCLUSIVE MODE")
+        .await?;
+    Ok(())
 }
 
 async fn has_table(db: &impl ConnectionTrait, name: &str) -> Result<bool, JobStoreError> {

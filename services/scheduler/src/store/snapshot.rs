@@ -17,6 +17,9 @@ use crate::policy::{Bounds, Candidate, Lane, Snapshot};
 /// Looks again after lanes at a limit have been put aside, at most so often.
 const LOOKS: u32 = 4;
 
+/// Marked lanes that are looked at now and then, in one go.
+const LOOKED_AT_AGAIN: i64 = 256;
+
 #[derive(FromQueryResult)]
 struct LaneRow {
     id: Uuid,
@@ -182,6 +185,43 @@ impl JobStore {
             jobs.extend(first.all(self.db.reader()).await?);
         }
         Ok((lanes, jobs))
+    }
+
+    /// Lets some lanes be looked at again that are marked although their tenant and owner may run more. The end of an
+    /// attempt does that for a few; this is the net under it, for now and then. Returns how many.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn look_again(&self) -> Result<usize, JobStoreError> {
+        // Any of them: the first in some order might be the same for ever.
+        let query = Sql::new(
+            self.backend(),
+            "SELECT * FROM lane WHERE is_blocked AND is_open ORDER BY random() LIMIT ",
+        )
+        .bind(LOOKED_AT_AGAIN);
+        let rows = LaneRow::find_by_statement(query.build());
+        let rows = rows.all(self.db.reader()).await?;
+        let mut parties = Parties::default();
+        for row in &rows {
+            parties.add(&row.tenant, &row.owner);
+        }
+        let standing = self.standing(self.db.reader(), &parties).await?;
+        let full = rows_at_limit(&rows, &standing);
+        let free = rows.iter().map(|row| row.id);
+        let free: BTreeSet<Uuid> = free.filter(|id| !full.contains(id)).collect();
+        if free.is_empty() {
+            return Ok(0);
+        }
+        let tx = self.begin().await?;
+        lock_lanes(&tx, free.iter().copied()).await?;
+        let update = Sql::new(
+            self.backend(),
+            "UPDATE lane SET is_blocked = FALSE WHERE id",
+        );
+        tx.execute_raw(update.any_id(free.iter().copied()).build())
+            .await?;
+        tx.commit().await?;
+        Ok(free.len())
     }
 
     /// Marks lanes whose tenant or owner may not run more, so that they do not stand in the way of others. The end of

@@ -14,6 +14,7 @@ use crate::domain::retry::RetryPolicy;
 use crate::domain::transition::{self, Reporter};
 use crate::policy::{Assignment, Snapshot};
 
+mod carried;
 mod claims;
 mod fairness;
 mod jobs;

@@ -314,6 +314,11 @@ async fn upsert_model(
         card: to_json("model", model)?,
         announced_at: now,
     };
+    // Workers of a kind must not wait for each other to write the same.
+    let known = model::Entity::find_by_id(&row.id).one(tx).await?;
+    if known.is_some_and(|known| known.card == row.card) {
+        return Ok(());
+    }
     let update = OnConflict::column(model::Column::Id)
         .update_columns([model::Column::Card, model::Column::AnnouncedAt])
         .to_owned();

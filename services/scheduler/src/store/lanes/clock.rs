@@ -163,7 +163,7 @@ async fn blocked(
         "SELECT id FROM lane WHERE is_blocked AND (owner = ",
     )
     .bind(owner)
-    .then(" OR id IN (SELECT id FROM lane WHERE is_blocked AND tenant = ")
+    .then(" OR id IN (SELECT id FROM lane WHERE is_blocked AND is_open AND tenant = ")
     .bind(tenant)
     .then(" ORDER BY vt LIMIT ")
     .bind(UNBLOCKED)
