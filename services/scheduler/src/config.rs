@@ -49,6 +49,8 @@ pub struct SchedulerOptions {
     pub worker_ttl: Duration,
     /// How events reach other replicas: `memory` (they do not: one replica), `postgres` (through the database), or
     /// `nats://[USER:PASSWORD@]HOST:PORT[/PREFIX]`. By default `postgres` on PostgreSQL and `memory` on SQLite.
+    /// Subjects on NATS begin with the prefix, `kinora` by default: all replicas of a deployment share one, and
+    /// deployments that share a server must have different ones.
     #[arg(
         long = "scheduler-events",
         env = "KINORA_SCHEDULER_EVENTS",

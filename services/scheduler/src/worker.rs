@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
-/// A database that takes longer than this to answer the reaper is away.
 /// Months are not in a hurry.
 const MONTHS_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// A database that takes longer than this to answer the reaper is away.
 const REAP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Takes jobs from workers that fell silent, until stopped.
