@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use kinora_edge::UploadOptions;
 use kinora_edge::view::{Group, Kind, State};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -149,7 +152,8 @@ async fn nothing_of_a_batch_is_taken_when_one_request_is_wrong() {
 
 #[tokio::test]
 async fn pictures_of_a_batch_are_bounded_together() {
-    let edge = TestEdge::start().await;
+    // Large calls take their time in a build without optimisation.
+    let edge = TestEdge::start_with(UploadOptions::default(), Duration::from_secs(60)).await;
     let picture = "A".repeat(16 << 20);
     let body = |seeds: &[u64]| json!({ "prompt": "a", "image": picture, "seeds": seeds });
     let response = edge.post("/v1/batches", body(&[1, 2, 3])).await;

@@ -19,6 +19,8 @@ use crate::fake::FakeScheduler;
 pub const ADA: &str = "kk_ada";
 pub const BOB: &str = "kk_bob";
 pub const ORIGIN: &str = "https://app.example.org";
+/// Short, for the tests of a scheduler that does not answer.
+pub const CALL_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Stops its servers when dropped.
 pub struct TestEdge {
@@ -32,10 +34,10 @@ pub struct TestEdge {
 
 impl TestEdge {
     pub async fn start() -> Self {
-        Self::start_with(UploadOptions::default()).await
+        Self::start_with(UploadOptions::default(), CALL_TIMEOUT).await
     }
 
-    pub async fn start_with(uploads: UploadOptions) -> Self {
+    pub async fn start_with(uploads: UploadOptions, call_timeout: Duration) -> Self {
         // Fails when another test of this process was first, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let scheduler = FakeScheduler::new();
@@ -46,7 +48,7 @@ impl TestEdge {
         tokio::spawn(async move { kinora_mesh::serve::grpc(listener, routes, &[], stop).await });
         let (listener, address) = listen().await;
         let shutdown = CancellationToken::new();
-        let options = options(format!("http://{upstream}"));
+        let options = options(format!("http://{upstream}"), call_timeout);
         let serving = kinora_edge::serve_with(options, uploads, listener, shutdown.clone());
         tokio::spawn(serving);
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
@@ -134,14 +136,14 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-fn options(scheduler_endpoint: String) -> EdgeOptions {
+fn options(scheduler_endpoint: String, call_timeout: Duration) -> EdgeOptions {
     let key = |name: &str, key| ApiKeyHash::of_key(Principal::new(name).unwrap(), key);
     EdgeOptions {
         scheduler_endpoint,
         api_keys: vec![key("ada", ADA), key("bob", BOB)],
         cors_origins: vec![ORIGIN.parse().unwrap()],
         link_lifetime: Duration::from_secs(60),
-        call_timeout: Duration::from_millis(1500),
+        call_timeout,
         blobs: BlobOptions {
             endpoint: "http://127.0.0.1:9".to_owned(),
             public_endpoint: Some("https://clips.example.org".to_owned()),

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::fake::Trouble;
-use crate::harness::{ADA, TestEdge, check_problem};
+use crate::harness::{ADA, CALL_TIMEOUT, TestEdge, check_problem};
 
 /// Posts raw bytes as JSON and asserts the reason and the first field that is named.
 async fn check_body(edge: &TestEdge, body: &str, reason: &'static str, field: Option<&str>) {
@@ -85,7 +85,7 @@ async fn large_bodies_are_refused_with_and_without_a_length() {
 
 #[tokio::test]
 async fn large_bodies_wait_their_turn_and_small_ones_do_not() {
-    let edge = TestEdge::start_with(UploadOptions { large_uploads: 1 }).await;
+    let edge = TestEdge::start_with(UploadOptions { large_uploads: 1 }, CALL_TIMEOUT).await;
     let large = json!({ "prompt": "p", "image": "A".repeat(100_000) }).to_string();
     let mut slow = TcpStream::connect(edge.address).await.unwrap();
     let head = format!(

@@ -70,7 +70,10 @@ impl Engine {
         self.outcome.vanished += 1;
         let (name, session) = self.fleet.identity(worker);
         let store = &self.queue.store;
-        if !store.heartbeat(&name, session, false, self.now).await? {
+        let wishes = store
+            .heartbeat(&name, session, false, None, self.now)
+            .await?;
+        if wishes.is_none() {
             bail!("the stream of {name} was taken over by nobody");
         }
         let Some(attempt) = attempt else {
