@@ -118,10 +118,8 @@ impl JobStore {
         };
         place.delete(&tx, [id.as_uuid()]).await?;
         let steps = self.loss(&tx, &job, now).await?;
-        let others = self.apply_all(&tx, steps).await?;
-        if place == Jobs::Hot {
-            self.leave_queue(&tx, &job).await?;
-        }
+        let gone = (place == Jobs::Hot).then_some(&job);
+        let others = self.apply_beside(&tx, steps, gone).await?;
         let mut ended = job.clone();
         let event = transition::cancel(&mut ended, now);
         // No history is left to append to; those who are told are told nevertheless.
@@ -132,20 +130,6 @@ impl JobStore {
         schedule_removal(&tx, removals).await?;
         tx.commit().await?;
         Ok(Some(Deleted { job, event, others }))
-    }
-
-    /// A deleted job frees its place in its lane, or its worker.
-    async fn leave_queue(&self, tx: &DatabaseTransaction, job: &Job) -> Result<(), JobStoreError> {
-        match job.state {
-            State::Running => {
-                let ended = Ended::of(self, tx, &[(job, job)]).await?;
-                ended.release(tx, []).await
-            }
-            _ => {
-                settle(tx, &Lanes::from([lane_of(job)])).await?;
-                Ok(())
-            }
-        }
     }
 
     /// Writes a job's transition and all that follows from it. Returns what happened to other jobs.
@@ -165,6 +149,16 @@ impl JobStore {
         tx: &DatabaseTransaction,
         steps: Vec<Step>,
     ) -> Result<Vec<Event>, JobStoreError> {
+        self.apply_beside(tx, steps, None).await
+    }
+
+    /// As [`JobStore::apply_all`], beside a job whose row is gone: it frees its place in its lane, or its worker.
+    async fn apply_beside(
+        &self,
+        tx: &DatabaseTransaction,
+        steps: Vec<Step>,
+        gone: Option<&Job>,
+    ) -> Result<Vec<Event>, JobStoreError> {
         let done = self.write_all(tx, steps).await?;
         let transitions: Vec<(&Job, &Event)> = done
             .iter()
@@ -173,7 +167,7 @@ impl JobStore {
             .collect();
         record(tx, &transitions).await?;
         // Callers keep it in futures of their own, which would be large.
-        Box::pin(self.settle_queues(tx, &done)).await?;
+        Box::pin(self.settle_queues(tx, &done, gone)).await?;
         Ok(done.into_iter().map(|step| step.event).collect())
     }
 
@@ -184,10 +178,16 @@ impl JobStore {
         &self,
         tx: &DatabaseTransaction,
         done: &[Step],
+        gone: Option<&Job>,
     ) -> Result<(), JobStoreError> {
         let mut ended = Vec::new();
         let mut queued = Vec::new();
         let mut left = Lanes::new();
+        match gone {
+            Some(job) if job.state == State::Running => ended.push((job, job)),
+            Some(job) => left.extend([lane_of(job)]),
+            None => {}
+        }
         for step in done {
             let Step {
                 before,

@@ -186,6 +186,31 @@ pub async fn lock(
     Ok(())
 }
 
+/// Lets lanes at a limit be looked at again: those whose column has this value. To be called under the lock of the
+/// tenant or owner that the column names, so that none is added meanwhile.
+pub async fn unblock(
+    tx: &DatabaseTransaction,
+    column: &str,
+    value: &str,
+) -> Result<(), JobStoreError> {
+    let backend = tx.get_database_backend();
+    let condition = format!("is_blocked AND {column} = ");
+    if backend == DbBackend::Postgres {
+        // An update alone would lock them in any order.
+        let lock = Sql::new(backend, "SELECT id FROM lane WHERE ")
+            .then(&condition)
+            .bind(value)
+            .then(" ORDER BY id")
+            .locked(FOR_UPDATE);
+        tx.query_all_raw(lock.build()).await?;
+    }
+    let update = Sql::new(backend, "UPDATE lane SET is_blocked = FALSE WHERE ")
+        .then(&condition)
+        .bind(value);
+    tx.execute_raw(update.build()).await?;
+    Ok(())
+}
+
 async fn read(tx: &DatabaseTransaction, lanes: &Lanes) -> Result<Vec<LaneRow>, JobStoreError> {
     let query = Sql::new(
         tx.get_database_backend(),

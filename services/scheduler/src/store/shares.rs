@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult};
 
 use super::entity::tenant;
+use super::lanes::unblock;
 use super::rows::count;
 use super::sql::{FOR_UPDATE, Sql};
 use super::{JobStore, JobStoreError};
@@ -250,12 +251,7 @@ impl JobStore {
             .bind(id);
         tx.execute_raw(update.build()).await?;
         // A higher limit lets them through; a lower one is noticed when they are looked at.
-        let unblock = Sql::new(
-            self.backend(),
-            "UPDATE lane SET is_blocked = FALSE WHERE is_blocked AND tenant = ",
-        )
-        .bind(id);
-        tx.execute_raw(unblock.build()).await?;
+        unblock(&tx, "tenant", id).await?;
         tx.commit().await?;
         self.tenant(id).await
     }
@@ -279,12 +275,7 @@ impl JobStore {
             .then(" WHERE owner = ")
             .bind(owner);
         tx.execute_raw(update.build()).await?;
-        let unblock = Sql::new(
-            self.backend(),
-            "UPDATE lane SET is_blocked = FALSE WHERE is_blocked AND owner = ",
-        )
-        .bind(owner);
-        tx.execute_raw(unblock.build()).await?;
+        unblock(&tx, "owner", owner).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
-use super::{make, settle};
+use super::{lock, make, settle};
 use crate::domain::job::Time;
 use crate::store::entity::job;
 use crate::store::lanes::lane_id;
@@ -16,6 +16,11 @@ const PROMOTED: u64 = 256;
 
 /// Lanes mended in one go.
 const MENDED: i64 = 256;
+
+#[derive(FromQueryResult)]
+struct Found {
+    found: Uuid,
+}
 
 impl JobStore {
     /// Lets jobs be leased whose time has come. Returns how many.
@@ -73,20 +78,46 @@ impl JobStore {
             tx.commit().await?;
             mended += u64::try_from(found.len()).unwrap_or(0);
         }
-        let unblock = "UPDATE lane SET is_blocked = FALSE WHERE is_blocked";
-        self.db.writer().execute_unprepared(unblock).await?;
+        self.unblock_all().await?;
         Ok(mended)
+    }
+
+    /// Lets lanes at a limit be looked at again, some at a time.
+    async fn unblock_all(&self) -> Result<(), JobStoreError> {
+        let mut after = Uuid::nil();
+        loop {
+            let query = Sql::new(
+                self.backend(),
+                "SELECT id AS found FROM lane WHERE is_blocked AND id > ",
+            )
+            .bind(after)
+            .then(" ORDER BY id LIMIT ")
+            .bind(MENDED);
+            let blocked = Found::find_by_statement(query.build())
+                .all(self.db.reader())
+                .await?;
+            let Some(last) = blocked.last() else {
+                return Ok(());
+            };
+            after = last.found;
+            let blocked = blocked.iter().map(|lane| lane.found);
+            let tx = self.begin().await?;
+            lock(&tx, blocked.clone()).await?;
+            let update = Sql::new(
+                self.backend(),
+                "UPDATE lane SET is_blocked = FALSE WHERE is_blocked AND id",
+            )
+            .any_id(blocked);
+            tx.execute_raw(update.build()).await?;
+            tx.commit().await?;
+        }
     }
 
     /// A job of each lane that has leasable jobs and is shut or missing.
     async fn shut_lanes(&self) -> Result<Vec<Uuid>, JobStoreError> {
-        #[derive(FromQueryResult)]
-        struct Found {
-            job: Uuid,
-        }
         let query = Sql::new(
             self.backend(),
-            "SELECT (SELECT id FROM job WHERE is_ready AND job.lane = ready.lane ORDER BY id LIMIT 1) AS job \
+            "SELECT (SELECT id FROM job WHERE is_ready AND job.lane = ready.lane ORDER BY id LIMIT 1) AS found \
              FROM (SELECT DISTINCT lane FROM job WHERE is_ready) AS ready \
              WHERE NOT EXISTS (SELECT 1 FROM lane WHERE lane.id = ready.lane AND lane.is_open) LIMIT ",
         )
@@ -94,7 +125,7 @@ impl JobStore {
         let found = Found::find_by_statement(query.build())
             .all(self.db.reader())
             .await?;
-        Ok(found.into_iter().map(|found| found.job).collect())
+        Ok(found.into_iter().map(|job| job.found).collect())
     }
 
     /// Jobs of the older layout name no lane.
