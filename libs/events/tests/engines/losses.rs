@@ -3,7 +3,7 @@
 use kinora_events::{Engine, EventBus, Received, Secret, Subscription};
 use tokio_util::sync::CancellationToken;
 
-use crate::pair::{CAPACITY, CHANNEL, Carrier, Pair, heard, note, number, reread};
+use crate::pair::{CAPACITY, CHANNEL, Carrier, Note, Pair, heard, note, number, reread};
 
 /// After a loss watchers are told to read again, at both ends, and then hear as before.
 async fn recovers(pair: &Pair, watching: &mut Subscription<Note>, losses: u64) {
