@@ -70,6 +70,17 @@ impl JobStore {
         rule: impl FnOnce(&mut Job) -> Result<Change, E>,
     ) -> Result<Option<Result<(Job, Outcome), E>>, JobStoreError> {
         let tx = self.begin().await?;
+        self.change_in(tx, id, owner, rule).await
+    }
+
+    /// As [`JobStore::change`], in a transaction that has begun.
+    pub(super) async fn change_in<E>(
+        &self,
+        tx: DatabaseTransaction,
+        id: JobId,
+        owner: Option<&str>,
+        rule: impl FnOnce(&mut Job) -> Result<Change, E>,
+    ) -> Result<Option<Result<(Job, Outcome), E>>, JobStoreError> {
         let Some((before, place)) = locked(&tx, id, owner).await? else {
             return Ok(None);
         };

@@ -177,38 +177,6 @@ impl JobStore {
         Ok(stale)
     }
 
-    /// Running jobs whose worker was last heard before `silent_since`, or whose time was up at `now`.
-    ///
-    /// # Errors
-    /// [`JobStoreError`] when the database fails.
-    pub async fn lapsed(&self, silent_since: Time, now: Time) -> Result<Vec<Job>, JobStoreError> {
-        let query = Sql::new(
-            self.backend(),
-            "SELECT * FROM job WHERE state = 'running' AND (deadline < ",
-        )
-        .bind(now)
-        .then(
-            " OR NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = job.worker_id AND worker.seen_at >= ",
-        )
-        .bind(silent_since)
-        .then(")) ORDER BY id");
-        Jobs::parse(&self.db.reader().query_all_raw(query.build()).await?)
-    }
-
-    /// Whether a worker was heard at or after `since`.
-    ///
-    /// # Errors
-    /// [`JobStoreError`] when the database fails.
-    pub async fn is_heard(&self, worker: Option<&str>, since: Time) -> Result<bool, JobStoreError> {
-        let Some(worker) = worker else {
-            return Ok(false);
-        };
-        let row = worker::Entity::find_by_id(worker)
-            .one(self.db.reader())
-            .await?;
-        Ok(row.is_some_and(|row| row.seen_at >= since))
-    }
-
     /// All models that workers have announced, by id.
     ///
     /// # Errors
