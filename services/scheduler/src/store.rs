@@ -6,7 +6,7 @@
 //!
 //! `job` holds jobs that have not ended; the transaction that ends a job moves it to `finished_job`. Locks are taken in
 //! this order, so that nobody waits in a circle: workers, jobs that are being changed (those that are needed before
-//! those that wait), tenants, owners, jobs that are being leased (without waiting), lanes.
+//! those that wait), tenants, owners, jobs that are being leased (without waiting), lanes, groups.
 
 mod attempts;
 mod change;

@@ -11,6 +11,7 @@ use super::entity::job;
 use super::events::record;
 use super::hooks::on_events;
 use super::lanes::{self, Ended, Lanes, lane_id, settle};
+use super::purge::{Gone, forget};
 use super::removal::schedule_removal;
 use super::rows::{class_to_number, job_to_row, model_of, number};
 use super::tables::{Jobs, by_id};
@@ -137,7 +138,7 @@ impl JobStore {
         if let Some(event) = &event {
             on_events(&tx, &[(&ended, event)]).await?;
         }
-        super::purge::forget(&tx, std::slice::from_ref(&job)).await?;
+        forget(&tx, &[Gone::of(&job)]).await?;
         schedule_removal(&tx, removals).await?;
         tx.commit().await?;
         Ok(Some(Deleted { job, event, others }))
