@@ -50,7 +50,7 @@ impl JobStore {
         let last = rows.last().filter(|_| is_full);
         let next = last.map(|row| row.try_get("", "id")).transpose()?;
         Ok(Lapsed {
-            jobs: Jobs::parse(&rows)?,
+            jobs: Jobs::parse_readable(&rows)?,
             next: next.map(JobId::from_uuid),
         })
     }

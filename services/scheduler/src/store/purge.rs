@@ -30,7 +30,7 @@ impl JobStore {
             .filter(job::Column::State.is_in(waiting))
             .order_by_asc(job::Column::ExpireAt)
             .limit(limit);
-        Jobs::Hot.read(self.db.reader(), query).await
+        Jobs::Hot.read_readable(self.db.reader(), query).await
     }
 
     /// Forgets up to `limit` ended jobs whose time is over, and schedules the removal of their objects. Those that a

@@ -169,9 +169,10 @@ impl JobStore {
             return Ok(Vec::new());
         }
         let query = named(held);
-        let mut jobs = Jobs::Hot.read(self.db.reader(), query.clone()).await?;
+        let reader = self.db.reader();
+        let mut jobs = Jobs::Hot.read_readable(reader, query.clone()).await?;
         if jobs.len() < held.len() {
-            jobs.extend(Jobs::Finished.read(self.db.reader(), query).await?);
+            jobs.extend(Jobs::Finished.read_readable(reader, query).await?);
         }
         let (_, stale) = split(&jobs, worker, held);
         Ok(stale)
@@ -297,10 +298,10 @@ async fn reconcile(
     attachment: &Attachment,
 ) -> Result<Reconciled, JobStoreError> {
     let query = named(&attachment.held);
-    let mut jobs = Jobs::Hot.read_locked(tx, query.clone()).await?;
+    let mut jobs = Jobs::Hot.read_readable_locked(tx, query.clone()).await?;
     if jobs.len() < attachment.held.len() {
         // Those that have ended stay as they are.
-        jobs.extend(Jobs::Finished.read(tx, query).await?);
+        jobs.extend(Jobs::Finished.read_readable(tx, query).await?);
     }
     let (standing, stale) = split(&jobs, &attachment.worker, &attachment.held);
     Ok(Reconciled {
@@ -318,13 +319,13 @@ async fn wishes(tx: &DatabaseTransaction, worker: &str) -> Result<Wishes, JobSto
     }))
 }
 
-/// The jobs that run on a worker by our record, locked.
+/// The jobs that run on a worker by our record, locked. What cannot be read stays as it is.
 async fn recorded(tx: &DatabaseTransaction, worker: &str) -> Result<Vec<Job>, JobStoreError> {
     let query = job::Entity::find()
         .filter(job::Column::State.eq(state_to_text(State::Running)))
         .filter(job::Column::WorkerId.eq(worker))
         .order_by_asc(job::Column::Id);
-    Jobs::Hot.read_locked(tx, query).await
+    Jobs::Hot.read_readable_locked(tx, query).await
 }
 
 /// The jobs of leases, in the order in which rows are locked.
