@@ -6,7 +6,7 @@
 //!
 //! `job` holds jobs that have not ended; the transaction that ends a job moves it to `finished_job`. Locks are taken in
 //! this order, so that nobody waits in a circle: workers, jobs that are being changed (those that are needed before
-//! those that wait), tenants, owners, jobs that are being leased (without waiting), lanes.
+//! those that wait), tenants, owners, jobs that are being leased (without waiting), lanes, groups.
 
 mod attempts;
 mod change;
@@ -18,6 +18,7 @@ mod groups;
 mod hooks;
 mod job;
 mod lanes;
+mod lapsed;
 mod load;
 mod months;
 mod needs;
@@ -44,6 +45,7 @@ use sea_orm::{DatabaseTransaction, DbBackend};
 pub use attempts::Attempt;
 pub use change::{Change, Deleted, Outcome};
 pub use groups::{Group, GroupKind};
+pub use lapsed::Lapsed;
 pub use pace::Pace;
 pub use queues::QueueView;
 pub use ready::ReadyJob;

@@ -267,18 +267,31 @@ impl App {
         tracing::info!(job_id = %from.lease.job, lease = from.lease.lease, worker_id = from.worker, "stale report refused");
     }
 
-    /// Takes an attempt from a worker that no longer deserves it, unless it has changed since it was read.
-    pub(super) async fn take_away(&self, seen: &Job, failure: Failure) -> Result<(), Error> {
+    /// Takes an attempt from a worker that no longer deserves it, unless it has changed since it was read, or the worker
+    /// was heard at or after `silent_since` where that is given.
+    pub(super) async fn take_away(
+        &self,
+        seen: &Job,
+        failure: Failure,
+        silent_since: Option<Time>,
+    ) -> Result<(), Error> {
         let now = self.clock.now();
         let reason = failure.reason.clone();
-        let changed = self.store.change(seen.id, None, |job| {
+        let rule = |job: &mut Job| {
             if job.newest_lease() != seen.newest_lease() {
                 return Ok::<_, Infallible>(Change::default());
             }
             let (event, removals) = self.lose(job, failure, now);
             Ok(Change { event, removals })
-        });
-        if let Some(Ok((_, outcome))) = changed.await?
+        };
+        let changed = match (seen.worker.as_deref(), silent_since) {
+            (Some(worker), Some(since)) => {
+                let changed = self.store.change_unless_heard(seen.id, worker, since, rule);
+                changed.await?
+            }
+            _ => self.store.change(seen.id, None, rule).await?,
+        };
+        if let Some(Ok((_, outcome))) = changed
             && outcome.event.is_some()
         {
             tracing::warn!(job_id = %seen.id, lease = seen.lease, worker_id = seen.worker, reason, "attempt lost");

@@ -11,13 +11,22 @@ use crate::domain::job::{Failure, Job, Time};
 use crate::domain::retry::{ATTEMPT_TIME_LIMIT, WORKER_LOST};
 use crate::domain::transition;
 use crate::error::Error;
-use crate::store::{Change, DueRemoval};
+use crate::store::{Change, DueRemoval, JobStoreError};
 
 /// Jobs that expire or are purged in one go.
 const UPKEEP_BATCH: u64 = 100;
 
 /// The duty of ending and forgetting jobs whose time is over.
 const UPKEEP: &str = "upkeep";
+
+/// The row that shows that the reaper can write.
+const REAPER: &str = "reaper";
+
+/// Attempts looked at in one go.
+const REAP_BATCH: u32 = 200;
+
+/// Looks of one round of the reaper; the next round goes on soon.
+const REAP_ROUNDS: u32 = 10;
 
 /// Removals tried in one go.
 const SWEEP_BATCH: u64 = 32;
@@ -33,35 +42,55 @@ impl App {
     /// `listening` is how long workers could be heard without a break.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::Store`] also when a lost attempt could not be ended: heartbeats may not have been noted either, and
+    /// workers are to get their time again.
     pub async fn reap(&self, listening: Duration) -> Result<(), Error> {
         let now = self.clock.now();
-        // While nobody could be heard, silence tells nothing: after a break workers get their time first.
-        let patience = if listening < self.options.worker_ttl {
-            Duration::MAX
-        } else {
-            self.options.worker_ttl
-        };
-        let silent_since = chrono::TimeDelta::from_std(patience)
-            .ok()
-            .and_then(|patience| now.checked_sub_signed(patience))
-            .unwrap_or(Time::UNIX_EPOCH);
-        for job in self.store.lapsed(silent_since, now).await? {
-            let failure = loss(&job, now);
-            let is_back = failure.reason == WORKER_LOST
-                && self
-                    .store
-                    .is_heard(job.worker.as_deref(), silent_since)
-                    .await?;
-            if is_back {
-                continue;
+        // A database whose disk is full is read as ever, and every worker in it falls silent.
+        self.store.beat(REAPER, &self.replica, now).await?;
+        let silent_since = self.silent_since(listening, now);
+        let (mut after, mut problem) = (None, None);
+        for _ in 0..REAP_ROUNDS {
+            let lapsed = self
+                .store
+                .lapsed(silent_since, now, after, REAP_BATCH)
+                .await?;
+            for job in &lapsed.jobs {
+                // One job that cannot be changed now must not hold up those after it.
+                if let Err(error) = self.reap_one(job, silent_since, now).await {
+                    problem.get_or_insert(error);
+                }
             }
-            // One job that cannot be changed now must not hold up those after it.
-            if let Err(error) = self.take_away(&job, failure).await {
-                tracing::warn!(job_id = %job.id, error = %chain(&error), "a lost attempt was not ended");
+            after = lapsed.next;
+            if after.is_none() {
+                break;
             }
         }
-        Ok(())
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// While nobody could be heard, silence tells nothing: after a break workers get their time first.
+    fn silent_since(&self, listening: Duration, now: Time) -> Time {
+        let ttl = self.options.worker_ttl;
+        let patience = chrono::TimeDelta::from_std(ttl).ok();
+        patience
+            .filter(|_| listening >= ttl)
+            .and_then(|patience| now.checked_sub_signed(patience))
+            .unwrap_or(Time::UNIX_EPOCH)
+    }
+
+    /// Fails when the database did, and only for a silent worker: other problems are this job's own.
+    async fn reap_one(&self, job: &Job, silent_since: Time, now: Time) -> Result<(), Error> {
+        let failure = loss(job, now);
+        let silent_since = (failure.reason == WORKER_LOST).then_some(silent_since);
+        let Err(error) = self.take_away(job, failure, silent_since).await else {
+            return Ok(());
+        };
+        tracing::warn!(job_id = %job.id, error = %chain(&error), "a lost attempt was not ended");
+        match error {
+            Error::Store(JobStoreError::Database(_)) if silent_since.is_some() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Expires jobs that have waited too long and forgets those whose retention is over, if this replica has that duty.
@@ -200,13 +229,4 @@ fn loss(job: &Job, now: Time) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_doubles_up_to_ten_minutes() {
-        assert_eq!(backoff(0), Duration::from_secs(1));
-        assert_eq!(backoff(3), Duration::from_secs(8));
-        assert_eq!(backoff(u32::MAX), LONGEST_BACKOFF);
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use super::entity::job;
 use super::events::record;
 use super::hooks::on_events;
 use super::lanes::{self, Ended, Lanes, lane_id, settle};
+use super::purge::{Gone, forget};
 use super::removal::schedule_removal;
 use super::rows::{class_to_number, job_to_row, model_of, number};
 use super::tables::{Jobs, by_id};
@@ -70,6 +71,17 @@ impl JobStore {
         rule: impl FnOnce(&mut Job) -> Result<Change, E>,
     ) -> Result<Option<Result<(Job, Outcome), E>>, JobStoreError> {
         let tx = self.begin().await?;
+        self.change_in(tx, id, owner, rule).await
+    }
+
+    /// As [`JobStore::change`], in a transaction that has begun.
+    pub(super) async fn change_in<E>(
+        &self,
+        tx: DatabaseTransaction,
+        id: JobId,
+        owner: Option<&str>,
+        rule: impl FnOnce(&mut Job) -> Result<Change, E>,
+    ) -> Result<Option<Result<(Job, Outcome), E>>, JobStoreError> {
         let Some((before, place)) = locked(&tx, id, owner).await? else {
             return Ok(None);
         };
@@ -126,7 +138,7 @@ impl JobStore {
         if let Some(event) = &event {
             on_events(&tx, &[(&ended, event)]).await?;
         }
-        super::purge::forget(&tx, std::slice::from_ref(&job)).await?;
+        forget(&tx, &[Gone::of(&job)]).await?;
         schedule_removal(&tx, removals).await?;
         tx.commit().await?;
         Ok(Some(Deleted { job, event, others }))

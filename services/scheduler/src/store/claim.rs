@@ -11,14 +11,15 @@ use uuid::Uuid;
 use super::entity::job;
 use super::events::record;
 use super::lanes::{Lanes, settle};
-use super::rows::{job_from_row, number};
+use super::rows::number;
 use super::shares::{Parties, Standing, is_full};
 use super::sql::{FOR_UPDATE, SKIP_LOCKED, Sql};
+use super::tables::readable;
 use super::{JobStore, JobStoreError};
 use crate::domain::job::{Event, Job, Time};
 use crate::domain::transition;
 use crate::policy::{Assignment, Usage};
-use write::{Leased, write_leased};
+use write::{Leased, put_off, write_leased};
 
 impl JobStore {
     /// Leases jobs to workers as far as that is still right, and skips the rest: a job that another replica has taken,
@@ -43,29 +44,17 @@ impl JobStore {
             slots: free_slots(&tx, assignments).await?,
             standing: self.lock_parties(&tx, assignments).await?,
         };
-        let mut rows = lock_jobs(&tx, assignments).await?;
-        let mut leased = Vec::with_capacity(rows.len());
-        let mut lanes = Lanes::new();
-        for assignment in assignments {
-            let Some(row) = rows.remove(&assignment.job.as_uuid()) else {
-                continue;
-            };
-            if !room.is_there(assignment, &row) {
-                continue;
-            }
-            let (lane, cost, guard) = (row.lane, row.cost, row.seq);
-            let mut job = job_from_row(row)?;
-            let claimed = transition::claim(&mut job, &assignment.worker, now, time_limit);
-            if let Some(event) = claimed {
-                room.take(&assignment.worker, &job);
-                lanes.entry(lane).or_default().push(cost);
-                leased.push(Leased { job, event, guard });
-            }
-        }
-        if leased.is_empty() {
+        let rows = lock_jobs(&tx, assignments).await?;
+        let Draft {
+            leased,
+            unreadable,
+            lanes,
+        } = room.fill(assignments, rows, now, time_limit);
+        if leased.is_empty() && unreadable.is_empty() {
             return Ok(Vec::new());
         }
         write_leased(&tx, &leased).await?;
+        put_off(&tx, unreadable, now).await?;
         let events: Vec<_> = leased.iter().map(|it| (&it.job, &it.event)).collect();
         record(&tx, &events).await?;
         let clocks = settle(&tx, &lanes).await?;
@@ -99,6 +88,15 @@ impl JobStore {
     }
 }
 
+/// What a claim comes to.
+#[derive(Default)]
+struct Draft {
+    leased: Vec<Leased>,
+    /// Jobs that this version cannot read.
+    unreadable: Vec<Uuid>,
+    lanes: Lanes,
+}
+
 /// What is left to give away.
 struct Room {
     slots: HashMap<String, Slots>,
@@ -106,6 +104,37 @@ struct Room {
 }
 
 impl Room {
+    fn fill(
+        &mut self,
+        assignments: &[Assignment],
+        mut rows: HashMap<Uuid, job::Model>,
+        now: Time,
+        time_limit: Duration,
+    ) -> Draft {
+        let mut draft = Draft::default();
+        for assignment in assignments {
+            let Some(row) = rows.remove(&assignment.job.as_uuid()) else {
+                continue;
+            };
+            if !self.is_there(assignment, &row) {
+                continue;
+            }
+            let (id, lane, cost, guard) = (row.id, row.lane, row.cost, row.seq);
+            let Some(mut job) = readable(row) else {
+                draft.unreadable.push(id);
+                draft.lanes.entry(lane).or_default();
+                continue;
+            };
+            let claimed = transition::claim(&mut job, &assignment.worker, now, time_limit);
+            if let Some(event) = claimed {
+                self.take(&assignment.worker, &job);
+                draft.lanes.entry(lane).or_default().push(cost);
+                draft.leased.push(Leased { job, event, guard });
+            }
+        }
+        draft
+    }
+
     fn is_there(&self, assignment: &Assignment, row: &job::Model) -> bool {
         let has_room = |usage: Option<&Usage>| usage.is_some_and(|usage| !is_full(*usage));
         let slots = self.slots.get(&assignment.worker);

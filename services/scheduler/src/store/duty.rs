@@ -38,6 +38,27 @@ impl JobStore {
         Ok(written.rows_affected() == 1)
     }
 
+    /// Writes that somebody is at work, in the row of that name. It succeeds as long as anything can be written.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn beat(&self, name: &str, holder: &str, now: Time) -> Result<(), JobStoreError> {
+        let upsert = Sql::new(
+            self.backend(),
+            "INSERT INTO duty (name, holder, until) VALUES (",
+        )
+        .bind(name)
+        .then(", ")
+        .bind(holder)
+        .then(", ")
+        .bind(now)
+        .then(
+            ") ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until",
+        );
+        self.db.writer().execute_raw(upsert.build()).await?;
+        Ok(())
+    }
+
     /// Gives a duty back, so that another replica need not wait for its end.
     ///
     /// # Errors

@@ -1,16 +1,18 @@
 //! Forgetting jobs, and looking for what is due.
 
+use std::collections::BTreeSet;
+
 use kinora_ids::{JobId, job_object_prefix};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
 use super::entity::job;
 use super::removal::schedule_removal;
 use super::rows::state_to_text;
-use super::sql::{SKIP_LOCKED, Sql};
+use super::sql::{FOR_UPDATE, SKIP_LOCKED, Sql};
 use super::tables::Jobs;
 use super::{JobStore, JobStoreError, Removal};
 use crate::domain::job::{Job, State, Time};
@@ -28,7 +30,7 @@ impl JobStore {
             .filter(job::Column::State.is_in(waiting))
             .order_by_asc(job::Column::ExpireAt)
             .limit(limit);
-        Jobs::Hot.read(self.db.reader(), query).await
+        Jobs::Hot.read_readable(self.db.reader(), query).await
     }
 
     /// Forgets up to `limit` ended jobs whose time is over, and schedules the removal of their objects. Those that a
@@ -40,27 +42,28 @@ impl JobStore {
         let tx = self.begin().await?;
         let due = Sql::new(
             self.backend(),
-            "SELECT * FROM finished_job AS job WHERE purge_at IS NOT NULL AND purge_at <= ",
+            "SELECT id, group_id FROM finished_job AS job WHERE purge_at IS NOT NULL AND purge_at <= ",
         )
         .bind(now)
         .then(" AND NOT EXISTS (SELECT 1 FROM job_need WHERE needed = job.id) ORDER BY purge_at LIMIT ")
         .bind(limit.cast_signed())
         .locked(SKIP_LOCKED);
-        let rows = tx.query_all_raw(due.build()).await?;
-        let jobs = Jobs::parse(&rows)?;
+        // Not the whole job: what cannot be read any more can be forgotten all the same.
+        let jobs = Gone::find_by_statement(due.build()).all(&tx).await?;
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<Uuid> = jobs.iter().map(|job| job.id.as_uuid()).collect();
-        Jobs::Finished.delete(&tx, ids).await?;
+        let ids = jobs.iter().map(|job| job.id);
+        Jobs::Finished.delete(&tx, ids.clone()).await?;
         forget(&tx, &jobs).await?;
-        let removal = |job: &Job| Removal {
-            prefix: job_object_prefix(job.id),
+        let ids: Vec<JobId> = ids.map(JobId::from_uuid).collect();
+        let removal = |id: &JobId| Removal {
+            prefix: job_object_prefix(*id),
             not_before: now,
         };
-        schedule_removal(&tx, &jobs.iter().map(removal).collect::<Vec<_>>()).await?;
+        schedule_removal(&tx, &ids.iter().map(removal).collect::<Vec<_>>()).await?;
         tx.commit().await?;
-        Ok(jobs.into_iter().map(|job| job.id).collect())
+        Ok(ids)
     }
 
     /// Forgets request keys that have expired. Returns how many.
@@ -98,30 +101,55 @@ impl JobStore {
     }
 }
 
+/// A job whose row is gone.
+#[derive(Clone, Copy, Debug, FromQueryResult)]
+pub struct Gone {
+    pub id: Uuid,
+    pub group_id: Option<Uuid>,
+}
+
+impl Gone {
+    pub fn of(job: &Job) -> Self {
+        Self {
+            id: job.id.as_uuid(),
+            group_id: job.group.map(|group| group.id),
+        }
+    }
+}
+
 /// Removes what belongs to jobs whose rows are gone.
-pub async fn forget(tx: &DatabaseTransaction, jobs: &[Job]) -> Result<(), JobStoreError> {
+pub async fn forget(tx: &DatabaseTransaction, jobs: &[Gone]) -> Result<(), JobStoreError> {
     let backend = tx.get_database_backend();
-    for (table, column) in [
+    for (table, condition) in [
         ("job_event", "job_id"),
         ("attempt", "job_id"),
         ("job_need", "needed"),
         ("job_need", "waiting"),
+        ("request_key", "group_id IS NULL AND job_id"),
     ] {
-        let delete = Sql::new(backend, &format!("DELETE FROM {table} WHERE {column}"))
-            .any_id(jobs.iter().map(|job| job.id.as_uuid()));
+        let delete = Sql::new(backend, &format!("DELETE FROM {table} WHERE {condition}"))
+            .any_id(jobs.iter().map(|job| job.id));
         tx.execute_raw(delete.build()).await?;
     }
-    let keys = Sql::new(
-        backend,
-        "DELETE FROM request_key WHERE group_id IS NULL AND job_id",
-    )
-    .any_id(jobs.iter().map(|job| job.id.as_uuid()));
-    tx.execute_raw(keys.build()).await?;
-    let groups: Vec<Uuid> = jobs.iter().filter_map(|job| Some(job.group?.id)).collect();
+    let groups: BTreeSet<Uuid> = jobs.iter().filter_map(|job| job.group_id).collect();
     if groups.is_empty() {
         return Ok(());
     }
-    // The last job of a group takes it along.
+    forget_groups(tx, groups).await
+}
+
+/// The last job of a group takes it along.
+async fn forget_groups(
+    tx: &DatabaseTransaction,
+    groups: BTreeSet<Uuid>,
+) -> Result<(), JobStoreError> {
+    let backend = tx.get_database_backend();
+    // Two who delete the last two jobs do not see each other: the later one is to wait for the earlier, and look then.
+    let lock = Sql::new(backend, "SELECT id FROM job_group WHERE id")
+        .any_id(groups.iter().copied())
+        .then(" ORDER BY id")
+        .locked(FOR_UPDATE);
+    tx.query_all_raw(lock.build()).await?;
     let is_empty = " AND NOT EXISTS (SELECT 1 FROM job WHERE job.group_id = job_group.id) \
                     AND NOT EXISTS (SELECT 1 FROM finished_job WHERE finished_job.group_id = job_group.id)";
     let delete = Sql::new(backend, "DELETE FROM job_group WHERE id")

@@ -3,7 +3,8 @@
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::entity::job;
-use super::rows::{job_from_row, state_to_text};
+use super::rows::state_to_text;
+use super::tables::Jobs;
 use super::{JobStore, JobStoreError};
 use crate::domain::job::{Job, State};
 
@@ -17,12 +18,10 @@ impl JobStore {
         owners: &[String],
         limit: u64,
     ) -> Result<Vec<Job>, JobStoreError> {
-        let rows = job::Entity::find()
+        let query = job::Entity::find()
             .filter(job::Column::State.eq(state_to_text(State::Running)))
             .filter(job::Column::Owner.is_in(owners))
-            .limit(limit)
-            .all(self.db.reader())
-            .await?;
-        rows.into_iter().map(job_from_row).collect()
+            .limit(limit);
+        Jobs::Hot.read_readable(self.db.reader(), query).await
     }
 }

@@ -37,7 +37,7 @@ impl Jobs {
         db: &impl ConnectionTrait,
         query: Select<job::Entity>,
     ) -> Result<Vec<Job>, JobStoreError> {
-        self.run(db, query.into_query()).await
+        Self::parse(&self.run(db, query.into_query()).await?)
     }
 
     /// As [`Jobs::read`], and locks the rows until the end of the transaction.
@@ -48,20 +48,40 @@ impl Jobs {
     ) -> Result<Vec<Job>, JobStoreError> {
         let mut query = query.into_query();
         query.lock(LockType::Update);
-        self.run(tx, query).await
+        Self::parse(&self.run(tx, query).await?)
+    }
+
+    /// As [`Jobs::read`], without what cannot be read.
+    pub async fn read_readable(
+        self,
+        db: &impl ConnectionTrait,
+        query: Select<job::Entity>,
+    ) -> Result<Vec<Job>, JobStoreError> {
+        Self::parse_readable(&self.run(db, query.into_query()).await?)
+    }
+
+    /// As [`Jobs::read_locked`], without what cannot be read.
+    pub async fn read_readable_locked(
+        self,
+        tx: &DatabaseTransaction,
+        query: Select<job::Entity>,
+    ) -> Result<Vec<Job>, JobStoreError> {
+        let mut query = query.into_query();
+        query.lock(LockType::Update);
+        Self::parse_readable(&self.run(tx, query).await?)
     }
 
     async fn run(
         self,
         db: &impl ConnectionTrait,
         mut query: SelectStatement,
-    ) -> Result<Vec<Job>, JobStoreError> {
+    ) -> Result<Vec<QueryResult>, JobStoreError> {
         if self == Self::Finished {
             query
                 .from_clear()
                 .from_as(Alias::new(self.table()), Alias::new("job"));
         }
-        Self::parse(&db.query_all(&query).await?)
+        Ok(db.query_all(&query).await?)
     }
 
     /// Jobs of a hand-written query for all columns.
@@ -69,6 +89,15 @@ impl Jobs {
         rows.iter()
             .map(|row| job_from_row(job::Model::from_query_result(row, "")?))
             .collect()
+    }
+
+    /// As [`Jobs::parse`], without what cannot be read: one job of a newer version must not hold up all.
+    pub fn parse_readable(rows: &[QueryResult]) -> Result<Vec<Job>, JobStoreError> {
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in rows {
+            jobs.extend(readable(job::Model::from_query_result(row, "")?));
+        }
+        Ok(jobs)
     }
 
     pub async fn insert(
@@ -96,4 +125,12 @@ impl Jobs {
 
 pub fn by_id(id: JobId) -> Select<job::Entity> {
     job::Entity::find_by_id(id.as_uuid())
+}
+
+/// The job of a row, unless this version cannot read it.
+pub fn readable(row: job::Model) -> Option<Job> {
+    let id = JobId::from_uuid(row.id);
+    job_from_row(row)
+        .inspect_err(|error| tracing::warn!(job_id = %id, %error, "a job is passed over"))
+        .ok()
 }

@@ -23,6 +23,7 @@ mod load;
 mod locks;
 mod needs;
 mod requests;
+mod unreadable;
 mod upkeep;
 mod workers;
 

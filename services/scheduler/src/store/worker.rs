@@ -169,44 +169,13 @@ impl JobStore {
             return Ok(Vec::new());
         }
         let query = named(held);
-        let mut jobs = Jobs::Hot.read(self.db.reader(), query.clone()).await?;
+        let reader = self.db.reader();
+        let mut jobs = Jobs::Hot.read_readable(reader, query.clone()).await?;
         if jobs.len() < held.len() {
-            jobs.extend(Jobs::Finished.read(self.db.reader(), query).await?);
+            jobs.extend(Jobs::Finished.read_readable(reader, query).await?);
         }
         let (_, stale) = split(&jobs, worker, held);
         Ok(stale)
-    }
-
-    /// Running jobs whose worker was last heard before `silent_since`, or whose time was up at `now`.
-    ///
-    /// # Errors
-    /// [`JobStoreError`] when the database fails.
-    pub async fn lapsed(&self, silent_since: Time, now: Time) -> Result<Vec<Job>, JobStoreError> {
-        let query = Sql::new(
-            self.backend(),
-            "SELECT * FROM job WHERE state = 'running' AND (deadline < ",
-        )
-        .bind(now)
-        .then(
-            " OR NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = job.worker_id AND worker.seen_at >= ",
-        )
-        .bind(silent_since)
-        .then(")) ORDER BY id");
-        Jobs::parse(&self.db.reader().query_all_raw(query.build()).await?)
-    }
-
-    /// Whether a worker was heard at or after `since`.
-    ///
-    /// # Errors
-    /// [`JobStoreError`] when the database fails.
-    pub async fn is_heard(&self, worker: Option<&str>, since: Time) -> Result<bool, JobStoreError> {
-        let Some(worker) = worker else {
-            return Ok(false);
-        };
-        let row = worker::Entity::find_by_id(worker)
-            .one(self.db.reader())
-            .await?;
-        Ok(row.is_some_and(|row| row.seen_at >= since))
     }
 
     /// All models that workers have announced, by id.
@@ -334,10 +303,10 @@ async fn reconcile(
     attachment: &Attachment,
 ) -> Result<Reconciled, JobStoreError> {
     let query = named(&attachment.held);
-    let mut jobs = Jobs::Hot.read_locked(tx, query.clone()).await?;
+    let mut jobs = Jobs::Hot.read_readable_locked(tx, query.clone()).await?;
     if jobs.len() < attachment.held.len() {
         // Those that have ended stay as they are.
-        jobs.extend(Jobs::Finished.read(tx, query).await?);
+        jobs.extend(Jobs::Finished.read_readable(tx, query).await?);
     }
     let (standing, stale) = split(&jobs, &attachment.worker, &attachment.held);
     Ok(Reconciled {
@@ -355,13 +324,13 @@ async fn wishes(tx: &DatabaseTransaction, worker: &str) -> Result<Wishes, JobSto
     }))
 }
 
-/// The jobs that run on a worker by our record, locked.
+/// The jobs that run on a worker by our record, locked. What cannot be read stays as it is.
 async fn recorded(tx: &DatabaseTransaction, worker: &str) -> Result<Vec<Job>, JobStoreError> {
     let query = job::Entity::find()
         .filter(job::Column::State.eq(state_to_text(State::Running)))
         .filter(job::Column::WorkerId.eq(worker))
         .order_by_asc(job::Column::Id);
-    Jobs::Hot.read_locked(tx, query).await
+    Jobs::Hot.read_readable_locked(tx, query).await
 }
 
 /// The jobs of leases, in the order in which rows are locked.

@@ -1,11 +1,14 @@
 //! Writing leased jobs: one statement for all where the engine has arrays.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use std::time::Duration;
 
-use crate::domain::job::{Event, Job};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use uuid::Uuid;
+
+use crate::domain::job::{Event, Job, Time};
 use crate::store::JobStoreError;
 use crate::store::entity::job;
-use crate::store::rows::job_to_row;
+use crate::store::rows::{after, job_to_row};
 use crate::store::sql::Sql;
 
 /// A job that has just been leased.
@@ -16,10 +19,36 @@ pub struct Leased {
     pub guard: i64,
 }
 
+/// What cannot be read is offered again after this long: another version may have been started by then.
+const PUT_OFF: Duration = Duration::from_secs(60);
+
+/// Keeps jobs that cannot be read out of the way of those that can.
+pub async fn put_off(
+    tx: &DatabaseTransaction,
+    jobs: Vec<Uuid>,
+    now: Time,
+) -> Result<(), JobStoreError> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let update = Sql::new(
+        tx.get_database_backend(),
+        "UPDATE job SET is_ready = FALSE, run_at = ",
+    )
+    .bind(after(now, PUT_OFF))
+    .then(" WHERE id")
+    .any_id(jobs);
+    tx.execute_raw(update.build()).await?;
+    Ok(())
+}
+
 pub async fn write_leased(
     tx: &DatabaseTransaction,
     leased: &[Leased],
 ) -> Result<(), JobStoreError> {
+    if leased.is_empty() {
+        return Ok(());
+    }
     let mut rows = Vec::with_capacity(leased.len());
     for it in leased {
         rows.push((job_to_row(&it.job, it.event.time)?, it.guard));

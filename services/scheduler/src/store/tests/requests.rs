@@ -112,4 +112,26 @@ kinora_store::on_both_databases! {
         assert_eq!(store.group("anna", group.id).await.expect("reads"), None);
         assert_eq!(store.previous("anna", "id:batch", now()).await.expect("reads"), None);
     }
+
+    async fn last_jobs_of_a_group_deleted_at_a_time_take_it_along(url: DatabaseUrl) {
+        let store = open(&url).await;
+        for round in 0..20 {
+            let group = Group { id: Uuid::now_v7(), owner: "anna".to_owned(), kind: GroupKind::Batch, create_time: now() };
+            // In lanes of their own, or the second delete would wait for the first anyway.
+            let mut jobs = [new_job("anna", "tiny"), new_job("anna", "huge")];
+            for (index, job) in (0..).zip(&mut jobs) {
+                job.group = Some(GroupRef { id: group.id, index });
+            }
+            let (limits, request) = (Limits::default(), request(&format!("id:r{round}"), "f1"));
+            let submitted = store.submit(&jobs, Some(&group), Some(&request), &limits, &[]);
+            accepted(submitted.await.expect("submits"));
+            let mut deletes = tokio::task::JoinSet::new();
+            for job in jobs {
+                let store = store.clone();
+                deletes.spawn(async move { store.delete("anna", job.id, &[], now()).await.expect("deletes").is_some() });
+            }
+            assert_eq!(deletes.join_all().await, [true, true]);
+            assert_eq!((count(&store, "job_group").await, count(&store, "request_key").await), (0, 0), "in round {round}");
+        }
+    }
 }

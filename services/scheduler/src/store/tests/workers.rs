@@ -56,14 +56,55 @@ kinora_store::on_both_databases! {
         let (session, _) = attach(&store, "w", 1, &[]).await;
         claim(&store, "w", session, 1).await;
         let lapsed = async |silent_since, now| {
-            let jobs = store.lapsed(silent_since, now).await.expect("reads");
-            jobs.into_iter().map(|job| job.id).collect::<Vec<_>>()
+            let lapsed = store.lapsed(silent_since, now, None, 9).await.expect("reads");
+            lapsed.jobs.into_iter().map(|job| job.id).collect::<Vec<_>>()
         };
         assert_eq!(lapsed(now(), now()).await, []);
         assert_eq!(lapsed(later(1), now()).await, [first.id]);
         store.heartbeat("w", session, false, None, later(2)).await.expect("renews");
         assert_eq!(lapsed(later(1), now()).await, []);
         assert_eq!(lapsed(later(1), later(61)).await, [first.id]);
+    }
+
+    async fn lapsed_attempts_are_read_some_at_a_time(url: DatabaseUrl) {
+        let store = open(&url).await;
+        for _ in 0..5 {
+            submit(&store, "anna").await;
+        }
+        let (session, _) = attach(&store, "w", 5, &[]).await;
+        let all: HashSet<JobId> = claim(&store, "w", session, 5).await.iter().map(|job| job.id).collect();
+        let (mut seen, mut sizes, mut after) = (HashSet::new(), Vec::new(), None);
+        loop {
+            let lapsed = store.lapsed(later(1), now(), after, 2).await.expect("reads");
+            sizes.push(lapsed.jobs.len());
+            seen.extend(lapsed.jobs.iter().map(|job| job.id));
+            after = lapsed.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((seen, sizes), (all, vec![2, 2, 1]));
+    }
+
+    async fn worker_that_is_heard_in_time_keeps_its_attempt(url: DatabaseUrl) {
+        let store = open(&url).await;
+        submit(&store, "anna").await;
+        let (session, _) = attach(&store, "w", 1, &[]).await;
+        let job = claim(&store, "w", session, 1).await.remove(0);
+        assert_eq!(store.lapsed(later(1), now(), None, 9).await.expect("reads").jobs.len(), 1);
+        // It is heard between the look and the decision.
+        store.heartbeat("w", session, false, None, later(1)).await.expect("renews");
+        let take = async |since| {
+            let changed = store.change_unless_heard(job.id, "w", since, |job| {
+                let (event, removals) = lose(job);
+                Ok::<_, std::convert::Infallible>(Change { event, removals })
+            });
+            changed.await.expect("answers").is_some()
+        };
+        assert!(!take(later(1)).await);
+        assert_eq!(read(&store, &job).await, job);
+        assert!(take(later(2)).await);
+        assert_eq!(read(&store, &job).await.state, State::Queued);
     }
 
     async fn newest_announcement_of_a_model_wins(url: DatabaseUrl) {

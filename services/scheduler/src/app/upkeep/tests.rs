@@ -1,0 +1,131 @@
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use futures::future::BoxFuture;
+use kinora_store::{Database, DatabaseUrl};
+use sea_orm::ConnectionTrait;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::*;
+use crate::clients::{ObjectError, Objects};
+use crate::clock::SystemClock;
+use crate::config::SchedulerOptions;
+use crate::domain::job::{State, VideoSpec};
+use crate::policy::Assignment;
+use crate::store::{Attachment, JobStore, Limits};
+
+struct NoObjects;
+
+impl Objects for NoObjects {
+    fn remove_prefix<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), ObjectError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        _: &'a str,
+        _: Vec<u8>,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<(), ObjectError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+async fn open(url: &DatabaseUrl) -> (App, Database) {
+    let db = Database::connect(url).await.expect("opens");
+    kinora_migrations::scheduler::migrate(db.writer())
+        .await
+        .expect("migrates");
+    let app = App::new(
+        JobStore::new(db),
+        SchedulerOptions::new(url.clone()),
+        Arc::new(NoObjects),
+        Arc::new(SystemClock),
+        CancellationToken::new(),
+    );
+    (app, Database::connect(url).await.expect("opens"))
+}
+
+fn job(now: Time) -> Job {
+    let spec = VideoSpec {
+        model: "tiny".to_owned(),
+        prompt: "a ball".to_owned(),
+        negative_prompt: String::new(),
+        width: 64,
+        height: 64,
+        frames: 5,
+        steps: 100,
+        guidance: 1.0,
+        seed: 7,
+        fps: 8,
+        image: None,
+        last_image: None,
+    };
+    Job::queued(JobId::generate(), "anna".to_owned(), spec, now)
+}
+
+/// A job that runs on a worker that was last heard an hour ago.
+async fn forsaken(app: &App) -> Job {
+    let hour_ago = app.now() - TimeDelta::hours(1);
+    let worker = Attachment {
+        worker: "w".to_owned(),
+        session: Uuid::now_v7(),
+        slots: 1,
+        ..Attachment::default()
+    };
+    let attached = app.store.attach(&worker, hour_ago, |_| (None, Vec::new()));
+    attached.await.expect("attaches");
+    let job = job(hour_ago);
+    let (jobs, limits) = (std::slice::from_ref(&job), Limits::default());
+    let submitted = app.store.submit(jobs, None, None, &limits, &[]);
+    submitted.await.expect("submits");
+    let assignment = Assignment {
+        job: job.id,
+        worker: worker.worker,
+        session: worker.session,
+    };
+    let limit = Duration::from_secs(24 * 3600);
+    let claimed = app.store.claim(&[assignment], hour_ago, limit).await;
+    claimed.expect("claims").remove(0).0
+}
+
+async fn state(app: &App, job: &Job) -> State {
+    let found = app.store.find(job.id).await.expect("reads");
+    found.expect("the job").state
+}
+
+kinora_store::on_both_databases! {
+    async fn reaper_takes_from_the_silent_once_it_has_listened_for_long_enough(url: DatabaseUrl) {
+        let (app, _db) = open(&url).await;
+        let job = forsaken(&app).await;
+        app.reap(Duration::ZERO).await.expect("looks");
+        assert_eq!(state(&app, &job).await, State::Running);
+        app.reap(app.options.worker_ttl).await.expect("reaps");
+        assert_eq!(state(&app, &job).await, State::Queued);
+    }
+
+    // As with a full disk: reads go on, and heartbeats are lost.
+    async fn reaper_that_cannot_write_fails_and_takes_nothing(url: DatabaseUrl) {
+        let (app, db) = open(&url).await;
+        let job = forsaken(&app).await;
+        db.writer().execute_unprepared("DROP TABLE duty").await.expect("drops");
+        app.reap(Duration::MAX).await.expect_err("cannot write");
+        assert_eq!(state(&app, &job).await, State::Running);
+    }
+
+    async fn reaper_fails_when_it_cannot_take_an_attempt_away(url: DatabaseUrl) {
+        let (app, db) = open(&url).await;
+        let job = forsaken(&app).await;
+        db.writer().execute_unprepared("DROP TABLE attempt").await.expect("drops");
+        app.reap(Duration::MAX).await.expect_err("cannot write");
+        assert_eq!(state(&app, &job).await, State::Running);
+    }
+}
+
+#[test]
+fn backoff_doubles_up_to_ten_minutes() {
+    assert_eq!(backoff(0), Duration::from_secs(1));
+    assert_eq!(backoff(3), Duration::from_secs(8));
+    assert_eq!(backoff(u32::MAX), LONGEST_BACKOFF);
+}
