@@ -21,7 +21,7 @@ const LOUDNESS: f64 = 0.5;
 
 /// Frame `number` of an endless clip: a gradient under a bar that moves four pixels a frame.
 fn frame(number: u32) -> Vec<u8> {
-    let shade = |at: u32, of: u32| u8::try_from(40 + 120 * at / of).unwrap();
+    let shade = |at: u32, of: u32| u8::try_from(40 + 120 * at / of).expect("works");
     let is_bar = |x: u32| (x + WIDTH - number * 4 % WIDTH) % WIDTH < 12;
     let pixels = (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y)));
     pixels
@@ -41,7 +41,7 @@ struct Studio {
 
 impl Studio {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("works");
         Self { folder }
     }
 
@@ -59,7 +59,7 @@ impl Studio {
             fps: FPS,
             rgb: &rgb,
         };
-        encode_mp4(&ffmpeg(), &clip, &out).unwrap();
+        encode_mp4(&ffmpeg(), &clip, &out).expect("works");
         out
     }
 
@@ -71,7 +71,7 @@ impl Studio {
             .flat_map(|at| tone(at as usize).to_le_bytes())
             .collect();
         let raw = self.path(&format!("{name}.f32"));
-        std::fs::write(&raw, pcm).unwrap();
+        std::fs::write(&raw, pcm).expect("works");
         let out = self.path(name);
         let status = Command::new(ffmpeg())
             .args(["-loglevel", "error", "-y", "-i"])
@@ -82,13 +82,17 @@ impl Studio {
             .args(["-b:a", "160k", "-movflags", "+faststart"])
             .arg(&out)
             .status()
-            .unwrap();
+            .expect("works");
         assert!(status.success());
-        assert!(probe(&out).unwrap().has_audio);
+        assert!(probe(&out).expect("works").has_audio);
         out
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "samples are as fine as that"
+)]
 fn tone(sample: usize) -> f32 {
     let seconds = sample as f64 / f64::from(RATE);
     (LOUDNESS * (TAU * TONE_HZ * seconds).sin()) as f32
@@ -118,7 +122,7 @@ fn psnr(left: &[u8], right: &[u8]) -> f64 {
 
 /// Every frame of the clip is the one of its number, and no neighbour of it.
 fn check_frames(clip: &Path, expected: &[u32]) {
-    let decoded = decode_mp4(&ffmpeg(), clip).unwrap();
+    let decoded = decode_mp4(&ffmpeg(), clip).expect("works");
     assert_eq!(decoded.frames as usize, expected.len());
     assert_eq!(decoded.fps, FPS);
     let frames = decoded.rgb.chunks_exact((WIDTH * HEIGHT * 3) as usize);
@@ -141,11 +145,11 @@ fn sound(clip: &Path) -> Vec<f32> {
         .arg(clip)
         .args(["-map", "0:a:0", "-af", "pan=mono|c0=c0", "-f", "f32le", "-"])
         .output()
-        .unwrap();
+        .expect("works");
     assert!(output.status.success());
     let samples = output.stdout.chunks_exact(4);
     samples
-        .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+        .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("works")))
         .collect()
 }
 
@@ -168,10 +172,10 @@ fn every_frame_is_there_once_and_in_order() {
     let out = studio.path("out.mp4");
     // The mark of the first part means nothing.
     let parts = [part(&first, true), part(&second, true), part(&third, false)];
-    let info = stitch(&ffmpeg(), &parts, &out).unwrap();
+    let info = stitch(&ffmpeg(), &parts, &out).expect("works");
     assert_eq!(info.frames, 22);
     assert!((info.duration.as_secs_f64() - 2.75).abs() < 1e-9);
-    let seen = probe(&out).unwrap();
+    let seen = probe(&out).expect("works");
     assert!(seen.is_faststart && !seen.has_audio);
     check_frames(&out, &(0..22).collect::<Vec<u32>>());
 }
@@ -187,7 +191,7 @@ fn frames_that_do_not_repeat_stay() {
         part(&single, false),
         part(&whole, true),
     ];
-    stitch(&ffmpeg(), &parts, &out).unwrap();
+    stitch(&ffmpeg(), &parts, &out).expect("works");
     check_frames(&out, &[3, 4, 5, 6, 7, 30, 4, 5, 6, 7]);
 }
 
@@ -198,7 +202,7 @@ fn one_tone_over_all_parts_stays_one_tone() {
         .map(|(begin, frames)| studio.sounding(&format!("{begin}.mp4"), begin, frames));
     let out = studio.path("out.mp4");
     let parts = [part(&first, false), part(&second, true), part(&third, true)];
-    stitch(&ffmpeg(), &parts, &out).unwrap();
+    stitch(&ffmpeg(), &parts, &out).expect("works");
     check_frames(&out, &(0..25).collect::<Vec<u32>>());
     let samples = sound(&out);
     let expected = 25 * RATE as usize / FPS as usize;
@@ -223,7 +227,7 @@ fn silence_takes_exactly_the_place_of_a_part_without_sound() {
     let third = studio.sounding("third.mp4", 16, 8);
     let out = studio.path("out.mp4");
     let parts = [&first, &second, &third].map(|path| part(path, false));
-    stitch(&ffmpeg(), &parts, &out).unwrap();
+    stitch(&ffmpeg(), &parts, &out).expect("works");
     check_frames(&out, &(0..24).collect::<Vec<u32>>());
     let loud = loudness(&sound(&out));
     let full = LOUDNESS / 2.0_f64.sqrt();
@@ -250,9 +254,9 @@ fn parts_that_do_not_fit_are_named() {
         fps: 16,
         rgb: &[9; 64 * 64 * 3],
     };
-    encode_mp4(&ffmpeg(), &clip, &other).unwrap();
+    encode_mp4(&ffmpeg(), &clip, &other).expect("works");
     let broken = studio.path("broken.mp4");
-    std::fs::write(&broken, b"no clip").unwrap();
+    std::fs::write(&broken, b"no clip").expect("works");
     let out = studio.path("out.mp4");
     let many = vec![part(&good, false); MAX_PARTS + 1];
     for (parts, text) in [
@@ -284,8 +288,8 @@ fn same_parts_give_the_same_bytes() {
     let parts = [part(&first, false), part(&second, true)];
     let bytes = ["a.mp4", "b.mp4"].map(|name| {
         let out = studio.path(name);
-        stitch(&ffmpeg(), &parts, &out).unwrap();
-        std::fs::read(out).unwrap()
+        stitch(&ffmpeg(), &parts, &out).expect("works");
+        std::fs::read(out).expect("works")
     });
     assert!(bytes[0] == bytes[1]);
 }
@@ -294,17 +298,17 @@ fn same_parts_give_the_same_bytes() {
 fn single_frames_are_those_of_the_whole_clip() {
     let studio = Studio::new();
     let clip = studio.silent("clip.mp4", 5, 7);
-    let whole = decode_mp4(&ffmpeg(), &clip).unwrap();
+    let whole = decode_mp4(&ffmpeg(), &clip).expect("works");
     let frames: Vec<&[u8]> = whole
         .rgb
         .chunks_exact((WIDTH * HEIGHT * 3) as usize)
         .collect();
     for index in [0, 3, 6] {
-        let still = decode_frame(&ffmpeg(), &clip, index).unwrap();
+        let still = decode_frame(&ffmpeg(), &clip, index).expect("works");
         assert_eq!((still.width, still.height), (WIDTH, HEIGHT));
         assert!(still.rgb == frames[index as usize]);
     }
-    assert!(last_frame(&ffmpeg(), &clip).unwrap().rgb == frames[6]);
+    assert!(last_frame(&ffmpeg(), &clip).expect("works").rgb == frames[6]);
     let beyond = decode_frame(&ffmpeg(), &clip, 7);
     assert!(matches!(beyond, Err(MediaError::Invalid(_))));
 }

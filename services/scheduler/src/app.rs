@@ -62,6 +62,8 @@ pub struct App {
     objects: Arc<dyn Objects>,
     /// Submissions with pictures that may be taken in at a time.
     uploads: Arc<Semaphore>,
+    /// Submissions whose pictures may be copied from other jobs at a time; more wait for their turn.
+    copies: Semaphore,
     options: SchedulerOptions,
     /// What waits and who works, as of a moment ago.
     outlook: OutlookCache,
@@ -99,6 +101,7 @@ impl App {
             clock,
             objects,
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
+            copies: Semaphore::new(options.picture_uploads.into()),
             options,
             outlook: OutlookCache::default(),
             places: Places::default(),

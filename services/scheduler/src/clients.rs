@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use futures::future::BoxFuture;
-use kinora_blobs::BlobStore;
+use kinora_blobs::{BlobError, BlobStore};
 
 /// Why the object store did not do what was asked. Only logged.
 pub type ObjectError = Box<dyn Error + Send + Sync>;
@@ -13,6 +13,13 @@ pub type ObjectError = Box<dyn Error + Send + Sync>;
 pub trait Objects: Send + Sync {
     /// Removes every object whose key begins with `prefix`. Succeeds when there is none.
     fn remove_prefix<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(), ObjectError>>;
+
+    /// Reads an object of at most `max` bytes. None when there is none.
+    fn get<'a>(
+        &'a self,
+        key: &'a str,
+        max: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ObjectError>>;
 
     /// Stores an object, whole or not at all.
     fn put<'a>(
@@ -29,6 +36,20 @@ impl Objects for BlobStore {
             let removed = self.delete_prefix(prefix).await?;
             tracing::debug!(prefix, removed, "objects removed");
             Ok(())
+        })
+    }
+
+    fn get<'a>(
+        &'a self,
+        key: &'a str,
+        max: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ObjectError>> {
+        Box::pin(async move {
+            match self.get_bytes(key, max).await {
+                Ok(bytes) => Ok(Some(bytes.into())),
+                Err(BlobError::NotFound) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
         })
     }
 

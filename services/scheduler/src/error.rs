@@ -49,6 +49,9 @@ pub enum Error {
     /// The video to go on from has no clip.
     #[error("the source has no clip")]
     SourceNotCompleted,
+    /// The picture of the video to repeat is not there any more.
+    #[error("the picture of the source is gone")]
+    PictureGone,
     /// The preview cannot be approved.
     #[error("the preview cannot be approved")]
     NotApprovable(#[source] NotApprovable),
@@ -175,6 +178,11 @@ impl From<Error> for PublicError {
                 Kind::FailedPrecondition,
                 "SOURCE_NOT_COMPLETED",
                 "the video to go on from is not completed",
+            ),
+            Error::PictureGone => Self::new(
+                Kind::FailedPrecondition,
+                "PICTURE_GONE",
+                "the picture of the earlier video is gone; send it again",
             ),
             Error::NotApprovable(refused) => not_approvable(refused),
             Error::OverLimit(hit) => over_limit(hit),

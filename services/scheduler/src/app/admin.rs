@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use kinora_ids::JobId;
 use kinora_mesh::trace::current_traceparent;
+use uuid::Uuid;
 
 use super::page::{PageToken, page_limit};
 use super::{App, View};
 use crate::domain::job::{Job, State};
+use crate::domain::submission::{Stills, Submission};
 use crate::error::Error;
 use crate::store::{
     Attempt, Limits, QueueView, Request, Submitted, Tenant, TenantChange, Wishes, WorkerRow,
@@ -145,7 +147,7 @@ impl App {
     /// Submits a dead letter's request again as a new job of its owner. Repeated, it answers with the same new job.
     ///
     /// # Errors
-    /// [`Error::JobNotFound`], [`Error::NotADeadLetter`], [`Error::Store`].
+    /// [`Error::JobNotFound`], [`Error::NotADeadLetter`], [`Error::PictureGone`], [`Error::Objects`], [`Error::Store`].
     pub async fn retry_dead_letter(&self, id: JobId) -> Result<View, Error> {
         let job = self.store.find(id).await?.ok_or(Error::JobNotFound)?;
         if job.state != State::Failed || job.attempt == 0 {
@@ -156,20 +158,37 @@ impl App {
             fingerprint: id.to_string(),
             expires_at: None,
         };
-        let again = [self.again(&job)];
+        let previous = self.store.previous(&job.owner, &request.key, self.now());
+        if let Some(previous) = previous.await? {
+            return self.get(&job.owner, previous.job).await;
+        }
+        self.submit_again(&job, &request).await
+    }
+
+    async fn submit_again(&self, job: &Job, request: &Request) -> Result<View, Error> {
+        let (mut again, nothing_sent) = ([self.again(job)], Submission::default());
+        let [new] = &mut again;
+        let stored = self.store_images(new, &nothing_sent, Stills::default());
+        let orphaned: Vec<Uuid> = stored.await?.into_iter().collect();
         // An operator's word stands above the limits.
         let limits = Limits::default();
         let submitted = self
             .store
-            .submit(&again, None, Some(&request), &limits, &[]);
+            .submit(&again, None, Some(request), &limits, &orphaned);
         match submitted.await? {
             Submitted::Accepted(jobs) => {
                 self.welcome(&jobs);
                 let job = jobs.into_iter().next().ok_or(Error::JobNotFound)?;
                 self.view(job).await
             }
-            Submitted::Known(previous) => self.get(&job.owner, previous.job).await,
-            Submitted::OverLimit(hit) => Err(Error::OverLimit(hit)),
+            Submitted::Known(previous) => {
+                self.abandon(&orphaned).await?;
+                self.get(&job.owner, previous.job).await
+            }
+            Submitted::OverLimit(hit) => {
+                self.abandon(&orphaned).await?;
+                Err(Error::OverLimit(hit))
+            }
         }
     }
 

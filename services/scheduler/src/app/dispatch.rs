@@ -16,7 +16,7 @@ use crate::domain::retry::{WORKER_RESTARTED, is_hand_back};
 use crate::domain::transition::{self, Reporter, StaleLease};
 use crate::error::Error;
 use crate::metrics::Outcome;
-use crate::sessions::{DeviceState, Offer};
+use crate::sessions::{DeviceState, NameTaken, Offer};
 use crate::store::{Attachment, Change, Reconciled, Removal, Wishes};
 
 /// What a worker says of itself when it attaches.
@@ -65,7 +65,7 @@ impl App {
     /// Records a worker, and settles which of its leases stand.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::NameTaken`] while another instance has the name, here or at another replica; [`Error::Store`].
     pub async fn attach(&self, greeting: Greeting, session: Uuid) -> Result<Reconciled, Error> {
         let now = self.clock.now();
         let attachment = Attachment {
@@ -82,7 +82,18 @@ impl App {
             device_state: greeting.device_state,
         };
         let lose = |job: &mut Job| self.lose(job, restarted(), now);
-        let mut reconciled = self.store.attach(&attachment, now, lose).await?;
+        let heard_since = now - self.options.worker_ttl;
+        let attached = self.store.attach(&attachment, now, heard_since, lose);
+        let mut reconciled = attached.await?.ok_or(NameTaken)?;
+        tracing::info!(
+            worker_id = attachment.worker,
+            device = attachment.device,
+            pool = attachment.pool,
+            protocol = attachment.protocol,
+            slots = attachment.slots,
+            held = attachment.held.len(),
+            "worker attached"
+        );
         for event in reconciled.events.drain(..) {
             tracing::warn!(job_id = %event.job, attempt = event.attempt, "worker came back without the job");
             self.metrics.attempt_ended(Outcome::Lost);

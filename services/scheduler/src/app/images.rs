@@ -1,10 +1,10 @@
-//! Pictures that callers send: stored before their job, removed when there is none.
+//! Pictures of jobs, sent by callers or copied from other jobs: stored before their job, removed when there is none.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kinora_ids::job_input_prefix;
-use kinora_media::StillInfo;
+use kinora_media::{MAX_STILL_BYTES, StillInfo, probe_still};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
@@ -17,6 +17,14 @@ use crate::store::Removal;
 /// Pictures without a job are removed after this long. Much longer than storing them and their job takes.
 const ORPHANED_AFTER: Duration = Duration::from_secs(600);
 
+/// Where a job's picture comes from.
+enum Picture<'a> {
+    /// It came with the submission.
+    Sent(&'a SentImage, StillInfo),
+    /// It is another job's, whose objects may go at any time.
+    Borrowed(StoredImage),
+}
+
 impl App {
     /// A place for a submission with pictures, kept until it is answered.
     ///
@@ -27,21 +35,30 @@ impl App {
         place.map_err(|_| Error::UploadsBusy)
     }
 
-    /// Stores the pictures of a submission and notes them in its job.
+    /// Stores the pictures of a submission, and those that its job has from another one, under the job's own prefix, and
+    /// notes them in the job.
     ///
     /// Their removal is planned first: whatever happens before the job is stored, they do not stay. The transaction
     /// that stores the job calls the removal off.
     ///
     /// # Errors
-    /// [`Error::Objects`], [`Error::Store`].
+    /// [`Error::PictureGone`] when the other job's is not there any more, [`Error::Objects`], [`Error::Store`].
     pub(super) async fn store_images(
         &self,
         job: &mut Job,
         submission: &Submission,
         stills: Stills,
     ) -> Result<Option<Uuid>, Error> {
-        let first = submission.image.as_ref().zip(stills.first);
-        let last = submission.last_image.as_ref().zip(stills.last);
+        let first = picture(
+            submission.image.as_ref(),
+            stills.first,
+            job.spec.image.as_ref(),
+        );
+        let last = picture(
+            submission.last_image.as_ref(),
+            stills.last,
+            job.spec.last_image.as_ref(),
+        );
         if first.is_none() && last.is_none() {
             return Ok(None);
         }
@@ -54,6 +71,10 @@ impl App {
         let stored = async {
             job.spec.image = self.store_image(&prefix, "first", first).await?;
             job.spec.last_image = self.store_image(&prefix, "last", last).await?;
+            if let Some(preview) = &mut job.preview_spec {
+                preview.image.clone_from(&job.spec.image);
+                preview.last_image.clone_from(&job.spec.last_image);
+            }
             Ok(Some(orphaned))
         };
         let stored = stored.await;
@@ -67,10 +88,19 @@ impl App {
         &self,
         prefix: &str,
         name: &str,
-        sent: Option<(&SentImage, StillInfo)>,
+        picture: Option<Picture<'_>>,
     ) -> Result<Option<StoredImage>, Error> {
-        let Some((image, info)) = sent else {
+        let Some(picture) = picture else {
             return Ok(None);
+        };
+        let (image, info, _turn) = match picture {
+            Picture::Sent(image, info) => (image.clone(), info, None),
+            Picture::Borrowed(from) => {
+                let turn = self.copies.acquire().await;
+                let turn = turn.map_err(|_| Error::ShuttingDown)?;
+                let (image, info) = self.borrowed(from).await?;
+                (image, info, Some(turn))
+            }
         };
         let key = format!("{prefix}{name}.{}", info.format.extension());
         let content_type = info.format.content_type();
@@ -82,5 +112,33 @@ impl App {
             key,
             sha256: image.sha256().to_owned(),
         }))
+    }
+
+    /// Reads another job's picture.
+    async fn borrowed(&self, from: StoredImage) -> Result<(SentImage, StillInfo), Error> {
+        let found = self.objects.get(&from.key, MAX_STILL_BYTES as u64);
+        let found = found.await.map_err(Error::Objects)?;
+        let bytes = found.ok_or(Error::PictureGone)?;
+        // Digests of large pictures take their time.
+        let read = tokio::task::spawn_blocking(move || {
+            let image = SentImage::new(bytes);
+            let info = probe_still(image.bytes()).ok();
+            info.filter(|_| image.sha256() == from.sha256)
+                .map(|info| (image, info))
+        });
+        let read = read.await.map_err(|_| Error::ShuttingDown)?;
+        read.ok_or(Error::PictureGone)
+    }
+}
+
+/// A picture that is sent stands above one that is noted already, which is another job's.
+fn picture<'a>(
+    sent: Option<&'a SentImage>,
+    info: Option<StillInfo>,
+    noted: Option<&StoredImage>,
+) -> Option<Picture<'a>> {
+    match (sent, info) {
+        (Some(image), Some(info)) => Some(Picture::Sent(image, info)),
+        _ => noted.cloned().map(Picture::Borrowed),
     }
 }

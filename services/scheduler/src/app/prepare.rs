@@ -8,7 +8,7 @@ use kinora_mesh::trace::current_traceparent;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::job::{Job, State, StoredImage, Time, VideoSpec};
+use crate::domain::job::{Job, StoredImage, Time, VideoSpec};
 use crate::domain::model::Model;
 use crate::domain::price;
 use crate::domain::sequence::{self, BatchOrder, SequenceOrder};
@@ -97,7 +97,7 @@ impl<'a> Desk<'a> {
         Ok(job)
     }
 
-    /// Fills a remix with the values of its source, and names the picture that it takes from there.
+    /// Fills a remix with the values of its source, and names the picture that is to be copied from there.
     async fn complete_remix(
         &self,
         submission: &Submission,
@@ -108,10 +108,8 @@ impl<'a> Desk<'a> {
         let source = self.app.store.get(self.owner, id).await?;
         let source = source.ok_or(Error::SourceNotFound)?;
         let remix = remixed(submission, &source.spec);
-        // Those of jobs that were cancelled or expired are gone.
-        let has_picture = !matches!(source.state, State::Cancelled | State::Expired);
         let is_same_model = remix.model.as_ref() == Some(&source.spec.model);
-        let is_taken = has_picture && is_same_model && remix.image.is_none();
+        let is_taken = is_same_model && remix.image.is_none();
         let picture = source.spec.image.filter(|_| is_taken);
         Ok((remix, picture))
     }

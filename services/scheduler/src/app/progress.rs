@@ -46,6 +46,10 @@ struct Attempt {
 }
 
 /// What becomes of a report.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would be made for every report"
+)]
 #[derive(Debug)]
 enum Noted {
     /// It must be stored.

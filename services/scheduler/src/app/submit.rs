@@ -28,7 +28,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Submission`], [`Error::NoModel`], [`Error::SourceNotFound`], [`Error::RequestIdReused`],
-    /// [`Error::OverLimit`], [`Error::Objects`], [`Error::Store`].
+    /// [`Error::PictureGone`], [`Error::OverLimit`], [`Error::Objects`], [`Error::Store`].
     pub async fn submit(&self, owner: &str, submission: &Submission) -> Result<View, Error> {
         check_request_id(submission.request_id.as_deref())?;
         let now = self.now();
@@ -192,7 +192,7 @@ impl App {
     }
 
     /// Removes pictures whose jobs were not stored, at once.
-    async fn abandon(&self, orphaned: &[Uuid]) -> Result<(), Error> {
+    pub(super) async fn abandon(&self, orphaned: &[Uuid]) -> Result<(), Error> {
         for removal in orphaned {
             self.store.postpone_removal(*removal, self.now()).await?;
         }

@@ -94,15 +94,6 @@ async fn begin(
     let offer = greeting.offer();
     let registration = app.sessions.register(offer, app.options().worker_ttl)?;
     let seat = Arc::clone(&registration.seat);
-    tracing::info!(
-        worker_id = greeting.worker,
-        device = greeting.device,
-        pool = greeting.pool,
-        protocol = greeting.protocol,
-        slots = greeting.slots,
-        held = greeting.held.len(),
-        "worker attached"
-    );
     let reconciled = app.attach(greeting, seat.session).await?;
     let session = Session {
         app,

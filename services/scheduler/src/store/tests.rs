@@ -134,11 +134,13 @@ async fn attach(
     held: &[LeaseRef],
 ) -> (Uuid, Reconciled) {
     let attachment = attachment(worker, slots, held);
-    let reconciled = store
-        .attach(&attachment, now(), lose)
-        .await
-        .expect("attaches");
+    let reconciled = attach_as(store, &attachment).await;
     (attachment.session, reconciled)
+}
+
+async fn attach_as(store: &JobStore, attachment: &Attachment) -> Reconciled {
+    let attached = store.attach(attachment, now(), later(-5), lose).await;
+    attached.expect("attaches").expect("has its name")
 }
 
 async fn submit(store: &JobStore, owner: &str) -> Job {

@@ -3,7 +3,7 @@
 use kinora_ids::LeaseRef;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult,
     IntoActiveModel, QueryFilter, QueryOrder, Select,
 };
 use uuid::Uuid;
@@ -67,7 +67,8 @@ pub struct Reconciled {
 }
 
 impl JobStore {
-    /// Records a worker and its models, and settles which leases it has.
+    /// Records a worker and its models, and settles which leases it has. None, and nothing changes, while another
+    /// instance is attached under its name, at whichever replica, and was heard at or after `heard_since`.
     ///
     /// A job that runs on this worker by our record and is not held has lost its attempt: `lose` decides. But when the
     /// worker's process is still the same it has lost nothing; it was only not told, and can be told again.
@@ -78,11 +79,15 @@ impl JobStore {
         &self,
         attachment: &Attachment,
         now: Time,
+        heard_since: Time,
         lose: impl Fn(&mut Job) -> (Option<Event>, Vec<Removal>),
-    ) -> Result<Reconciled, JobStoreError> {
+    ) -> Result<Option<Reconciled>, JobStoreError> {
         let tx = self.begin().await?;
         let is_restarted = is_restarted(&tx, attachment).await?;
-        upsert_worker(&tx, attachment, now).await?;
+        if !upsert_worker(&tx, attachment, now, heard_since).await? {
+            tx.rollback().await?;
+            return Ok(None);
+        }
         for model in &attachment.models {
             upsert_model(&tx, model, now).await?;
         }
@@ -111,7 +116,7 @@ impl JobStore {
         }
         reconciled.events = self.apply_all(&tx, lost).await?;
         tx.commit().await?;
-        Ok(reconciled)
+        Ok(Some(reconciled))
     }
 
     /// Renews a worker, with what its device is like where that has changed. What operators want of it; None when a
@@ -212,11 +217,13 @@ async fn is_restarted(
     Ok(latest.as_ref() != Some(&attachment.instance))
 }
 
+/// False when the name is another instance's. The row itself decides, so that of two that come at once one is refused.
 async fn upsert_worker(
     tx: &DatabaseTransaction,
     attachment: &Attachment,
     now: Time,
-) -> Result<(), JobStoreError> {
+    heard_since: Time,
+) -> Result<bool, JobStoreError> {
     let models: Vec<&str> = attachment
         .models
         .iter()
@@ -265,12 +272,24 @@ async fn upsert_worker(
             worker::Column::DrainOrdered,
             Expr::cust("worker.drain_ordered AND worker.instance = excluded.instance"),
         )
+        .action_cond_where(is_free(&attachment.instance, heard_since))
         .to_owned();
-    worker::Entity::insert(row.into_active_model())
+    let written = worker::Entity::insert(row.into_active_model())
         .on_conflict(update)
         .exec_without_returning(tx)
         .await?;
-    Ok(())
+    Ok(written == 1)
+}
+
+/// When a name may be taken from the instance that had it. Workers that do not tell their instance take it at once.
+fn is_free(instance: &str, heard_since: Time) -> Condition {
+    if instance.is_empty() {
+        return Condition::all();
+    }
+    Condition::any()
+        .add(worker::Column::Attached.eq(false))
+        .add(worker::Column::SeenAt.lt(heard_since))
+        .add(worker::Column::Instance.is_in(["", instance]))
 }
 
 async fn upsert_model(

@@ -46,6 +46,8 @@ impl Objects for Removals {
         let fails = *failures > 0;
         *failures = failures.saturating_sub(1);
         if !fails {
+            let mut stored = self.stored.lock();
+            stored.retain(|(key, _)| !key.starts_with(prefix));
             self.prefixes.lock().push(prefix.to_owned());
         }
         Box::pin(async move {
@@ -53,6 +55,20 @@ impl Objects for Removals {
                 Err("the store is away".into())
             } else {
                 Ok(())
+            }
+        })
+    }
+
+    fn get<'a>(
+        &'a self,
+        key: &'a str,
+        max: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ObjectError>> {
+        let found = self.object(key);
+        Box::pin(async move {
+            match found {
+                Some(bytes) if bytes.len() as u64 > max => Err("too large".into()),
+                found => Ok(found),
             }
         })
     }

@@ -8,7 +8,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
-use crate::harness::{FakeWorker, TestScheduler, hello, image_model, picture, prompt, reason};
+use crate::harness::{
+    FakeWorker, Operator, TestScheduler, failure, hello, image_model, picture, prompt, reason,
+};
 
 async fn with_models(scheduler: &TestScheduler) -> FakeWorker {
     let Up::Hello(mut hello) = hello("w", &[]) else {
@@ -24,6 +26,13 @@ fn to(model: &str, image: Vec<u8>) -> pb::SubmitRequest {
         model: model.to_owned(),
         image,
         ..prompt("a ball")
+    }
+}
+
+fn remix_of(source: &str) -> pb::SubmitRequest {
+    pb::SubmitRequest {
+        remix_of: source.to_owned(),
+        ..prompt("")
     }
 }
 
@@ -64,6 +73,70 @@ kinora_store::on_both_databases! {
         let waiting = anna.submit(to("i2v", picture(8, 8))).await.expect("accepted");
         anna.cancel(&waiting.id).await.expect("cancels");
         scheduler.removals.wait_for(&format!("jobs/{}/", waiting.id), 2).await;
+    }
+
+    async fn remix_has_a_picture_of_its_own(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = with_models(&scheduler).await;
+        let image = picture(120, 60);
+        let source = anna.submit(to("i2v", image.clone())).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        assert!(worker.complete(&lease).await);
+        let remix = anna.submit(remix_of(&source.id)).await.expect("accepted");
+        anna.delete(&source.id).await.expect("deletes");
+        scheduler.removals.wait_for(&format!("jobs/{}/", source.id), 2).await;
+        let grant = worker.grant().await;
+        assert_eq!(grant.lease.expect("a lease").job_id, remix.id);
+        let spec = grant.spec.expect("a spec");
+        assert_eq!(spec.image_key, format!("jobs/{}/inputs/first.webp", remix.id));
+        assert_eq!(spec.image_sha256, hex::encode(Sha256::digest(&image)));
+        assert_eq!(scheduler.removals.object(&spec.image_key), Some(image));
+    }
+
+    async fn picture_that_is_gone_is_asked_for_again(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let _worker = with_models(&scheduler).await;
+        let source = anna.submit(to("i2v", picture(8, 8))).await.expect("accepted");
+        anna.cancel(&source.id).await.expect("cancels");
+        scheduler.removals.wait_for(&format!("jobs/{}/", source.id), 2).await;
+        let status = anna.submit(remix_of(&source.id)).await.expect_err("refused");
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "PICTURE_GONE"));
+        assert_eq!(anna.list(10, "").await.expect("lists").jobs.len(), 1);
+        let with_picture = pb::SubmitRequest { image: picture(8, 8), ..remix_of(&source.id) };
+        anna.submit(with_picture).await.expect("accepted");
+    }
+
+    async fn retry_of_a_dead_letter_has_a_picture_of_its_own(url: DatabaseUrl) {
+        let change = |options: &mut kinora_scheduler::SchedulerOptions| {
+            options.operators = vec!["olga".to_owned()];
+        };
+        let scheduler = TestScheduler::start_with(&url, change).await;
+        let (anna, olga) = (scheduler.caller("anna").await, Operator::connect(&scheduler.endpoint, "olga"));
+        let mut worker = with_models(&scheduler).await;
+        let image = picture(8, 8);
+        let dead = anna.submit(to("i2v", image.clone())).await.expect("accepted");
+        let lease = worker.grant().await.lease.expect("a lease");
+        worker.say(failure(&lease, "REQUEST_INVALID", false)).await;
+        assert_eq!(worker.receipt().await, (lease, true));
+        let new = olga.retry(&dead.id).await.expect("retries");
+        assert_eq!(olga.retry(&dead.id).await.expect("answers").id, new.id);
+        anna.delete(&dead.id).await.expect("deletes");
+        scheduler.removals.wait_for(&format!("jobs/{}/", dead.id), 2).await;
+        let spec = worker.grant().await.spec.expect("a spec");
+        assert_eq!(spec.image_key, format!("jobs/{}/inputs/first.webp", new.id));
+        assert_eq!(scheduler.removals.object(&spec.image_key), Some(image));
+    }
+
+    async fn preview_begins_with_the_picture_too(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = with_models(&scheduler).await;
+        let request = pb::SubmitRequest { preview_first: true, ..to("i2v", picture(64, 64)) };
+        let job = anna.submit(request).await.expect("accepted");
+        let spec = worker.grant().await.spec.expect("a spec");
+        assert_eq!(spec.image_key, format!("jobs/{}/inputs/first.webp", job.id));
     }
 
     async fn same_request_is_the_same_picture(url: DatabaseUrl) {

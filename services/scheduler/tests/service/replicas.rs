@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
+use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use kinora_proto::scheduler::v1::attach_response::Message as Down;
 use kinora_scheduler::signals::EventsVia;
 use kinora_store::DatabaseUrl;
 use kinora_testkit::nats::TestNats;
 use kinora_testkit::postgres::TestPostgres;
 use tokio::time::timeout;
+use tonic::Code;
 
 use crate::harness::{
     Caller, FakeWorker, Operator, PATIENCE, TestScheduler, hello_of, picture, progress, prompt,
-    with_preview,
+    reason, with_preview,
 };
 
 async fn replica(url: &DatabaseUrl, events: Option<&str>) -> TestScheduler {
@@ -130,6 +132,40 @@ async fn replicas_hear_each_other_through_nats() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_taken_at_one_replica_is_taken_at_the_other() {
+    let url = database().await;
+    let (first, second) = (replica(&url, None).await, replica(&url, None).await);
+    let instance = |name: &str| match hello_of(2, "w", &[]) {
+        Up::Hello(hello) => Up::Hello(pb::Hello {
+            instance: name.to_owned(),
+            ..hello
+        }),
+        other => other,
+    };
+    let attached = FakeWorker::attach(&first.endpoint, instance("1")).await;
+    let mut worker = attached.expect("attaches").0;
+    let anna = first.caller("anna").await;
+    let job = anna.submit(prompt("a ball")).await.expect("accepted");
+    let lease = worker.grant().await.lease.expect("a lease");
+    let refused = FakeWorker::attach(&second.endpoint, instance("2")).await;
+    let status = refused.map(|_| ()).expect_err("is refused");
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::AlreadyExists, "WORKER_NAME_TAKEN")
+    );
+    assert!(worker.complete(&lease).await);
+    let done = anna.get(&job.id).await.expect("reads");
+    assert_eq!((done.state(), done.attempt), (JobState::Completed, 1));
+    // Once its stream has ended, the name is free.
+    drop(worker);
+    kinora_testkit::wait::until("the name is free", PATIENCE, || async {
+        let attached = FakeWorker::attach(&second.endpoint, instance("2")).await;
+        attached.map(drop).map_err(|status| reason(&status))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watcher_sees_what_happened_while_the_bus_was_away() {
     let mut nats = TestNats::start().await;
     let (url, events) = (database().await, nats.url());
@@ -172,7 +208,7 @@ async fn upkeep_goes_on_when_the_replica_that_has_it_stops() {
     let forgotten = async |id: String| {
         kinora_testkit::wait::until("a purge", PATIENCE, || async {
             match anna.get(&id).await {
-                Err(status) if status.code() == tonic::Code::NotFound => Ok(()),
+                Err(status) if status.code() == Code::NotFound => Ok(()),
                 other => Err(other),
             }
         })

@@ -23,6 +23,10 @@ pub struct Seen {
 }
 
 /// What an event is to a watcher.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would be made for every event"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Nothing new.

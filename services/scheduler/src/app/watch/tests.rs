@@ -30,6 +30,14 @@ impl Objects for KeepObjects {
         Box::pin(async { Ok(()) })
     }
 
+    fn get<'a>(
+        &'a self,
+        _: &'a str,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ObjectError>> {
+        Box::pin(async { Ok(None) })
+    }
+
     fn put<'a>(
         &'a self,
         _: &'a str,

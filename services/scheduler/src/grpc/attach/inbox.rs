@@ -69,6 +69,10 @@ pub struct Inbox {
 }
 
 /// What is to be done next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would be made for every report"
+)]
 enum Next {
     Take(LeaseRef, Reports),
     WaitUntil(Instant),

@@ -40,10 +40,8 @@ impl Session {
                 self.send(Down::Receipt(pb::Receipt { lease, accepted }))
                     .await;
             }
-            None if !stands => {
-                if self.seat.stop(lease, true) {
-                    self.send(revocation(lease)).await;
-                }
+            None if !stands && self.seat.stop(lease, true) => {
+                self.send(revocation(lease)).await;
             }
             None => {}
         }

@@ -37,17 +37,60 @@ kinora_store::on_both_databases! {
             ..attachment("w", 2, held)
         };
         let first = hello("i1", &[]);
-        store.attach(&first, now(), lose).await.expect("attaches");
+        attach_as(&store, &first).await;
         let jobs = claim(&store, "w", first.session, 2).await;
         // Its stream ended when it had heard of one of the two.
         let known = [jobs[0].newest_lease()];
-        let again = store.attach(&hello("i1", &known), now(), lose).await.expect("attaches");
+        let newest = hello("i1", &known);
+        let again = attach_as(&store, &newest).await;
         assert_eq!((again.standing, again.untold), (known.to_vec(), jobs[1..].to_vec()));
         assert_eq!(again.events, []);
+        store.detach("w", newest.session).await.expect("detaches");
         // A process that has just begun has lost what the one before it knew.
-        let restarted = store.attach(&hello("i2", &known), now(), lose).await.expect("attaches");
+        let restarted = attach_as(&store, &hello("i2", &known)).await;
         assert_eq!(restarted.untold, []);
         assert_eq!(restarted.events.iter().map(|event| event.job).collect::<Vec<_>>(), [jobs[1].id]);
+    }
+
+    async fn a_name_is_taken_while_its_instance_is_attached_and_heard(url: DatabaseUrl) {
+        let store = open(&url).await;
+        let job = submit(&store, "anna").await;
+        let of = |instance: &str| Attachment { instance: instance.to_owned(), ..attachment("w", 1, &[]) };
+        let (first, second) = (of("i1"), of("i2"));
+        attach_as(&store, &first).await;
+        let claimed = claim(&store, "w", first.session, 1).await;
+        let is_refused = async |at: i64| {
+            let attached = store.attach(&second, later(at), later(at - 5), lose).await;
+            attached.expect("answers").is_none()
+        };
+        let row = async || store.workers(now()).await.expect("reads").remove(0);
+        let before = row().await;
+        assert!(is_refused(0).await && is_refused(5).await);
+        assert_eq!(row().await, before);
+        assert_eq!(read(&store, &job).await, claimed[0], "it runs on");
+        // Those that do not tell, on either side, and the same process may come at any time.
+        let again = of("i1");
+        assert_eq!(attach_as(&store, &again).await.untold, claimed);
+        store.heartbeat("w", again.session, false, None, later(5)).await.expect("renews");
+        assert!(is_refused(10).await);
+        assert!(!is_refused(11).await, "it fell silent");
+        assert_eq!(row().await.session, second.session);
+        store.detach("w", second.session).await.expect("detaches");
+        attach_as(&store, &of("i3")).await;
+        attach_as(&store, &of("")).await;
+        attach_as(&store, &of("i4")).await;
+    }
+
+    async fn of_two_new_instances_one_gets_the_name(url: DatabaseUrl) {
+        let store = open(&url).await;
+        let of = |instance: &str| Attachment { instance: instance.to_owned(), ..attachment("w", 1, &[]) };
+        let (first, second) = (of("i1"), of("i2"));
+        let attach = |attachment| store.attach(attachment, now(), later(-5), lose);
+        let (one, other) = tokio::join!(attach(&first), attach(&second));
+        let (one, other) = (one.expect("answers"), other.expect("answers"));
+        assert_ne!(one.is_some(), other.is_some());
+        let winner = if one.is_some() { &first } else { &second };
+        assert_eq!(store.workers(now()).await.expect("reads").remove(0).instance, winner.instance);
     }
 
     async fn silent_workers_and_overdue_attempts_lapse(url: DatabaseUrl) {
@@ -113,7 +156,7 @@ kinora_store::on_both_databases! {
         attach(&store, "w1", 1, &[]).await;
         let mut changed = attachment("w2", 1, &[]);
         changed.models[0].title = "Tiny 2".to_owned();
-        store.attach(&changed, now(), lose).await.expect("attaches");
+        attach_as(&store, &changed).await;
         assert_eq!(store.models().await.expect("reads"), changed.models);
     }
 
@@ -128,7 +171,7 @@ kinora_store::on_both_databases! {
             device_state: state.clone(),
             ..attachment("w", 2, &[])
         };
-        store.attach(&told, now(), lose).await.expect("attaches");
+        attach_as(&store, &told).await;
         claim(&store, "w", told.session, 1).await;
         let worker = async || store.workers(now()).await.expect("reads").remove(0);
         let seen = worker().await;
@@ -148,7 +191,7 @@ kinora_store::on_both_databases! {
         store.detach("w", told.session).await.expect("detaches");
         assert!(!worker().await.is_attached);
         // The order to drain outlives the stream, and a cordon the process.
-        assert_eq!(store.attach(&told, now(), lose).await.expect("attaches").wishes, drained);
+        assert_eq!(attach_as(&store, &told).await.wishes, drained);
         let cordoned = Wishes { is_drained: false, ..drained };
         assert_eq!(attach(&store, "w", 1, &[]).await.1.wishes, cordoned);
         assert!(worker().await.is_cordoned);
