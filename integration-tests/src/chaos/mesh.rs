@@ -140,8 +140,8 @@ impl ChaosMesh {
     /// Waits until a scheduler answers on its own port.
     pub async fn scheduler_listens(&self, index: usize) {
         let arguments = &self.schedulers[index].command.arguments;
-        let after = arguments.iter().skip_while(|word| *word != "--listen");
-        let address = after.skip(1).next().unwrap();
+        let mut after = arguments.iter().skip_while(|word| *word != "--listen");
+        let address = after.nth(1).unwrap();
         let port = address.rsplit(':').next().unwrap();
         listening(port.parse().unwrap()).await;
     }

@@ -8,8 +8,8 @@ use super::{assert_clean, has_begun, submit};
 async fn a_worker_killed_in_mid_step_loses_and_doubles_nothing() {
     let mut mesh = ChaosMesh::start(MeshOptions::default()).await;
     let accepted = submit(&mesh, 0..6, 30).await;
-    for worker in 0..2 {
-        has_begun(&mesh, &accepted[worker]).await;
+    for (worker, job) in accepted.iter().enumerate().take(2) {
+        has_begun(&mesh, job).await;
         mesh.workers[worker].restart();
     }
     assert_clean(&mesh, &accepted).await;

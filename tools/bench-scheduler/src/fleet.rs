@@ -63,7 +63,7 @@ impl Fleet {
             };
             place
                 .store
-                .attach(&attachment, now(), |_| (None, Vec::new()))
+                .attach(&attachment, now(), now(), |_| (None, Vec::new()))
                 .await?;
             views.push(WorkerView {
                 worker: attachment.worker,

@@ -28,7 +28,7 @@ use workload::{Scope, Variant};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let runs = runs(&options).await?;
+    let runs = Box::pin(runs(&options)).await?;
     let text = report::text(&options, &runs);
     std::io::stdout().write_all(text.as_bytes())?;
     if let Some(folder) = &options.plots {
@@ -46,7 +46,7 @@ async fn runs(options: &Options) -> anyhow::Result<Runs> {
     let experiments = if options.experiment_workers == 0 {
         None
     } else {
-        Some(experiments(&options.experiment()).await?)
+        Some(Box::pin(experiments(&options.experiment())).await?)
     };
     Ok(Runs {
         all,

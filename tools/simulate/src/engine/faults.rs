@@ -111,7 +111,9 @@ impl Engine {
     /// Takes attempts from workers that are not heard, as the scheduler's reaper does.
     pub(super) async fn reap(&mut self) -> anyhow::Result<()> {
         let silent_since = self.now - TimeDelta::from_std(WORKER_TTL)?;
-        for lost in self.queue.store.lapsed(silent_since, self.now).await? {
+        let store = &self.queue.store;
+        let lapsed = store.lapsed(silent_since, self.now, None, u32::MAX).await?;
+        for lost in lapsed.jobs {
             let now = self.now;
             let (id, newest) = (lost.id, lost.newest_lease());
             let lose = move |job: &mut Job| {

@@ -165,7 +165,10 @@ impl Engine {
         };
         let lose = |_: &mut Job| (None, Vec::new());
         let heard = self.now + HEARD_AHEAD;
-        self.queue.store.attach(&attachment, heard, lose).await?;
+        self.queue
+            .store
+            .attach(&attachment, heard, heard, lose)
+            .await?;
         Ok(())
     }
 }

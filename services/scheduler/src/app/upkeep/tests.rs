@@ -22,6 +22,14 @@ impl Objects for NoObjects {
         Box::pin(async { Ok(()) })
     }
 
+    fn get<'a>(
+        &'a self,
+        _: &'a str,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ObjectError>> {
+        Box::pin(async { Ok(None) })
+    }
+
     fn put<'a>(
         &'a self,
         _: &'a str,
@@ -74,8 +82,9 @@ async fn forsaken(app: &App) -> Job {
         slots: 1,
         ..Attachment::default()
     };
-    let attached = app.store.attach(&worker, hour_ago, |_| (None, Vec::new()));
-    attached.await.expect("attaches");
+    let lose = |_: &mut Job| (None, Vec::new());
+    let attached = app.store.attach(&worker, hour_ago, hour_ago, lose).await;
+    assert!(attached.expect("answers").is_some());
     let job = job(hour_ago);
     let (jobs, limits) = (std::slice::from_ref(&job), Limits::default());
     let submitted = app.store.submit(jobs, None, None, &limits, &[]);

@@ -89,10 +89,12 @@ impl Shape {
     }
 }
 
+type Complete = fn(&mut Job, Reporter<'_>, Outputs, Time) -> Result<Option<Event>, StaleLease>;
+
 /// The rules under test. Some tests break one.
 pub struct Rules {
     pub claim: fn(&mut Job, &str, Time) -> Option<Event>,
-    pub complete: fn(&mut Job, Reporter<'_>, Outputs, Time) -> Result<Option<Event>, StaleLease>,
+    pub complete: Complete,
     pub need_lost: fn(&mut Job, JobId, State, Time) -> Option<Event>,
 }
 
