@@ -46,6 +46,7 @@ impl Run {
             now: self.world.now,
         };
         let plan = plan(&situation, &PolicyOptions::default());
+        self.turns.record_raised(&plan, self.world.now);
         let leased = self.world.claim(&plan.assignments);
         self.turns.record(&snapshot, &leased, self.world.now);
         for assignment in plan.assignments {
@@ -218,12 +219,12 @@ fn a_new_queue_is_not_held_up_by_the_clock_of_other_workers() {
     turns.record(&snapshot, &of("x")[..2], world.now);
     world.submit("c", "y", Priority::Standard, SECOND);
     turns.see(&world.snapshot(Bounds::default()), &models, world.now);
-    let start = |model| turns.start(model, Priority::Standard);
+    let start = |model, tenant| turns.start(model, Priority::Standard, tenant);
     assert_eq!(
-        start("y"),
-        start("x"),
+        start("y", "c"),
+        start("x", "a"),
         "with those that wait, not with {}",
-        start("z")
+        start("z", "b")
     );
 }
 
@@ -289,5 +290,33 @@ fn age_lets_no_flood_pass_its_neighbours() {
     assert!(
         next.contains(&light) && next.contains(&interactive),
         "{next:?}"
+    );
+}
+
+#[test]
+fn a_class_that_has_waited_long_claims_nothing_for_the_time_before() {
+    let mut run = Run::new(4, &["x"]);
+    for _ in 0..200 {
+        run.world
+            .submit("patient", "x", Priority::Batch, 10 * SECOND);
+    }
+    let mut since_raised = Vec::new();
+    while since_raised.len() < 40 {
+        while run.world.waiting("busy") < 10 {
+            run.world
+                .submit("busy", "x", Priority::Standard, 10 * SECOND);
+        }
+        let before = run.served("patient");
+        let leased = run.step().len();
+        let of_patient = ((run.served("patient") - before) / 10.0).round() as usize;
+        if of_patient > 0 || !since_raised.is_empty() {
+            since_raised.extend((0..leased).map(|at| at < of_patient));
+        }
+    }
+    let of_patient = since_raised.iter().filter(|it| **it).count();
+    assert!(
+        (14..=26).contains(&of_patient),
+        "{of_patient} of the first {} turns",
+        since_raised.len()
     );
 }
