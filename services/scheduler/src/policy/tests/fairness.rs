@@ -306,9 +306,11 @@ fn a_class_that_has_waited_long_claims_nothing_for_the_time_before() {
             run.world
                 .submit("busy", "x", Priority::Standard, 10 * SECOND);
         }
-        let before = run.served("patient");
+        let before = run.world.served.get("patient").copied();
         let leased = run.step().len();
-        let of_patient = ((run.served("patient") - before) / 10.0).round() as usize;
+        let gained = run.world.served.get("patient").copied().unwrap_or_default()
+            - before.unwrap_or_default();
+        let of_patient = usize::try_from(gained.as_secs() / 10).expect("few");
         if of_patient > 0 || !since_raised.is_empty() {
             since_raised.extend((0..leased).map(|at| at < of_patient));
         }
@@ -319,4 +321,32 @@ fn a_class_that_has_waited_long_claims_nothing_for_the_time_before() {
         "{of_patient} of the first {} turns",
         since_raised.len()
     );
+}
+
+#[test]
+fn who_comes_to_a_queue_does_not_pay_for_what_others_had_of_it() {
+    let mut turns = Turns::default();
+    let mut world = World::default();
+    for tenant in ["a", "b", "c"] {
+        world.submit(tenant, "y", Priority::Standard, 10 * SECOND);
+        world.submit(tenant, "y", Priority::Standard, 10 * SECOND);
+    }
+    for _ in 0..20 {
+        world.submit("heavy", "x", Priority::Standard, 10 * SECOND);
+    }
+    let models = ["x", "y"].map(str::to_owned);
+    let snapshot = world.snapshot(Bounds::default());
+    turns.see(&snapshot, &models, world.now);
+    let lanes = snapshot.lanes.iter();
+    let of_heavy = lanes.filter(|lane| lane.owner == "heavy");
+    let mut leased: Vec<JobId> = of_heavy
+        .flat_map(|lane| lane.jobs.iter().take(10).map(|job| job.job))
+        .collect();
+    leased.push(snapshot.lanes[1].jobs[0].job);
+    turns.record(&snapshot, &leased, world.now);
+    world.submit("light", "x", Priority::Standard, 10 * SECOND);
+    turns.see(&world.snapshot(Bounds::default()), &models, world.now);
+    let start = |model, tenant| turns.start(model, Priority::Standard, tenant);
+    assert!(start("x", "light") <= start("y", "a"));
+    assert!(start("x", "heavy") > start("x", "light"));
 }
