@@ -204,6 +204,7 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
             now,
         };
         let plan = policy::plan(&situation, &self.options.policy);
+        self.turns.record_raised(&plan, now);
         let preempted = self.preempt(&plan, now);
         let leased = self.lease(&plan, &snapshot, now).await?;
         Ok(Round {

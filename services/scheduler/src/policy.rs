@@ -135,6 +135,19 @@ pub struct Plan {
     pub assignments: Vec<Assignment>,
     /// Leases to be handed back for higher classes.
     pub preemptions: Vec<Preemption>,
+    /// Classes that count as higher ones for their age.
+    pub raised: Vec<Raise>,
+}
+
+/// A class whose queues count as those of a higher one, because a job has waited long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raise {
+    /// The class.
+    pub class: Priority,
+    /// The class it counts as.
+    pub level: Priority,
+    /// How far its turns are put forward: what it could not have below gives it no claim above.
+    pub lift: i64,
 }
 
 /// A lease that is to be handed back.

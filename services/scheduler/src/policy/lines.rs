@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use super::turns::{Turns, queue_weights};
+use super::turns::Turns;
 use super::{Candidate, Lane, Snapshot, Usage, charge};
 use crate::domain::job::Priority;
 
@@ -13,7 +13,7 @@ pub(super) struct Line<'a> {
     pub priority: Priority,
     /// The class it counts as in this plan.
     pub level: Priority,
-    /// Start tag of its next turn.
+    /// Start tag of its next turn: that of the tenant that had least, of those who can be given anything now.
     pub start: i64,
     /// Weights of its tenants, added up.
     pub weight: u64,
@@ -22,18 +22,20 @@ pub(super) struct Line<'a> {
     order: BTreeSet<(i64, usize)>,
     /// Where each tenant's next tag starts.
     finish: HashMap<&'a str, i64>,
+    /// The start of each tenant's next turn among the queues.
+    starts: HashMap<&'a str, i64>,
 }
 
 struct OpenLane<'a> {
     lane: &'a Lane,
     tag: i64,
+    has_place: bool,
     /// Jobs that are not assigned yet.
     left: Vec<&'a Candidate>,
 }
 
 /// Makes the queues of a snapshot, whatever order its lanes come in.
 pub(super) fn lines<'a>(snapshot: &'a Snapshot, turns: &Turns) -> Vec<Line<'a>> {
-    let weights = queue_weights(snapshot);
     let mut lanes: Vec<&Lane> = snapshot.lanes.iter().collect();
     lanes.sort_by_key(|lane| (&lane.model, lane.priority, lane.start_tag, &lane.owner));
     let mut seen = HashSet::new();
@@ -46,33 +48,70 @@ pub(super) fn lines<'a>(snapshot: &'a Snapshot, turns: &Turns) -> Vec<Line<'a>> 
         let is_same =
             |line: &&mut Line<'_>| (line.model, line.priority) == (&*lane.model, lane.priority);
         if lines.last_mut().filter(is_same).is_none() {
-            let weight = weights.get(&(&*lane.model, lane.priority));
             lines.push(Line {
                 model: &lane.model,
                 priority: lane.priority,
                 level: lane.priority,
-                start: turns.start(&lane.model, lane.priority),
-                weight: weight.copied().unwrap_or(100),
+                start: i64::MAX,
+                weight: 0,
                 lanes: Vec::new(),
                 order: BTreeSet::new(),
                 finish: HashMap::new(),
+                starts: HashMap::new(),
             });
         }
         if let Some(line) = lines.last_mut() {
-            line.open(lane, left, head_charge);
+            let start = turns.start(&lane.model, lane.priority, &lane.tenant);
+            line.open(lane, left, (head_charge, start));
         }
     }
     lines
 }
 
 impl<'a> Line<'a> {
-    fn open(&mut self, lane: &'a Lane, left: Vec<&'a Candidate>, head_charge: i64) {
+    fn open(&mut self, lane: &'a Lane, left: Vec<&'a Candidate>, (head_charge, start): (i64, i64)) {
         let tag = lane.start_tag;
         self.order.insert((tag, self.lanes.len()));
-        self.lanes.push(OpenLane { lane, tag, left });
+        let has_place = true;
+        self.lanes.push(OpenLane {
+            lane,
+            tag,
+            has_place,
+            left,
+        });
         let end = tag.saturating_add(head_charge);
         let finish = self.finish.entry(&lane.tenant).or_insert(end);
         *finish = (*finish).max(end);
+        if self.starts.insert(&lane.tenant, start).is_none() {
+            self.weight += u64::from(lane.weight.max(1));
+        }
+        self.start = self.start.min(start);
+    }
+
+    /// Finds out which lanes can be given anything. The others have no say in whose turn it is: a job that fits no
+    /// free worker would claim it for ever, and its neighbours would have it.
+    pub fn find_places(&mut self, mut has_place: impl FnMut(&Lane, &[&'a Candidate]) -> bool) {
+        for open in &mut self.lanes {
+            open.has_place = has_place(open.lane, &open.left);
+        }
+        self.find_start();
+    }
+
+    /// Puts its turns forward.
+    pub fn lift(&mut self, lift: i64) {
+        for start in self.starts.values_mut() {
+            *start = start.saturating_add(lift);
+        }
+        self.start = self.start.saturating_add(lift);
+    }
+
+    fn find_start(&mut self) {
+        let lanes = self.order.iter().map(|&(_, at)| &self.lanes[at]);
+        let starts = lanes.filter(|open| open.has_place);
+        let starts = starts.filter_map(|open| self.starts.get(&*open.lane.tenant));
+        if let Some(start) = starts.min() {
+            self.start = *start;
+        }
     }
 
     /// Lanes with jobs left, the first of the order first.
@@ -100,21 +139,22 @@ impl<'a> Line<'a> {
         let open = &mut self.lanes[at];
         self.order.remove(&(open.tag, at));
         let taken = open.left.remove(job);
-        self.start = self
-            .start
-            .saturating_add(charge(taken.estimated_cost, self.weight));
+        let start = self.starts.entry(&open.lane.tenant).or_default();
+        *start = start.saturating_add(charge(taken.estimated_cost, open.lane.weight.into()));
         if let Some(next) = open.left.first() {
             let finish = self.finish.entry(&open.lane.tenant).or_default();
             open.tag = *finish;
             *finish = finish.saturating_add(charge(next.estimated_cost, open.lane.weight.into()));
             self.order.insert((open.tag, at));
         }
+        self.find_start();
         taken
     }
 
     /// Leaves a lane out of this plan.
     pub fn close(&mut self, at: usize) {
         self.order.remove(&(self.lanes[at].tag, at));
+        self.find_start();
     }
 }
 

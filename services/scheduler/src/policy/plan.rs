@@ -7,8 +7,15 @@ use super::lines::{Caps, Line, lines, slack};
 use super::pool::{Pool, Reach, Soon, fits, offers};
 use super::preemption::{Preemptor, Wish};
 use super::turns::Turns;
-use super::{Assignment, Candidate, Plan, PolicyOptions, Snapshot, WorkerView, waited};
+use super::{Assignment, Candidate, Plan, PolicyOptions, Raise, Snapshot, WorkerView, waited};
 use crate::domain::job::{Priority, Time};
+
+/// Classes, and those they come to by waiting.
+const RAISES: [(Priority, Priority); 3] = [
+    (Priority::Standard, Priority::Interactive),
+    (Priority::Batch, Priority::Standard),
+    (Priority::Batch, Priority::Interactive),
+];
 
 /// Everything a plan depends on, besides the options.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +40,9 @@ pub struct Situation<'a> {
 #[must_use]
 pub fn plan(situation: &Situation<'_>, options: &PolicyOptions) -> Plan {
     let mut planner = Planner::new(situation, options);
+    planner.find_places();
     planner.raise_aged();
+    planner.align_raised(situation.turns);
     for level in [Priority::Interactive, Priority::Standard, Priority::Batch] {
         planner.serve(level, Reach::Resident);
         planner.serve(level, Reach::Any);
@@ -76,6 +85,18 @@ impl<'a> Planner<'a> {
         }
     }
 
+    fn find_places(&mut self) {
+        let Self {
+            lines, pool, caps, ..
+        } = self;
+        for line in lines {
+            let model = line.model;
+            line.find_places(|lane, jobs| {
+                !caps.is_full(lane) && jobs.iter().any(|job| pool.has_place(model, job))
+            });
+        }
+    }
+
     /// Raises classes to the ones that their longest waiting jobs count as.
     ///
     /// A whole class, on workers that such a job could have: age must not decide *within* a class, because there the
@@ -91,6 +112,29 @@ impl<'a> Planner<'a> {
                     line.level = level;
                 }
             }
+        }
+    }
+
+    /// Counts the turns of raised classes from where the class is that they have reached. What they could not have
+    /// below gives them no claim above: they would take everything until they have caught up.
+    fn align_raised(&mut self, turns: &Turns) {
+        for (class, level) in RAISES {
+            let is_raised = |line: &Line<'_>| line.priority == class && line.level == level;
+            let Some(own) = earliest(&self.lines, is_raised) else {
+                continue;
+            };
+            let above = earliest(&self.lines, |line| {
+                line.level == level && line.priority < class
+            });
+            let lift = match above {
+                Some(above) if !turns.is_raised(class, level, self.now) => {
+                    above.saturating_sub(own).max(0)
+                }
+                _ => 0,
+            };
+            let of_class = self.lines.iter_mut().filter(|line| line.priority == class);
+            of_class.for_each(|line| line.lift(lift));
+            self.plan.raised.push(Raise { class, level, lift });
         }
     }
 
@@ -236,4 +280,9 @@ impl<'a> Planner<'a> {
             }
         }
     }
+}
+
+fn earliest(lines: &[Line<'_>], keep: impl Fn(&Line<'_>) -> bool) -> Option<i64> {
+    let kept = lines.iter().filter(|line| keep(line));
+    kept.map(|line| line.start).min()
 }

@@ -46,6 +46,7 @@ impl Run {
             now: self.world.now,
         };
         let plan = plan(&situation, &PolicyOptions::default());
+        self.turns.record_raised(&plan, self.world.now);
         let leased = self.world.claim(&plan.assignments);
         self.turns.record(&snapshot, &leased, self.world.now);
         for assignment in plan.assignments {
@@ -218,12 +219,12 @@ fn a_new_queue_is_not_held_up_by_the_clock_of_other_workers() {
     turns.record(&snapshot, &of("x")[..2], world.now);
     world.submit("c", "y", Priority::Standard, SECOND);
     turns.see(&world.snapshot(Bounds::default()), &models, world.now);
-    let start = |model| turns.start(model, Priority::Standard);
+    let start = |model, tenant| turns.start(model, Priority::Standard, tenant);
     assert_eq!(
-        start("y"),
-        start("x"),
+        start("y", "c"),
+        start("x", "a"),
         "with those that wait, not with {}",
-        start("z")
+        start("z", "b")
     );
 }
 
@@ -290,4 +291,62 @@ fn age_lets_no_flood_pass_its_neighbours() {
         next.contains(&light) && next.contains(&interactive),
         "{next:?}"
     );
+}
+
+#[test]
+fn a_class_that_has_waited_long_claims_nothing_for_the_time_before() {
+    let mut run = Run::new(4, &["x"]);
+    for _ in 0..200 {
+        run.world
+            .submit("patient", "x", Priority::Batch, 10 * SECOND);
+    }
+    let mut since_raised = Vec::new();
+    while since_raised.len() < 40 {
+        while run.world.waiting("busy") < 10 {
+            run.world
+                .submit("busy", "x", Priority::Standard, 10 * SECOND);
+        }
+        let before = run.world.served.get("patient").copied();
+        let leased = run.step().len();
+        let gained = run.world.served.get("patient").copied().unwrap_or_default()
+            - before.unwrap_or_default();
+        let of_patient = usize::try_from(gained.as_secs() / 10).expect("few");
+        if of_patient > 0 || !since_raised.is_empty() {
+            since_raised.extend((0..leased).map(|at| at < of_patient));
+        }
+    }
+    let of_patient = since_raised.iter().filter(|it| **it).count();
+    assert!(
+        (14..=26).contains(&of_patient),
+        "{of_patient} of the first {} turns",
+        since_raised.len()
+    );
+}
+
+#[test]
+fn who_comes_to_a_queue_does_not_pay_for_what_others_had_of_it() {
+    let mut turns = Turns::default();
+    let mut world = World::default();
+    for tenant in ["a", "b", "c"] {
+        world.submit(tenant, "y", Priority::Standard, 10 * SECOND);
+        world.submit(tenant, "y", Priority::Standard, 10 * SECOND);
+    }
+    for _ in 0..20 {
+        world.submit("heavy", "x", Priority::Standard, 10 * SECOND);
+    }
+    let models = ["x", "y"].map(str::to_owned);
+    let snapshot = world.snapshot(Bounds::default());
+    turns.see(&snapshot, &models, world.now);
+    let lanes = snapshot.lanes.iter();
+    let of_heavy = lanes.filter(|lane| lane.owner == "heavy");
+    let mut leased: Vec<JobId> = of_heavy
+        .flat_map(|lane| lane.jobs.iter().take(10).map(|job| job.job))
+        .collect();
+    leased.push(snapshot.lanes[1].jobs[0].job);
+    turns.record(&snapshot, &leased, world.now);
+    world.submit("light", "x", Priority::Standard, 10 * SECOND);
+    turns.see(&world.snapshot(Bounds::default()), &models, world.now);
+    let start = |model, tenant| turns.start(model, Priority::Standard, tenant);
+    assert!(start("x", "light") <= start("y", "a"));
+    assert!(start("x", "heavy") > start("x", "light"));
 }
