@@ -94,7 +94,7 @@ async fn an_interrupted_generate_cancels_its_job() {
             .ok_or(jobs.to_string())
     })
     .await;
-    mesh.api.wait_step(&id, 1).await;
+    mesh.api.wait_state(&id, "running").await;
     program.interrupt();
     let ended = program.finish().await;
     assert!(!ended.status.success(), "{ended:?}");

@@ -16,7 +16,8 @@ use crate::fake::{Gate, serve_store, workbench};
 async fn a_lease_becomes_stored_files_under_its_own_prefix() {
     let mut bench = start(Gate::open(), LONG).await;
     let mut stream = bench.attached().await;
-    assert_eq!(stream.hello.models[0].id, "fake");
+    let offered = stream.hello.models.iter().map(|model| model.id.as_str());
+    assert_eq!(offered.collect::<Vec<_>>(), ["fake-i2v", "fake"]);
     let lease = lease(3);
     stream.grant(lease, "fine", 2).await;
     let outputs = stream.completion().await;

