@@ -15,6 +15,8 @@ pub(super) struct Line<'a> {
     pub level: Priority,
     /// Start tag of its next turn: that of the tenant that had least, of those who can be given anything now.
     pub start: i64,
+    /// Where the first of those turns ends: a queue is not behind others before it could have had that much.
+    pub due: i64,
     /// Weights of its tenants, added up.
     pub weight: u64,
     lanes: Vec<OpenLane<'a>>,
@@ -53,6 +55,7 @@ pub(super) fn lines<'a>(snapshot: &'a Snapshot, turns: &Turns) -> Vec<Line<'a>> 
                 priority: lane.priority,
                 level: lane.priority,
                 start: i64::MAX,
+                due: i64::MAX,
                 weight: 0,
                 lanes: Vec::new(),
                 order: BTreeSet::new(),
@@ -86,6 +89,7 @@ impl<'a> Line<'a> {
             self.weight += u64::from(lane.weight.max(1));
         }
         self.start = self.start.min(start);
+        self.due = self.due.min(start.saturating_add(head_charge));
     }
 
     /// Finds out which lanes can be given anything. The others have no say in whose turn it is: a job that fits no
@@ -103,14 +107,23 @@ impl<'a> Line<'a> {
             *start = start.saturating_add(lift);
         }
         self.start = self.start.saturating_add(lift);
+        self.due = self.due.saturating_add(lift);
     }
 
     fn find_start(&mut self) {
         let lanes = self.order.iter().map(|&(_, at)| &self.lanes[at]);
-        let starts = lanes.filter(|open| open.has_place);
-        let starts = starts.filter_map(|open| self.starts.get(&*open.lane.tenant));
-        if let Some(start) = starts.min() {
-            self.start = *start;
+        let turns = lanes.filter(|open| open.has_place).filter_map(|open| {
+            let start = *self.starts.get(&*open.lane.tenant)?;
+            let cost = open.left.first()?.estimated_cost;
+            Some((
+                start,
+                start.saturating_add(charge(cost, open.lane.weight.into())),
+            ))
+        });
+        let first = turns.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)));
+        if let Some((start, due)) = first {
+            self.start = start;
+            self.due = due;
         }
     }
 

@@ -215,7 +215,7 @@ impl<'a> Planner<'a> {
         self.lines.iter().any(|other| {
             other.level == own.level
                 && other.model != own.model
-                && other.start.saturating_add(slack) < own.start
+                && other.due.saturating_add(slack) < own.start
                 && other.front().is_some_and(|front| {
                     waited(front, self.now) >= self.options.affinity_patience
                         && fits(worker, other.model, front.pixels)

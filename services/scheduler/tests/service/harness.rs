@@ -324,6 +324,18 @@ impl FakeWorker {
         }
     }
 
+    /// Reports completion, whether or not the lease was revoked meanwhile.
+    pub async fn complete_or_lose(&mut self, lease: &pb::LeaseRef) -> bool {
+        self.say(completion(lease)).await;
+        loop {
+            match self.next().await {
+                Ok(Some(Down::Receipt(receipt))) => return receipt.accepted,
+                Ok(Some(Down::Revocation(_))) => {}
+                other => panic!("expected a receipt: {other:?}"),
+            }
+        }
+    }
+
     pub async fn complete(&mut self, lease: &pb::LeaseRef) -> bool {
         self.say(completion(lease)).await;
         let (receipted, accepted) = self.receipt().await;

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use tonic::Code;
 
 use crate::harness::{
-    Caller, FakeWorker, Operator, PATIENCE, TestScheduler, hello_of, picture, progress, prompt,
-    reason, with_preview,
+    Caller, FakeWorker, Operator, PATIENCE, TestScheduler, beat, hello_of, picture, progress,
+    prompt, reason, with_preview,
 };
 
 async fn replica(url: &DatabaseUrl, events: Option<&str>) -> TestScheduler {
@@ -41,11 +41,11 @@ async fn hears(caller: &Caller, worker: &mut FakeWorker) {
         match granted {
             Ok(Ok(Some(Down::Grant(grant)))) => {
                 let lease = grant.lease.expect("a lease");
-                if worker.complete(&lease).await && lease.job_id == job.id {
+                if worker.complete_or_lose(&lease).await && lease.job_id == job.id {
                     return;
                 }
             }
-            Ok(Ok(Some(Down::Revocation(_)))) => {}
+            Ok(Ok(Some(Down::Revocation(_)))) => worker.say(beat(&[])).await,
             Ok(other) => panic!("expected a grant: {other:?}"),
             Err(_) => {
                 caller.cancel(&job.id).await.expect("cancels");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
 
-use crate::harness::{TestScheduler, progress, prompt};
+use crate::harness::{TestScheduler, beat, progress, prompt};
 
 fn numbers_grow(events: &[pb::Event]) {
     let mut newest: HashMap<&str, u64> = HashMap::new();
@@ -29,6 +29,8 @@ kinora_store::on_both_databases! {
             if step == 2 {
                 anna.cancel(&lease.job_id).await.expect("cancels");
                 assert_eq!(worker.revocation().await, lease);
+                // Its place is free once a heartbeat no longer names it.
+                worker.say(beat(&[])).await;
             } else {
                 assert!(worker.complete(&lease).await);
             }
