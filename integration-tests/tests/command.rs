@@ -94,7 +94,8 @@ async fn an_interrupted_generate_cancels_its_job() {
             .ok_or(jobs.to_string())
     })
     .await;
-    mesh.api.wait_state(&id, "running").await;
+    let is_running = |job: &serde_json::Value| job["state"] == "running";
+    mesh.api.wait_job(&id, "the job runs", is_running).await;
     program.interrupt();
     let ended = program.finish().await;
     assert!(!ended.status.success(), "{ended:?}");

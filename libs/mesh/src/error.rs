@@ -180,11 +180,15 @@ impl PublicError {
         )
     }
 
-    /// Reads an error that another service sent.
+    /// Reads an error that another service sent, or how the call came to nothing on the way.
     #[must_use]
     pub fn from_status(status: &Status) -> Self {
         let details = status.get_error_details();
-        let kind = Kind::from_grpc(status.code());
+        let kind = if is_broken(status) {
+            Kind::Unavailable
+        } else {
+            Kind::from_grpc(status.code())
+        };
         let mut error = Self::new(kind, default_reason(kind), status.message());
         if let Some(info) = details.error_info() {
             error.reason.clone_from(&info.reason);
@@ -228,6 +232,13 @@ impl From<PublicError> for Status {
         }
         Self::with_error_details(error.kind.grpc(), error.message, details)
     }
+}
+
+/// Whether a call's connection broke: what the transport then says depends on the moment. No service of ours cancels a
+/// call that its caller still waits for.
+fn is_broken(status: &Status) -> bool {
+    let is_of_transport = status.code() == Code::Unknown && status.source().is_some();
+    status.code() == Code::Cancelled || is_of_transport
 }
 
 /// An error and its causes in one line.
@@ -288,6 +299,18 @@ mod tests {
         let error = PublicError::from_status(&status);
         assert_eq!(error.reason, "UNAVAILABLE");
         assert!(!error.message.contains("10.1.2.3"), "{}", error.message);
+    }
+
+    #[test]
+    fn a_call_whose_connection_broke_may_be_made_again() {
+        let broken: Box<dyn Error + Send + Sync> = std::io::Error::other("broken pipe").into();
+        let unknown = Status::from_error(broken);
+        assert_eq!(unknown.code(), Code::Unknown);
+        for status in [Status::cancelled("operation was canceled"), unknown] {
+            assert_eq!(PublicError::from_status(&status).kind, Kind::Unavailable);
+        }
+        let said = PublicError::from_status(&Status::unknown("said by a service"));
+        assert_eq!(said.kind, Kind::Internal);
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub use jobs::View;
 use places::Places;
 pub use places::QueuePlace;
 use progress::ProgressBoard;
+use watch::WatchSeats;
 pub use watch::{Out, Sighting, Watching};
 
 /// Events kept for a slow watcher.
@@ -64,6 +65,8 @@ pub struct App {
     uploads: Arc<Semaphore>,
     /// Submissions whose pictures may be copied from other jobs at a time; more wait for their turn.
     copies: Semaphore,
+    /// Streams on which jobs are followed.
+    watch_seats: WatchSeats,
     options: SchedulerOptions,
     /// What waits and who works, as of a moment ago.
     outlook: OutlookCache,
@@ -102,6 +105,7 @@ impl App {
             objects,
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             copies: Semaphore::new(options.picture_uploads.into()),
+            watch_seats: WatchSeats::default(),
             options,
             outlook: OutlookCache::default(),
             places: Places::default(),

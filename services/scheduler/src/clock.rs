@@ -14,8 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::job::Time;
 
-/// How often the database is asked for the time.
-const RESET_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the database is asked for the time: so long may replicas disagree after its clock has stepped.
+pub const RESET_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A difference between clocks that neither drift nor the way of an answer makes.
+pub const CLOCK_STEP: Duration = Duration::from_secs(1);
 
 /// Tells the time. Passed in, so that tests can have their own.
 pub trait Clock: Send + Sync {

@@ -117,6 +117,9 @@ pub struct SchedulerOptions {
     /// Jobs of a tenant that run at a time; 0 for no limit.
     #[arg(long, env = "KINORA_SCHEDULER_MAX_TENANT_RUNNING", default_value_t = 0)]
     pub max_tenant_running: u32,
+    /// Streams on which a principal follows jobs at a time, at one replica; 0 for no limit.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_WATCHES", default_value_t = 1000)]
+    pub max_watches: u32,
     /// How long a preview waits for its approval before its job expires.
     #[arg(long, env = "KINORA_SCHEDULER_APPROVAL_WINDOW", default_value = "24h", value_parser = parse_duration)]
     pub approval_window: Duration,
@@ -168,6 +171,7 @@ impl SchedulerOptions {
             max_queue: 100_000,
             max_running: 0,
             max_tenant_running: 0,
+            max_watches: 1000,
             approval_window: Duration::from_secs(24 * 60 * 60),
             retention: Duration::from_secs(30 * 24 * 60 * 60),
             upkeep_interval: Duration::from_secs(2),

@@ -109,6 +109,12 @@ pub enum Error {
     /// Too many pictures are being taken in.
     #[error("too many pictures are being taken in")]
     UploadsBusy,
+    /// The caller follows as many jobs as it may.
+    #[error("the caller has {limit} streams open")]
+    TooManyWatches {
+        /// Streams of a principal at one replica.
+        limit: u32,
+    },
     /// A watcher does not read what it is sent, or not fast enough.
     #[error("the watcher is too slow")]
     WatcherTooSlow {
@@ -230,6 +236,13 @@ impl From<Error> for PublicError {
                 "UPLOADS_BUSY",
                 "too many pictures are being taken in; try again in a moment",
             )
+            .with_retry_after(SOON),
+            Error::TooManyWatches { limit } => Self::new(
+                Kind::ResourceExhausted,
+                "TOO_MANY_WATCHES",
+                "you follow as many videos at a time as you may; close a stream first",
+            )
+            .with_metadata("limit", limit.to_string())
             .with_retry_after(SOON),
             Error::WatcherTooSlow { after_seq } => Self::new(
                 Kind::Unavailable,

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use kinora_mesh::error::chain;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::clock::{CLOCK_STEP, RESET_INTERVAL};
+use crate::domain::job::Time;
 
 /// Months are not in a hurry.
 const MONTHS_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -15,11 +18,37 @@ const MONTHS_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// A database that takes longer than this to answer the reaper is away.
 const REAP_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What two clocks have done between two looks.
+#[derive(Debug)]
+struct Jump {
+    by_the_time: TimeDelta,
+    /// May not count while the machine sleeps.
+    by_the_steady_clock: TimeDelta,
+}
+
+impl Jump {
+    fn between(before: (Time, Instant), after: (Time, Instant)) -> Self {
+        let steady = after.1.duration_since(before.1);
+        Self {
+            by_the_time: after.0 - before.0,
+            by_the_steady_clock: TimeDelta::from_std(steady).unwrap_or(TimeDelta::MAX),
+        }
+    }
+
+    /// Whether the clock was set, or the machine or the process stood still for longer than `patience`.
+    fn is_break(&self, patience: Duration) -> bool {
+        let step = TimeDelta::from_std(CLOCK_STEP).unwrap_or_default();
+        let patience = TimeDelta::from_std(patience).unwrap_or(TimeDelta::MAX);
+        let difference = self.by_the_time.checked_sub(&self.by_the_steady_clock);
+        self.by_the_time > patience || difference.is_none_or(|it| it.abs() > step)
+    }
+}
+
 /// Takes jobs from workers that fell silent, until stopped.
 pub async fn reap(app: Arc<App>, stop: CancellationToken) {
     // Workers are only lost by silence while they could be heard.
     let mut listening_since = Instant::now();
-    let mut last_tick = app.now();
+    let mut last_tick = (app.now(), Instant::now());
     let mut ticks = interval(app.options().reap_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -27,13 +56,13 @@ pub async fn reap(app: Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let now = app.now();
-        let slept = (now - last_tick).to_std().unwrap_or_default();
-        last_tick = now;
-        if slept > app.options().reap_interval + app.options().worker_ttl {
-            // The machine or the process stood still; the monotonic clock may not count that.
-            tracing::warn!(?slept, "the clock jumped; workers get their time again");
-            listening_since = Instant::now();
+        let tick = (app.now(), Instant::now());
+        let jump = Jump::between(last_tick, tick);
+        last_tick = tick;
+        if jump.is_break(app.options().reap_interval + app.options().worker_ttl) {
+            tracing::warn!(?jump, "the clock jumped; workers get their time again");
+            // Other replicas, by whose clocks theirs are heard, may notice a little later.
+            listening_since = Instant::now() + 2 * RESET_INTERVAL;
         }
         let reaped = tokio::select! {
             () = stop.cancelled() => return,
@@ -148,5 +177,30 @@ pub async fn measure(app: Arc<App>, stop: CancellationToken) {
                 tracing::warn!(error = %chain(&error), "the queue was not measured");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_break(by_the_time_ms: i64, by_the_steady_clock_ms: i64) -> bool {
+        let jump = Jump {
+            by_the_time: TimeDelta::milliseconds(by_the_time_ms),
+            by_the_steady_clock: TimeDelta::milliseconds(by_the_steady_clock_ms),
+        };
+        jump.is_break(Duration::from_secs(5))
+    }
+
+    #[test]
+    fn steps_either_way_and_long_stops_are_breaks() {
+        assert!(!is_break(250, 250));
+        assert!(!is_break(1_100, 250));
+        assert!(!is_break(4_900, 4_900));
+        assert!(is_break(3_600_250, 250));
+        assert!(is_break(-3_599_750, 250));
+        // The process was stopped; the machine slept.
+        assert!(is_break(60_000, 60_000));
+        assert!(is_break(60_000, 250));
     }
 }

@@ -16,7 +16,7 @@ use crate::store::{
 };
 
 /// Workers that have not been heard for longer are not listed.
-const WORKER_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const WORKER_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What page tokens of dead letters are bound to, as those of jobs are to their owners. No principal has this name.
 const DEAD_LETTERS: &str = "dead letters";

@@ -126,7 +126,8 @@ impl App {
         Ok(self.store.models().await?)
     }
 
-    pub(super) async fn view(&self, job: Job) -> Result<View, Error> {
+    pub(super) async fn view(&self, mut job: Job) -> Result<View, Error> {
+        self.board.freshen(&mut job);
         let place = self.queue_place(&job).await?;
         Ok(View { job, place })
     }

@@ -14,7 +14,7 @@ use kinora_ids::{JobId, LeaseRef};
 use parking_lot::Mutex;
 
 use super::App;
-use crate::domain::job::{Event, Job, Preview, Progress, SEQ_STRIDE, Time};
+use crate::domain::job::{Event, Job, Preview, Progress, SEQ_STRIDE, State, Time};
 use crate::domain::transition::{self, Reporter};
 use crate::error::Error;
 use crate::signals::Signal;
@@ -101,6 +101,19 @@ impl ProgressBoard {
             is_ahead: false,
         };
         attempts.insert(from.lease.job, attempt);
+    }
+
+    /// Shows a job as far as it is known to be, where this process knows more than was stored.
+    pub fn freshen(&self, job: &mut Job) {
+        let attempts = self.attempts.lock();
+        let known = attempts.get(&job.id).map(|attempt| &attempt.job);
+        let is_same = |known: &&Job| known.newest_lease() == job.newest_lease();
+        if let Some(known) = known.filter(is_same)
+            && job.state == State::Running
+            && job.seq == known.seq
+        {
+            job.progress = known.progress.clone();
+        }
     }
 
     /// How far watchers think that a lease is.

@@ -7,6 +7,8 @@ use kinora_ids::JobId;
 use kinora_mesh::error::chain;
 
 use super::App;
+use super::admin::WORKER_MEMORY;
+use crate::clock::CLOCK_STEP;
 use crate::domain::job::{Failure, Job, Time};
 use crate::domain::retry::{ATTEMPT_TIME_LIMIT, WORKER_LOST};
 use crate::domain::transition;
@@ -47,7 +49,14 @@ impl App {
     pub async fn reap(&self, listening: Duration) -> Result<(), Error> {
         let now = self.clock.now();
         // A database whose disk is full is read as ever, and every worker in it falls silent.
-        self.store.beat(REAPER, &self.replica, now).await?;
+        let told = self.store.beat(REAPER, &self.replica, now).await?;
+        if let Some(told) = told
+            && has_stepped(told, now, self.clock.now())
+        {
+            // Other replicas may go by the new time already: what they noted does not compare with ours.
+            tracing::warn!(%told, own = %now, "the clock of the database stepped; no worker is judged by it yet");
+            return Ok(());
+        }
         let silent_since = self.silent_since(listening, now);
         let (mut after, mut problem) = (None, None);
         for _ in 0..REAP_ROUNDS {
@@ -113,6 +122,7 @@ impl App {
             tracing::info!(jobs = purged.len(), "jobs forgotten after their retention");
         }
         self.store.forget_requests(now).await?;
+        self.store.forget_workers(now - 7 * WORKER_MEMORY).await?;
         if self.store.look_again().await? > 0 {
             self.waker.wake();
         }
@@ -209,6 +219,11 @@ impl App {
             }
         }
     }
+}
+
+/// Whether a time told between two others is none that the same clock can have shown.
+fn has_stepped(told: Time, before: Time, after: Time) -> bool {
+    told < before - CLOCK_STEP || told > after + CLOCK_STEP
 }
 
 fn backoff(attempts: u32) -> Duration {

@@ -6,6 +6,7 @@
 
 mod group;
 mod outlet;
+mod seats;
 mod seen;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use outlet::Outlet;
 use seen::{Patience, Seen, Step};
 
 pub use outlet::Out;
+pub use seats::{WatchSeat, WatchSeats};
 
 /// A watcher whose bus is well reads the row less often than the poll interval says.
 const CALM: u32 = 15;
@@ -59,6 +61,18 @@ enum News {
     Place,
     /// The watcher left.
     Left,
+}
+
+impl App {
+    /// A place for one more stream of an owner, kept while it is open.
+    ///
+    /// # Errors
+    /// [`Error::TooManyWatches`].
+    pub fn watch_seat(&self, owner: &str) -> Result<WatchSeat, Error> {
+        let most = self.options.max_watches;
+        let seat = self.watch_seats.take(owner, most);
+        seat.ok_or(Error::TooManyWatches { limit: most })
+    }
 }
 
 impl<'a> Watching<'a> {

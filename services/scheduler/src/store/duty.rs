@@ -6,7 +6,7 @@ use super::rows::after;
 use super::sql::Sql;
 use super::{JobStore, JobStoreError};
 use crate::domain::job::Time;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend};
 
 impl JobStore {
     /// Takes or renews a duty for `ttl`. False while another holder has it.
@@ -38,11 +38,17 @@ impl JobStore {
         Ok(written.rows_affected() == 1)
     }
 
-    /// Writes that somebody is at work, in the row of that name. It succeeds as long as anything can be written.
+    /// Writes that somebody is at work, in the row of that name. It succeeds as long as anything can be written. Returns
+    /// what time the database server has, where it has a clock.
     ///
     /// # Errors
     /// [`JobStoreError`] when the database fails.
-    pub async fn beat(&self, name: &str, holder: &str, now: Time) -> Result<(), JobStoreError> {
+    pub async fn beat(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Time,
+    ) -> Result<Option<Time>, JobStoreError> {
         let upsert = Sql::new(
             self.backend(),
             "INSERT INTO duty (name, holder, until) VALUES (",
@@ -55,8 +61,13 @@ impl JobStore {
         .then(
             ") ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until",
         );
-        self.db.writer().execute_raw(upsert.build()).await?;
-        Ok(())
+        if self.backend() == DbBackend::Sqlite {
+            self.db.writer().execute_raw(upsert.build()).await?;
+            return Ok(None);
+        }
+        let upsert = upsert.then(" RETURNING clock_timestamp() AS time");
+        let row = self.db.writer().query_one_raw(upsert.build()).await?;
+        Ok(row.map(|row| row.try_get("", "time")).transpose()?)
     }
 
     /// Gives a duty back, so that another replica need not wait for its end.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use kinora_ids::JobId;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+};
 use uuid::Uuid;
 
 use super::entity::worker;
@@ -97,6 +99,21 @@ impl JobStore {
                 from_row(row, jobs)
             })
             .collect()
+    }
+
+    /// Forgets workers that were last heard before `since`, run nothing and are not cordoned. Returns how many.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn forget_workers(&self, since: Time) -> Result<u64, JobStoreError> {
+        let delete = Sql::new(self.backend(), "DELETE FROM worker WHERE seen_at < ")
+            .bind(since)
+            .then(
+                " AND NOT cordoned AND NOT EXISTS \
+                 (SELECT 1 FROM job WHERE job.state = 'running' AND job.worker_id = worker.id)",
+            );
+        let deleted = self.db.writer().execute_raw(delete.build()).await?;
+        Ok(deleted.rows_affected())
     }
 
     /// One worker by its name, whenever it was heard; none for an unknown name.

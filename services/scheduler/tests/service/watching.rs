@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
 
-use crate::harness::{TestScheduler, beat, progress, prompt};
+use crate::harness::{PATIENCE, TestScheduler, beat, progress, prompt, reason};
 
 fn numbers_grow(events: &[pb::Event]) {
     let mut newest: HashMap<&str, u64> = HashMap::new();
@@ -43,6 +43,25 @@ kinora_store::on_both_databases! {
         // Whoever comes late is told how each has ended, and no more.
         let late = anna.watch_group(&group.id).await.expect("watches").rest().await;
         assert_eq!(late.len(), 3);
+    }
+
+    async fn nobody_opens_more_streams_than_allowed(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start_with(&url, |options| options.max_watches = 1).await;
+        let (anna, ben) = (scheduler.caller("anna").await, scheduler.caller("ben").await);
+        scheduler.worker("w").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let own = ben.submit(prompt("a ball")).await.expect("accepted");
+        let first = anna.watch(&job.id, 0).await.expect("watches");
+        let Err(refused) = anna.watch(&job.id, 0).await else {
+            panic!("a second stream");
+        };
+        assert_eq!(reason(&refused), "TOO_MANY_WATCHES");
+        ben.watch(&own.id, 0).await.expect("others may");
+        drop(first);
+        kinora_testkit::wait::until("the place is free", PATIENCE, || async {
+            anna.watch(&job.id, 0).await.map(|_| ())
+        })
+        .await;
     }
 
     async fn queued_job_s_place_and_wait_are_told(url: DatabaseUrl) {

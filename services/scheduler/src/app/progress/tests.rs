@@ -131,6 +131,29 @@ fn progress_never_falls_and_is_late_until_it_is_stored() {
 }
 
 #[test]
+fn readers_see_what_is_not_stored_yet_of_the_same_attempt_alone() {
+    let (board, job) = (ProgressBoard::default(), running());
+    let from = Reporter {
+        worker: "w",
+        lease: job.newest_lease(),
+    };
+    board.stored(from, job.clone());
+    board.note(from, &at(50), None, now(), LONG);
+    let shown = |mut job: Job| {
+        board.freshen(&mut job);
+        job.progress.step
+    };
+    assert_eq!(shown(job.clone()), 50);
+    let mut changed = job.clone();
+    changed.seq += SEQ_STRIDE;
+    let mut later = job.clone();
+    later.lease += 1;
+    let mut ended = job;
+    ended.state = State::Cancelled;
+    assert_eq!([changed, later, ended].map(shown), [1, 1, 1]);
+}
+
+#[test]
 fn quick_steps_without_a_picture_are_told_together() {
     let (board, job) = (ProgressBoard::default(), running());
     let from = Reporter {

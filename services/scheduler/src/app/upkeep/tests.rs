@@ -3,13 +3,14 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use futures::future::BoxFuture;
 use kinora_store::{Database, DatabaseUrl};
+use kinora_testkit::postgres::TestPostgres;
 use sea_orm::ConnectionTrait;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::*;
 use crate::clients::{ObjectError, Objects};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::SchedulerOptions;
 use crate::domain::job::{State, VideoSpec};
 use crate::policy::Assignment;
@@ -40,7 +41,20 @@ impl Objects for NoObjects {
     }
 }
 
+/// A clock that has not seen yet that the database's was set back by an hour.
+struct Ahead;
+
+impl Clock for Ahead {
+    fn now(&self) -> Time {
+        SystemClock.now() + TimeDelta::hours(1)
+    }
+}
+
 async fn open(url: &DatabaseUrl) -> (App, Database) {
+    open_by(url, Arc::new(SystemClock)).await
+}
+
+async fn open_by(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> (App, Database) {
     let db = Database::connect(url).await.expect("opens");
     kinora_migrations::scheduler::migrate(db.writer())
         .await
@@ -49,7 +63,7 @@ async fn open(url: &DatabaseUrl) -> (App, Database) {
         JobStore::new(db),
         SchedulerOptions::new(url.clone()),
         Arc::new(NoObjects),
-        Arc::new(SystemClock),
+        clock,
         CancellationToken::new(),
     );
     (app, Database::connect(url).await.expect("opens"))
@@ -130,6 +144,26 @@ kinora_store::on_both_databases! {
         app.reap(Duration::MAX).await.expect_err("cannot write");
         assert_eq!(state(&app, &job).await, State::Running);
     }
+}
+
+#[tokio::test]
+async fn nobody_is_silent_by_a_clock_that_has_stepped() {
+    let url = TestPostgres::of_this_run().create_database().await;
+    let url = url.parse().expect("a URL");
+    let (app, _db) = open_by(&url, Arc::new(Ahead)).await;
+    let job = forsaken(&app).await;
+    app.reap(Duration::MAX).await.expect("looks");
+    assert_eq!(state(&app, &job).await, State::Running);
+}
+
+#[test]
+fn a_time_is_compared_with_those_before_and_after_it() {
+    let now = SystemClock.now();
+    let second = TimeDelta::seconds(1);
+    assert!(!has_stepped(now + second * 5, now, now + second * 10));
+    assert!(!has_stepped(now - second / 2, now, now));
+    assert!(has_stepped(now - second * 2, now, now));
+    assert!(has_stepped(now + second * 12, now, now + second * 10));
 }
 
 #[test]

@@ -52,6 +52,23 @@ kinora_store::on_both_databases! {
         assert_eq!(restarted.events.iter().map(|event| event.job).collect::<Vec<_>>(), [jobs[1].id]);
     }
 
+    async fn long_silent_workers_are_forgotten_unless_they_run_something_or_are_cordoned(url: DatabaseUrl) {
+        let store = open(&url).await;
+        submit(&store, "anna").await;
+        for name in ["gone", "cordoned"] {
+            attach(&store, name, 1, &[]).await;
+        }
+        let (session, _) = attach(&store, "busy", 1, &[]).await;
+        assert_eq!(claim(&store, "busy", session, 1).await.len(), 1);
+        let cordon = Wishes { is_cordoned: true, ..Wishes::default() };
+        assert!(store.set_wishes("cordoned", cordon).await.expect("cordons"));
+        assert_eq!(store.forget_workers(now()).await.expect("looks"), 0);
+        assert_eq!(store.forget_workers(later(1)).await.expect("forgets"), 1);
+        let left = store.workers(now()).await.expect("reads");
+        let names: Vec<&str> = left.iter().map(|worker| worker.id.as_str()).collect();
+        assert_eq!(names, ["busy", "cordoned"]);
+    }
+
     async fn a_name_is_taken_while_its_instance_is_attached_and_heard(url: DatabaseUrl) {
         let store = open(&url).await;
         let job = submit(&store, "anna").await;
