@@ -1,5 +1,6 @@
 //! A client of the REST interface that asserts nothing by itself.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -96,11 +97,24 @@ impl Api {
         self.send(Method::POST, path, Some(body)).await.unwrap()
     }
 
-    /// Submits a job and returns its id.
+    /// Submits a job and returns its id. Every call means a job of its own, whatever the body.
     pub async fn submit(&self, body: Value) -> String {
-        let reply = self.post("/v1/videos", body).await;
-        assert!(reply.status.is_success(), "{reply:?}");
-        reply.json()["id"].as_str().unwrap().to_owned()
+        static SUBMITTED: AtomicU64 = AtomicU64::new(0);
+        let number = SUBMITTED.fetch_add(1, Ordering::Relaxed);
+        let request = self
+            .client
+            .post(format!("{}/v1/videos", self.base))
+            .bearer_auth(&self.key)
+            .header(
+                "Idempotency-Key",
+                format!("test-{}-{number}", std::process::id()),
+            )
+            .json(&body);
+        let response = request.send().await.unwrap();
+        let (status, answer) = (response.status(), response.text().await.unwrap());
+        assert!(status.is_success(), "{status} {answer}");
+        let job: Value = serde_json::from_str(&answer).unwrap();
+        job["id"].as_str().unwrap().to_owned()
     }
 
     /// Cancels a job.

@@ -76,7 +76,7 @@ async fn events_arrive_step_by_step_and_resume_where_a_client_left() {
     let mesh = OneProcess::start(data.path()).await;
     let id = mesh
         .api
-        .submit(json!({ "prompt": PROMPT, "steps": 10 }))
+        .submit(json!({ "prompt": PROMPT, "steps": 60 }))
         .await;
     let whole = mesh.api.get(&format!("/v1/videos/{id}/events")).await;
     assert_eq!(whole.headers["content-type"], "text/event-stream");
@@ -189,7 +189,7 @@ async fn a_stopped_mesh_hands_its_job_back_and_goes_on_after_a_restart() {
     let mesh = OneProcess::start_with(data.path(), &["--drain-timeout", "0s"]).await;
     let id = mesh
         .api
-        .submit(json!({ "prompt": PROMPT, "steps": 60 }))
+        .submit(json!({ "prompt": PROMPT, "steps": 100 }))
         .await;
     mesh.api.wait_step(&id, 2).await;
     mesh.program.terminate();

@@ -27,7 +27,7 @@ async fn a_killed_worker_costs_an_attempt_and_nothing_else() {
     mesh.api.wait_ready().await;
     let id = mesh
         .api
-        .submit(json!({ "prompt": PROMPT, "steps": 60, "seed": 5 }))
+        .submit(json!({ "prompt": PROMPT, "steps": 100, "seed": 5 }))
         .await;
     mesh.api.wait_step(&id, 3).await;
     first.kill();
@@ -50,7 +50,7 @@ async fn a_restarted_scheduler_interrupts_no_attempt() {
     mesh.api.wait_ready().await;
     let id = mesh
         .api
-        .submit(json!({ "prompt": PROMPT, "steps": 60 }))
+        .submit(json!({ "prompt": PROMPT, "steps": 100 }))
         .await;
     mesh.api.wait_step(&id, 3).await;
     mesh.restart_scheduler();
@@ -95,7 +95,7 @@ async fn a_store_that_is_away_at_upload_fails_the_attempt_and_the_next_one_deliv
     mesh.api.wait_ready().await;
     let id = mesh
         .api
-        .submit(json!({ "prompt": PROMPT, "steps": 4 }))
+        .submit(json!({ "prompt": PROMPT, "steps": 100 }))
         .await;
     mesh.api.wait_step(&id, 1).await;
     mesh.store.cancel();
