@@ -15,7 +15,7 @@ pub(super) struct Line<'a> {
     pub level: Priority,
     /// Start tag of its next turn: that of the tenant that had least, of those who can be given anything now.
     pub start: i64,
-    /// Where the first of those turns ends: a queue is not behind others before it could have had that much.
+    /// The middle of the first of those turns: a queue is not behind others before it could have had that much.
     pub due: i64,
     /// Weights of its tenants, added up.
     pub weight: u64,
@@ -89,7 +89,7 @@ impl<'a> Line<'a> {
             self.weight += u64::from(lane.weight.max(1));
         }
         self.start = self.start.min(start);
-        self.due = self.due.min(start.saturating_add(head_charge));
+        self.due = self.due.min(start.saturating_add(head_charge / 2));
     }
 
     /// Finds out which lanes can be given anything. The others have no say in whose turn it is: a job that fits no
@@ -114,11 +114,8 @@ impl<'a> Line<'a> {
         let lanes = self.order.iter().map(|&(_, at)| &self.lanes[at]);
         let turns = lanes.filter(|open| open.has_place).filter_map(|open| {
             let start = *self.starts.get(&*open.lane.tenant)?;
-            let cost = open.left.first()?.estimated_cost;
-            Some((
-                start,
-                start.saturating_add(charge(cost, open.lane.weight.into())),
-            ))
+            let turn = charge(open.left.first()?.estimated_cost, open.lane.weight.into());
+            Some((start, start.saturating_add(turn / 2)))
         });
         let first = turns.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)));
         if let Some((start, due)) = first {

@@ -299,7 +299,8 @@ async fn numbers_grow_over_progress_that_was_never_stored_and_a_restart() {
             }
         }
     }
-    let stored = app.get("anna", lease.job).await.expect("reads").job;
+    let stored = app.store.get("anna", lease.job).await.expect("reads");
+    let stored = stored.expect("the job");
     let last = *numbers.last().expect("some");
     assert!(
         stored.progress.step == 1 && stored.seq < last,
