@@ -23,6 +23,8 @@ pub use self::webhooks::WebhookChange;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than a mesh takes in a body with pictures.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(90);
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
 const PAGE: usize = 100;
 
@@ -44,6 +46,8 @@ pub enum ApiError {
         base: String,
         /// What went wrong on the way.
         cause: String,
+        /// Whether the call may have arrived all the same.
+        is_sent: bool,
     },
     /// The mesh refused the call, and says why.
     #[error("{}", explain(.0))]
@@ -208,8 +212,8 @@ impl Api {
         key: &str,
     ) -> Result<T, ApiError> {
         let request = self.request(Method::POST, path);
-        self.json(request.header("Idempotency-Key", key).json(body))
-            .await
+        let request = request.header("Idempotency-Key", key).json(body);
+        self.json_within(SUBMIT_TIMEOUT, request).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -219,7 +223,15 @@ impl Api {
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ApiError> {
-        let response = self.send(request.timeout(CALL_TIMEOUT)).await?;
+        self.json_within(CALL_TIMEOUT, request).await
+    }
+
+    async fn json_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        request: RequestBuilder,
+    ) -> Result<T, ApiError> {
+        let response = self.send(request.timeout(limit)).await?;
         let bytes = response
             .bytes()
             .await
@@ -251,6 +263,7 @@ impl Api {
         ApiError::Unreachable {
             base: self.base.clone(),
             cause: chain(error),
+            is_sent: !error.is_connect(),
         }
     }
 }

@@ -144,9 +144,10 @@ impl Api {
         target
             .rewind()
             .map_err(|error| local(&target.path, &error))?;
-        let mut response = self
-            .send(self.request(Method::GET, &outputs.content_url))
-            .await?;
+        let asking = self.send(self.request(Method::GET, &outputs.content_url));
+        let answer = tokio::time::timeout(SILENCE, asking).await;
+        let stalled = || ApiError::Protocol("nothing was answered".to_owned());
+        let mut response = answer.map_err(|_| stalled())??;
         let mut sum = Sha256::new();
         let mut bytes = 0;
         loop {

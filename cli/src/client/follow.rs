@@ -110,7 +110,8 @@ impl Api {
         request: RequestBuilder,
         mut on_event: impl FnMut(&ServerEvent) -> Result<Option<T>, ApiError>,
     ) -> Result<T, ApiError> {
-        let mut response = self.send(request).await?;
+        let answer = tokio::time::timeout(SILENCE, self.send(request)).await;
+        let mut response = answer.map_err(|_| self.cut_short("nothing was answered"))??;
         let mut parser = Parser::default();
         while let Some(bytes) = self.next_piece(&mut response).await? {
             for event in parser.push(&bytes) {
@@ -134,6 +135,7 @@ impl Api {
         ApiError::Unreachable {
             base: self.base.clone(),
             cause: cause.to_owned(),
+            is_sent: true,
         }
     }
 }

@@ -43,6 +43,15 @@ pub(super) async fn with_mesh(
     result
 }
 
+/// Whether the mesh may have taken the submission although it gave no good answer.
+fn may_be_lost(error: &ApiError) -> bool {
+    match error {
+        ApiError::Refused(problem) => problem.status >= 500,
+        ApiError::Unreachable { is_sent, .. } => *is_sent,
+        ApiError::Protocol(_) | ApiError::Local(_) => false,
+    }
+}
+
 /// Submits under one key, so that an answer which got lost does not make a second job.
 ///
 /// # Errors
@@ -57,9 +66,7 @@ pub(super) async fn submit<T>(
         let mut attempt = 1;
         loop {
             match call(&key).await {
-                Err(ApiError::Refused(problem))
-                    if problem.status >= 500 && attempt < SUBMIT_ATTEMPTS =>
-                {
+                Err(error) if may_be_lost(&error) && attempt < SUBMIT_ATTEMPTS => {
                     attempt += 1;
                     tokio::time::sleep(SUBMIT_PAUSE).await;
                 }

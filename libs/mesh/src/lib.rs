@@ -9,6 +9,7 @@
 
 pub mod channel;
 pub mod error;
+pub mod places;
 pub mod principal;
 pub mod serve;
 pub mod shutdown;

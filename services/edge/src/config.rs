@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use clap::Args;
 use kinora_blobs::BlobOptions;
+use kinora_mesh::places::Places;
 
 use crate::auth::ApiKeyHash;
 
@@ -60,7 +61,7 @@ pub struct EdgeOptions {
 /// How much the edge takes in at a time.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct UploadOptions {
-    /// Bodies with pictures that are taken in at a time; more are answered with 503. Each holds up to 150 MiB.
+    /// Bodies with pictures that are taken in at a time, half of them of one caller; more are answered with 429. Each holds up to 150 MiB.
     #[arg(
         long,
         env = "KINORA_EDGE_LARGE_UPLOADS",
@@ -72,6 +73,12 @@ pub struct UploadOptions {
 
 impl UploadOptions {
     const DEFAULT_LARGE: u16 = 4;
+
+    /// A caller has half of them at most.
+    pub(crate) fn places(self) -> Places {
+        let total = u32::from(self.large_uploads);
+        Places::new(total, total.div_ceil(2))
+    }
 }
 
 impl Default for UploadOptions {

@@ -11,7 +11,6 @@ mod query;
 mod videos;
 mod webhooks;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -25,13 +24,14 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use kinora_blobs::BlobStore;
 use kinora_ids::JobId;
+use kinora_mesh::places::Places;
 use kinora_mesh::principal::Principal;
 use kinora_mesh::trace::{REQUEST_ID, ServerTraceLayer};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use self::body::Intake;
 use crate::auth::KeyRing;
 use crate::client::Scheduler;
 use crate::problem::{self, Problem};
@@ -45,7 +45,17 @@ pub(crate) struct Edge {
     pub(crate) link_lifetime: Duration,
     pub(crate) shutdown: CancellationToken,
     /// Large bodies that may be taken in at a time.
-    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) uploads: Places,
+}
+
+impl Edge {
+    /// What a caller's body is taken in with.
+    fn intake<'a>(&'a self, caller: &'a Principal) -> Intake<'a> {
+        Intake {
+            places: &self.uploads,
+            caller,
+        }
+    }
 }
 
 /// The whole HTTP surface.

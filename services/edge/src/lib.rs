@@ -45,11 +45,8 @@ mod settings;
 pub mod submission;
 pub mod view;
 
-use std::sync::Arc;
-
 use kinora_blobs::BlobStore;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::KeyRing;
@@ -83,13 +80,13 @@ pub async fn serve_with(
 ) -> Result<(), Error> {
     // Streams have a connection of their own: slow readers must not hold up single calls.
     let calls = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
-    let streams = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
+    let streams = kinora_mesh::channel::connect_lazy_for_streams(&options.scheduler_endpoint)?;
     let state = http::Edge {
         scheduler: Scheduler::new(calls, streams, options.call_timeout),
         keys: KeyRing::new(options.api_keys),
         blobs: BlobStore::new(&options.blobs),
         link_lifetime: options.link_lifetime,
-        uploads: Arc::new(Semaphore::new(uploads.large_uploads.into())),
+        uploads: uploads.places(),
         shutdown: shutdown.clone(),
     };
     let router = http::router(state, options.cors_origins);

@@ -45,7 +45,6 @@ pub use jobs::View;
 use places::Places;
 pub use places::QueuePlace;
 use progress::ProgressBoard;
-use watch::WatchSeats;
 pub use watch::{Out, Sighting, Watching};
 
 /// Events kept for a slow watcher.
@@ -66,7 +65,7 @@ pub struct App {
     /// Submissions whose pictures may be copied from other jobs at a time; more wait for their turn.
     copies: Semaphore,
     /// Streams on which jobs are followed.
-    watch_seats: WatchSeats,
+    watches: kinora_mesh::places::Places,
     options: SchedulerOptions,
     /// What waits and who works, as of a moment ago.
     outlook: OutlookCache,
@@ -105,7 +104,7 @@ impl App {
             objects,
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             copies: Semaphore::new(options.picture_uploads.into()),
-            watch_seats: WatchSeats::default(),
+            watches: kinora_mesh::places::Places::new(0, options.max_watches),
             options,
             outlook: OutlookCache::default(),
             places: Places::default(),

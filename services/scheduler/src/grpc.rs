@@ -147,12 +147,12 @@ impl SchedulerService for SchedulerGrpc {
         let id = group_id_from_pb(&request.get_ref().id)?;
         // A group that is not the caller's is refused by the call itself.
         self.app.group(&owner, id).await?;
-        let seat = self.app.watch_seat(&owner)?;
+        let place = self.app.watch_place(&owner)?;
         let (sightings, seen) = mpsc::channel(STREAM_BUFFER);
         let app = Arc::clone(&self.app);
         let out = sightings.clone();
         let watching = async move {
-            let _seat = seat;
+            let _place = place;
             Watching::group(&app, &owner, id).run(&out).await
         };
         tokio::spawn(pour(watching, sightings).in_current_span());
@@ -223,12 +223,12 @@ impl SchedulerService for SchedulerGrpc {
         let id = job_id(&id)?;
         // A job that is not the caller's is refused by the call itself.
         self.app.get(&owner, id).await?;
-        let seat = self.app.watch_seat(&owner)?;
+        let place = self.app.watch_place(&owner)?;
         let (sightings, seen) = mpsc::channel(STREAM_BUFFER);
         let app = Arc::clone(&self.app);
         let out = sightings.clone();
         let watching = async move {
-            let _seat = seat;
+            let _place = place;
             let watching = Watching::begin(&app, &owner, id, after_seq).await?;
             watching.run(&out).await
         };

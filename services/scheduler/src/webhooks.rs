@@ -16,7 +16,6 @@ pub mod address;
 pub mod courier;
 pub mod error;
 pub mod event;
-pub mod look_up_slots;
 pub mod metrics;
 pub mod model;
 pub mod options;

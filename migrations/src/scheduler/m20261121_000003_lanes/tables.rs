@@ -255,6 +255,11 @@ pub fn indices() -> Vec<IndexCreateStatement> {
             .col("owner")
             .col("id")
             .to_owned(),
+        index("finished_job_state", "finished_job")
+            .col("owner")
+            .col("state")
+            .col("id")
+            .to_owned(),
         index("finished_job_purge", "finished_job")
             .col("purge_at")
             .and_where(is("purge_at IS NOT NULL"))

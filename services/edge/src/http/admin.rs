@@ -114,7 +114,8 @@ pub(super) async fn change_tenant(
     body: Body,
 ) -> Result<Json<Tenant>, Problem> {
     let parser = settings::parse_tenant;
-    let parsed = body::read_json(&edge.uploads, &headers, body, Content::Text, parser).await?;
+    let parsed =
+        body::read_json(edge.intake(&caller), &headers, body, Content::Text, parser).await?;
     let mut message = parsed.message;
     message.tenant = tenant;
     Ok(Json(

@@ -3,14 +3,14 @@
 //! Where every field has a default, an absent body is read as `{}`.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use http_body_util::LengthLimitError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use kinora_mesh::places::{Place, Places};
+use kinora_mesh::principal::Principal;
 
 use crate::fields::Rejected;
 use crate::problem::Problem;
@@ -48,16 +48,23 @@ impl Content {
     }
 }
 
+/// Who sends a body, and the places for large ones.
+#[derive(Clone, Copy)]
+pub(super) struct Intake<'a> {
+    pub(super) places: &'a Places,
+    pub(super) caller: &'a Principal,
+}
+
 /// What a body said. A large one keeps its place among the uploads as long as this lives.
 pub(super) struct Parsed<T> {
     pub(super) message: T,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
-/// Reads a JSON body. One that is large, or may hold pictures and does not say how large it is, needs a place among
-/// `uploads`, and is parsed on a thread that may take its time.
+/// Reads a JSON body. One that is large, or may hold pictures and does not say how large it is, needs a place of
+/// the intake, and is parsed on a thread that may take its time.
 pub(super) async fn read_json<T: Send + 'static>(
-    uploads: &Arc<Semaphore>,
+    intake: Intake<'_>,
     headers: &HeaderMap,
     body: Body,
     content: Content,
@@ -77,9 +84,8 @@ pub(super) async fn read_json<T: Send + 'static>(
             _place: None,
         });
     }
-    let place = Arc::clone(uploads)
-        .try_acquire_owned()
-        .map_err(|_| busy())?;
+    let place = intake.places.take(intake.caller.as_str());
+    let place = place.ok_or_else(busy)?;
     let bytes = read(body, max_bytes, LARGE_BODY_TIMEOUT).await?;
     let parsed = tokio::task::spawn_blocking(move || parser(&bytes)).await;
     Ok(Parsed {
@@ -90,14 +96,14 @@ pub(super) async fn read_json<T: Send + 'static>(
 
 /// As [`read_json`], where a body may be absent.
 pub(super) async fn read_optional_json<T: Send + 'static>(
-    uploads: &Arc<Semaphore>,
+    intake: Intake<'_>,
     headers: &HeaderMap,
     body: Body,
     content: Content,
     parser: fn(&[u8]) -> Result<T, Rejected>,
 ) -> Result<Parsed<T>, Problem> {
     if !body.is_end_stream() {
-        return read_json(uploads, headers, body, content, parser).await;
+        return read_json(intake, headers, body, content, parser).await;
     }
     Ok(Parsed {
         message: parser(b"{}")?,
@@ -162,7 +168,7 @@ fn is_too_large(error: &axum::Error) -> bool {
 
 fn busy() -> Problem {
     let detail = "too many large bodies are being taken in; try again in a moment";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "UPLOADS_BUSY", detail)
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "UPLOADS_BUSY", detail)
         .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
 }
 

@@ -20,8 +20,11 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use kinora_proto::scheduler::v1::{self as proto, WatchRequest};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tracing::Instrument;
 
 use super::groups::GroupPath;
 use super::query::Parameters;
@@ -31,6 +34,13 @@ use crate::view::{GroupEnd, State as VideoState, VideoEvent, object_of};
 
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a client may read nothing before its stream ends.
+const READER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Events that wait for a client.
+const UNREAD_EVENTS: usize = 4;
+
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
 pub(super) async fn follow(
@@ -134,7 +144,7 @@ impl Follower {
         scope: Scope,
     ) -> Self {
         Self {
-            events,
+            events: pumped(events, READER_PATIENCE),
             shutdown,
             scope,
             before: HashMap::new(),
@@ -195,6 +205,29 @@ impl Follower {
     }
 }
 
+/// Passes on a stream, and lets it go when nobody has taken anything for `patience`: what was sent and is not read would
+/// be kept for as long as its reader likes. A task of its own notices.
+fn pumped<T: Send + 'static>(
+    mut events: BoxStream<'static, T>,
+    patience: Duration,
+) -> BoxStream<'static, T> {
+    let (sender, receiver) = mpsc::channel(UNREAD_EVENTS);
+    let pump = async move {
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = sender.closed() => return,
+            };
+            let Some(event) = event else { return };
+            if sender.send_timeout(event, patience).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::spawn(pump.in_current_span());
+    ReceiverStream::new(receiver).boxed()
+}
+
 fn described(name: &str, data: &impl serde::Serialize) -> Event {
     let data = serde_json::to_string(data).unwrap_or_default();
     Event::default().event(name).data(data)
@@ -206,5 +239,47 @@ fn event_name(before: Option<(VideoState, u32)>, event: &VideoEvent) -> &'static
         "progress"
     } else {
         event.state.name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Events without end; each holds on to `alive`.
+    fn endless(alive: Arc<()>) -> BoxStream<'static, u64> {
+        stream::unfold((0, alive), async |(number, alive)| {
+            Some((number, (number + 1, alive)))
+        })
+        .boxed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_nobody_reads_is_let_go_and_ends_after_what_was_taken() {
+        let (alive, patience) = (Arc::new(()), Duration::from_secs(30));
+        let mut events = pumped(endless(Arc::clone(&alive)), patience);
+        for number in 0..100 {
+            tokio::time::sleep(patience / 2).await;
+            assert_eq!(events.next().await, Some(number), "a slow reader is served");
+        }
+        tokio::time::sleep(patience * 2).await;
+        assert_eq!(Arc::strong_count(&alive), 1);
+        let rest: Vec<u64> = events.collect().await;
+        assert!(rest.len() <= UNREAD_EVENTS && rest[0] == 100, "{rest:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_reader() {
+        let alive = Arc::new(());
+        let silent = Arc::clone(&alive);
+        let silent = stream::once(async move {
+            let _kept = silent;
+            std::future::pending::<u64>().await
+        });
+        drop(pumped(silent.boxed(), Duration::from_secs(30)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(Arc::strong_count(&alive), 1);
     }
 }

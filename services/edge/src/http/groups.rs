@@ -27,8 +27,14 @@ pub(super) async fn submit_batch(
 ) -> Result<Response, Problem> {
     let (request_id, duplicates) = (idempotency_key(&headers)?, allows_duplicate(&headers)?);
     let parser = submission::parse_batch;
-    let mut parsed =
-        body::read_json(&edge.uploads, &headers, body, Content::Pictures, parser).await?;
+    let mut parsed = body::read_json(
+        edge.intake(&caller),
+        &headers,
+        body,
+        Content::Pictures,
+        parser,
+    )
+    .await?;
     let mut message = std::mem::take(&mut parsed.message);
     message.request_id = request_id;
     for submission in &mut message.submissions {
@@ -46,7 +52,14 @@ pub(super) async fn submit_sequence(
     body: Body,
 ) -> Result<Response, Problem> {
     let parser = submission::parse_sequence;
-    let parsed = body::read_json(&edge.uploads, &headers, body, Content::Pictures, parser).await?;
+    let parsed = body::read_json(
+        edge.intake(&caller),
+        &headers,
+        body,
+        Content::Pictures,
+        parser,
+    )
+    .await?;
     edge.begin_sequence(&caller, &headers, parsed, None).await
 }
 
@@ -59,8 +72,14 @@ pub(super) async fn extend(
     body: Body,
 ) -> Result<Response, Problem> {
     let parser = submission::parse_extension;
-    let parsed =
-        body::read_optional_json(&edge.uploads, headers, body, Content::Pictures, parser).await?;
+    let parsed = body::read_optional_json(
+        edge.intake(caller),
+        headers,
+        body,
+        Content::Pictures,
+        parser,
+    )
+    .await?;
     edge.begin_sequence(caller, headers, parsed, Some(source))
         .await
 }

@@ -36,7 +36,14 @@ pub(super) async fn submit(
     body: Body,
 ) -> Result<Response, Problem> {
     let parser = submission::parse;
-    let parsed = body::read_json(&edge.uploads, &headers, body, Content::Pictures, parser).await?;
+    let parsed = body::read_json(
+        edge.intake(&caller),
+        &headers,
+        body,
+        Content::Pictures,
+        parser,
+    )
+    .await?;
     edge.submit(&caller, &headers, parsed).await
 }
 
@@ -48,8 +55,14 @@ pub(super) async fn estimate(
     body: Body,
 ) -> Result<Json<Estimate>, Problem> {
     let parser = submission::parse;
-    let mut parsed =
-        body::read_json(&edge.uploads, &headers, body, Content::Pictures, parser).await?;
+    let mut parsed = body::read_json(
+        edge.intake(&caller),
+        &headers,
+        body,
+        Content::Pictures,
+        parser,
+    )
+    .await?;
     let submission = std::mem::take(&mut parsed.message);
     Ok(Json(
         edge.scheduler.estimate(&caller, submission).await?.into(),
@@ -65,8 +78,14 @@ async fn remix(
     body: Body,
 ) -> Result<Response, Problem> {
     let parser = submission::parse_remix;
-    let mut parsed =
-        body::read_optional_json(&edge.uploads, headers, body, Content::Pictures, parser).await?;
+    let mut parsed = body::read_optional_json(
+        edge.intake(caller),
+        headers,
+        body,
+        Content::Pictures,
+        parser,
+    )
+    .await?;
     parsed.message.remix_of = source.to_string();
     edge.submit(caller, headers, parsed).await
 }

@@ -23,7 +23,8 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let parser = settings::parse_new;
-    let parsed = body::read_json(&edge.uploads, &headers, body, Content::Text, parser).await?;
+    let parsed =
+        body::read_json(edge.intake(&caller), &headers, body, Content::Text, parser).await?;
     let made = edge
         .scheduler
         .create_endpoint(&caller, parsed.message)
@@ -60,7 +61,8 @@ pub(super) async fn change(
 ) -> Result<Json<Webhook>, Problem> {
     let id = webhook_id(&segment)?;
     let parser = settings::parse_change;
-    let parsed = body::read_json(&edge.uploads, &headers, body, Content::Text, parser).await?;
+    let parsed =
+        body::read_json(edge.intake(&caller), &headers, body, Content::Text, parser).await?;
     let mut message = parsed.message;
     message.id = id;
     Ok(Json(
@@ -96,7 +98,8 @@ pub(super) async fn act(
     }
     let id = webhook_id(id)?;
     let (parser, content) = (settings::parse_rotation, Content::Text);
-    let parsed = body::read_optional_json(&edge.uploads, &headers, body, content, parser).await?;
+    let parsed =
+        body::read_optional_json(edge.intake(&caller), &headers, body, content, parser).await?;
     let mut message = parsed.message;
     message.id = id;
     let rotated = edge.scheduler.rotate_secret(&caller, message).await?;

@@ -6,7 +6,7 @@ use kinora_proto::scheduler::v1 as proto;
 use serde::{Deserialize, Serialize};
 
 use super::convert::rfc3339;
-use super::{State, Video};
+use super::{Kind, State, Video};
 
 /// A batch or a sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,13 +46,13 @@ impl From<proto::Group> for Group {
         for video in &videos {
             *counts.entry(video.state.name().to_owned()).or_default() += 1;
         }
-        let last = videos.last().map(|video| video.id.clone());
+        let result = result_of(&videos).map(|video| video.id.clone());
         Self {
             id: group.id,
             object: object.to_owned(),
             state: state_of(&videos),
             counts,
-            result_id: last.filter(|_| is_sequence),
+            result_id: result.filter(|_| is_sequence),
             videos,
             create_time: group.create_time.map(rfc3339),
         }
@@ -66,6 +66,15 @@ pub(crate) const fn object_of(kind: proto::GroupKind) -> &'static str {
         proto::GroupKind::Batch => "batch",
         proto::GroupKind::Sequence => "sequence",
     }
+}
+
+/// The whole of a sequence: the joined clip, or the only segment where there is nothing to join. None once it is deleted.
+fn result_of(videos: &[Video]) -> Option<&Video> {
+    let joined = videos.iter().find(|video| video.kind == Kind::Stitch);
+    joined.or(match videos {
+        [only] if only.group_index == 0 && only.source_id.is_none() => Some(only),
+        _ => None,
+    })
 }
 
 /// The first of these states that any video is in.
@@ -114,6 +123,33 @@ mod tests {
         );
         assert_eq!(state(&[Completed, Cancelled, Failed]), State::Failed);
         assert_eq!(state(&[Completed, Completed]), State::Completed);
+    }
+
+    #[test]
+    fn a_segment_is_not_shown_as_the_whole_of_its_sequence() {
+        let job = |id: &str, kind: proto::JobKind| proto::Job {
+            id: id.to_owned(),
+            kind: kind.into(),
+            ..Default::default()
+        };
+        let result = |jobs: Vec<proto::Job>| {
+            let kind = proto::GroupKind::Sequence.into();
+            let group = proto::Group {
+                jobs,
+                kind,
+                ..Default::default()
+            };
+            Group::from(group).result_id
+        };
+        let (first, second) = (
+            job("first", proto::JobKind::Generate),
+            job("second", proto::JobKind::Generate),
+        );
+        let joined = job("joined", proto::JobKind::Stitch);
+        let whole = vec![first.clone(), second.clone(), joined];
+        assert_eq!(result(whole).as_deref(), Some("joined"));
+        assert_eq!(result(vec![first.clone(), second]), None, "it was deleted");
+        assert_eq!(result(vec![first]).as_deref(), Some("first"));
     }
 
     #[test]

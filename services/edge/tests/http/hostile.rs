@@ -106,7 +106,7 @@ async fn large_bodies_wait_their_turn_and_small_ones_do_not() {
     };
     let refused = post().await.unwrap();
     assert_eq!(refused.headers()["retry-after"], "5");
-    check_problem(refused, 503, "UPLOADS_BUSY").await;
+    check_problem(refused, 429, "UPLOADS_BUSY").await;
     edge.submit().await;
     slow.write_all(large.as_bytes()).await.unwrap();
     let mut answer = String::new();

@@ -167,8 +167,9 @@ impl App {
 
     async fn submit_again(&self, job: &Job, request: &Request) -> Result<View, Error> {
         let (mut again, nothing_sent) = ([self.again(job)], Submission::default());
+        let (sent, mut latest) = ((&nothing_sent, Stills::default()), None);
         let [new] = &mut again;
-        let stored = self.store_images(new, &nothing_sent, Stills::default());
+        let stored = self.store_images(new, sent, &mut latest);
         let orphaned: Vec<Uuid> = stored.await?.into_iter().collect();
         // An operator's word stands above the limits.
         let limits = Limits::default();

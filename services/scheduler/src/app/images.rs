@@ -25,6 +25,14 @@ enum Picture<'a> {
     Borrowed(StoredImage),
 }
 
+/// A picture that was read from another job.
+#[derive(Debug)]
+pub(super) struct Borrowed {
+    from: StoredImage,
+    image: SentImage,
+    info: StillInfo,
+}
+
 impl App {
     /// A place for a submission with pictures, kept until it is answered.
     ///
@@ -36,7 +44,8 @@ impl App {
     }
 
     /// Stores the pictures of a submission, and those that its job has from another one, under the job's own prefix, and
-    /// notes them in the job.
+    /// notes them in the job. `latest` is the picture that was read last from another job: those of one request often
+    /// share theirs.
     ///
     /// Their removal is planned first: whatever happens before the job is stored, they do not stay. The transaction
     /// that stores the job calls the removal off.
@@ -46,8 +55,8 @@ impl App {
     pub(super) async fn store_images(
         &self,
         job: &mut Job,
-        submission: &Submission,
-        stills: Stills,
+        (submission, stills): (&Submission, Stills),
+        latest: &mut Option<Borrowed>,
     ) -> Result<Option<Uuid>, Error> {
         let first = picture(
             submission.image.as_ref(),
@@ -69,8 +78,8 @@ impl App {
         };
         let orphaned = self.store.plan_removal(&removal).await?;
         let stored = async {
-            job.spec.image = self.store_image(&prefix, "first", first).await?;
-            job.spec.last_image = self.store_image(&prefix, "last", last).await?;
+            job.spec.image = self.store_image(&prefix, "first", first, latest).await?;
+            job.spec.last_image = self.store_image(&prefix, "last", last, latest).await?;
             if let Some(preview) = &mut job.preview_spec {
                 preview.image.clone_from(&job.spec.image);
                 preview.last_image.clone_from(&job.spec.last_image);
@@ -89,6 +98,7 @@ impl App {
         prefix: &str,
         name: &str,
         picture: Option<Picture<'_>>,
+        latest: &mut Option<Borrowed>,
     ) -> Result<Option<StoredImage>, Error> {
         let Some(picture) = picture else {
             return Ok(None);
@@ -98,8 +108,13 @@ impl App {
             Picture::Borrowed(from) => {
                 let turn = self.copies.acquire().await;
                 let turn = turn.map_err(|_| Error::ShuttingDown)?;
-                let (image, info) = self.borrowed(from).await?;
-                (image, info, Some(turn))
+                let known = latest.take().filter(|known| known.from == from);
+                let known = match known {
+                    Some(known) => known,
+                    None => self.borrowed(from).await?,
+                };
+                let Borrowed { image, info, .. } = latest.insert(known);
+                (image.clone(), *info, Some(turn))
             }
         };
         let key = format!("{prefix}{name}.{}", info.format.extension());
@@ -115,7 +130,7 @@ impl App {
     }
 
     /// Reads another job's picture.
-    async fn borrowed(&self, from: StoredImage) -> Result<(SentImage, StillInfo), Error> {
+    async fn borrowed(&self, from: StoredImage) -> Result<Borrowed, Error> {
         let found = self.objects.get(&from.key, MAX_STILL_BYTES as u64);
         let found = found.await.map_err(Error::Objects)?;
         let bytes = found.ok_or(Error::PictureGone)?;
@@ -124,7 +139,7 @@ impl App {
             let image = SentImage::new(bytes);
             let info = probe_still(image.bytes()).ok();
             info.filter(|_| image.sha256() == from.sha256)
-                .map(|info| (image, info))
+                .map(|info| Borrowed { from, image, info })
         });
         let read = read.await.map_err(|_| Error::ShuttingDown)?;
         read.ok_or(Error::PictureGone)

@@ -13,7 +13,7 @@ use crate::domain::model::Model;
 use crate::domain::price;
 use crate::domain::sequence::{self, BatchOrder, SequenceOrder};
 use crate::domain::submission::{
-    Invalid, Schedule, Stills, Submission, choose_model, notes, preview_of, remixed,
+    Invalid, Schedule, SentImage, Stills, Submission, choose_model, notes, preview_of, remixed,
 };
 use crate::error::Error;
 
@@ -22,6 +22,13 @@ pub(super) struct Prepared {
     pub(super) job: Job,
     pub(super) submission: Submission,
     pub(super) stills: Stills,
+}
+
+/// Pictures of a job that are there, or will be, when it is made.
+#[derive(Clone, Debug, Default)]
+struct Elsewhere {
+    first: Option<StoredImage>,
+    last: Option<StoredImage>,
 }
 
 /// What is known while a request is checked.
@@ -62,14 +69,11 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// [`Error::Submission`], [`Error::SourceNotFound`], [`Error::Store`].
     pub(super) async fn prepare(&mut self, submission: &Submission) -> Result<Prepared, Error> {
-        let (submission, picture) = self.complete_remix(submission).await?;
+        let (submission, pictures) = self.complete_remix(submission).await?;
         let stills = submission.check_form()?;
         let default = self.app.options.default_model.as_deref();
         let model = choose_model(submission.model.as_deref(), default, &self.models)?;
-        let spec = match &picture {
-            Some(picture) => with_picture(&submission, model, stills, picture)?,
-            None => submission.resolve(model, stills, rand::random())?,
-        };
+        let spec = with_pictures(&submission, model, stills, pictures)?;
         let (notes, model) = (notes(&spec, model), model.clone());
         let mut job = self.job(&submission, spec)?;
         job.notes = notes;
@@ -97,21 +101,26 @@ impl<'a> Desk<'a> {
         Ok(job)
     }
 
-    /// Fills a remix with the values of its source, and names the picture that is to be copied from there.
+    /// Fills a remix with the values of its source, and names the pictures that are to be copied from there.
     async fn complete_remix(
         &self,
         submission: &Submission,
-    ) -> Result<(Submission, Option<StoredImage>), Error> {
+    ) -> Result<(Submission, Elsewhere), Error> {
         let Some(id) = submission.remix_of else {
-            return Ok((submission.clone(), None));
+            return Ok((submission.clone(), Elsewhere::default()));
         };
         let source = self.app.store.get(self.owner, id).await?;
         let source = source.ok_or(Error::SourceNotFound)?;
         let remix = remixed(submission, &source.spec);
         let is_same_model = remix.model.as_ref() == Some(&source.spec.model);
-        let is_taken = is_same_model && remix.image.is_none();
-        let picture = source.spec.image.filter(|_| is_taken);
-        Ok((remix, picture))
+        let taken = |picture: Option<StoredImage>, sent: Option<&SentImage>| {
+            picture.filter(|_| is_same_model && sent.is_none())
+        };
+        let pictures = Elsewhere {
+            first: taken(source.spec.image, remix.image.as_ref()),
+            last: taken(source.spec.last_image, remix.last_image.as_ref()),
+        };
+        Ok((remix, pictures))
     }
 
     /// Expected time on a device.
@@ -220,7 +229,11 @@ impl<'a> Desk<'a> {
             key: String::new(),
             sha256: String::new(),
         };
-        let mut spec = with_picture(&segment, model, stills, &later)?;
+        let elsewhere = Elsewhere {
+            first: Some(later),
+            last: None,
+        };
+        let mut spec = with_pictures(&segment, model, stills, elsewhere)?;
         spec.image = None;
         let notes = notes(&spec, model);
         let mut job = self.job(&segment, spec)?;
@@ -242,19 +255,20 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// Completes a submission whose first frame is not sent with it.
-fn with_picture(
+/// Completes a submission some of whose pictures are not sent with it.
+fn with_pictures(
     submission: &Submission,
     model: &Model,
     stills: Stills,
-    picture: &StoredImage,
+    elsewhere: Elsewhere,
 ) -> Result<VideoSpec, Invalid> {
+    let known = |picture: &Option<StoredImage>| picture.as_ref().map(|_| Stills::ELSEWHERE);
     let stills = Stills {
-        first: Some(Stills::ELSEWHERE),
-        ..stills
+        first: known(&elsewhere.first).or(stills.first),
+        last: known(&elsewhere.last).or(stills.last),
     };
     let mut spec = submission.resolve(model, stills, rand::random())?;
-    spec.image = Some(picture.clone());
+    (spec.image, spec.last_image) = (elsewhere.first, elsewhere.last);
     Ok(spec)
 }
 

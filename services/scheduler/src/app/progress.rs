@@ -125,23 +125,27 @@ impl ProgressBoard {
             .map_or(0.0, |attempt| attempt.job.progress.fraction)
     }
 
-    /// Progress that is not stored although it is time.
-    fn late(&self, interval: Duration) -> Vec<(String, LeaseRef, Progress)> {
+    /// Leases with progress that is not stored although it is time.
+    fn late(&self, interval: Duration) -> Vec<LeaseRef> {
         let attempts = self.attempts.lock();
-        let is_late = |it: &&Attempt| it.is_ahead && it.stored_at.elapsed() >= interval;
-        let late = attempts.values().filter(is_late);
-        late.map(|it| {
-            (
-                it.worker.clone(),
-                it.job.newest_lease(),
-                it.job.progress.clone(),
-            )
-        })
-        .collect()
+        let late = attempts.values().filter(|it| it.is_late(interval));
+        late.map(|it| it.job.newest_lease()).collect()
+    }
+
+    /// That progress, and whose it is.
+    fn late_of(&self, lease: LeaseRef, interval: Duration) -> Option<(String, Progress)> {
+        let attempts = self.attempts.lock();
+        let attempt = attempts.get(&lease.job)?;
+        let is_late = attempt.job.newest_lease() == lease && attempt.is_late(interval);
+        is_late.then(|| (attempt.worker.clone(), attempt.job.progress.clone()))
     }
 }
 
 impl Attempt {
+    fn is_late(&self, interval: Duration) -> bool {
+        self.is_ahead && self.stored_at.elapsed() >= interval
+    }
+
     fn advance(
         &mut self,
         from: Reporter<'_>,
@@ -213,7 +217,12 @@ impl App {
     /// # Errors
     /// [`Error::Store`].
     pub async fn store_late_progress(&self) -> Result<(), Error> {
-        for (worker, lease, progress) in self.board.late(self.options.progress_interval) {
+        let interval = self.options.progress_interval;
+        for lease in self.board.late(interval) {
+            // A report may have been stored while the ones before were.
+            let Some((worker, progress)) = self.board.late_of(lease, interval) else {
+                continue;
+            };
             let worker = &worker;
             self.store_progress(Reporter { worker, lease }, progress, None)
                 .await?;

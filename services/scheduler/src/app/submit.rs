@@ -150,10 +150,20 @@ impl App {
         group: Option<&Group>,
         request: Option<Request>,
     ) -> Result<Acceptance, Error> {
+        let limits = self.options.limits();
+        if prepared.len() > 1 && prepared.iter().any(|one| one.job.spec.has_images()) {
+            // Copies of pictures take long, and would be removed again.
+            let jobs: Vec<Job> = prepared.iter().map(|one| one.job.clone()).collect();
+            if let Some(hit) = self.store.limit_hit(&jobs, &limits).await? {
+                return Err(Error::OverLimit(hit));
+            }
+        }
         let mut orphaned = Vec::new();
         let mut jobs = Vec::with_capacity(prepared.len());
+        let mut borrowed = None;
         for mut one in prepared {
-            let stored = self.store_images(&mut one.job, &one.submission, one.stills);
+            let sent = (&one.submission, one.stills);
+            let stored = self.store_images(&mut one.job, sent, &mut borrowed);
             match stored.await {
                 Ok(planned) => orphaned.extend(planned),
                 Err(error) => {
@@ -163,7 +173,6 @@ impl App {
             }
             jobs.push(one.job);
         }
-        let limits = self.options.limits();
         let submitted = self
             .store
             .submit(&jobs, group, request.as_ref(), &limits, &orphaned);

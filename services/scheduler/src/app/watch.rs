@@ -6,13 +6,13 @@
 
 mod group;
 mod outlet;
-mod seats;
 mod seen;
 
 use std::time::Duration;
 
 use kinora_events::{Received, Subscription};
 use kinora_ids::JobId;
+use kinora_mesh::places::Place;
 use tokio::time::{Instant, sleep_until};
 
 use super::{App, QueuePlace};
@@ -23,7 +23,6 @@ use outlet::Outlet;
 use seen::{Patience, Seen, Step};
 
 pub use outlet::Out;
-pub use seats::{WatchSeat, WatchSeats};
 
 /// A watcher whose bus is well reads the row less often than the poll interval says.
 const CALM: u32 = 15;
@@ -68,10 +67,10 @@ impl App {
     ///
     /// # Errors
     /// [`Error::TooManyWatches`].
-    pub fn watch_seat(&self, owner: &str) -> Result<WatchSeat, Error> {
-        let most = self.options.max_watches;
-        let seat = self.watch_seats.take(owner, most);
-        seat.ok_or(Error::TooManyWatches { limit: most })
+    pub fn watch_place(&self, owner: &str) -> Result<Place, Error> {
+        let limit = self.options.max_watches;
+        let place = self.watches.take(owner);
+        place.ok_or(Error::TooManyWatches { limit })
     }
 }
 

@@ -186,6 +186,8 @@ impl Model {
             "the most frames, steps and prompt characters must be 1 or more"
         } else if !limits.max_guidance.is_finite() || limits.max_guidance < 0.0 {
             "the highest guidance must be a number that is not negative"
+        } else if !self.defaults.guidance.is_finite() {
+            "the usual guidance must be a number"
         } else if self.defaults.fps == 0 {
             "the frame rate must be 1 or more"
         } else {

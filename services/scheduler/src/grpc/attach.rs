@@ -94,7 +94,12 @@ async fn begin(
     let offer = greeting.offer();
     let registration = app.sessions.register(offer, app.options().worker_ttl)?;
     let seat = Arc::clone(&registration.seat);
-    let reconciled = app.attach(greeting, seat.session).await?;
+    let reconciled = tokio::select! {
+        reconciled = app.attach(greeting, seat.session) => reconciled?,
+        // It may be attached elsewhere by now: what is not written yet must not take that stream's place.
+        () = down.closed() => return Err(Error::Superseded),
+        () = seat.superseded.cancelled() => return Err(Error::Superseded),
+    };
     let session = Session {
         app,
         seat,
@@ -213,7 +218,8 @@ impl Session {
     async fn obey(&self, order: Order) -> bool {
         let message = match order {
             Order::Grant(job) => Down::Grant(grant_to_pb(*job, self.app.options().time_limit)),
-            Order::Revoke(lease) if !self.seat.stop(lease, true) => return true,
+            // What it does not hold yet may be on its way; the heartbeat that names it tells.
+            Order::Revoke(lease) if !self.seat.stop(lease, false) => return true,
             Order::Revoke(lease) => revocation(lease),
             Order::Preempt(lease) if !self.seat.stands(lease) => return true,
             Order::Preempt(lease) => Down::Preemption(pb::Preemption {

@@ -148,6 +148,14 @@ impl<'a> Line<'a> {
     pub fn take(&mut self, at: usize, job: usize) -> &'a Candidate {
         let open = &mut self.lanes[at];
         self.order.remove(&(open.tag, at));
+        let weight = open.lane.weight.into();
+        if let Some(head) = open.left.first().filter(|_| job > 0) {
+            // The head was charged and is passed over.
+            let charged = charge(head.estimated_cost, weight);
+            let instead = charge(open.left[job].estimated_cost, weight);
+            let finish = self.finish.entry(&open.lane.tenant).or_default();
+            *finish = finish.saturating_sub(charged).saturating_add(instead);
+        }
         let taken = open.left.remove(job);
         let start = self.starts.entry(&open.lane.tenant).or_default();
         *start = start.saturating_add(charge(taken.estimated_cost, open.lane.weight.into()));

@@ -253,7 +253,7 @@ impl JobStore {
     }
 }
 
-fn lane_of(job: &Job) -> (uuid::Uuid, Vec<i64>) {
+fn lane_of(job: &Job) -> (uuid::Uuid, Vec<(uuid::Uuid, i64)>) {
     let class = class_to_number(job.priority);
     (lane_id(model_of(job), class, &job.owner), Vec::new())
 }

@@ -128,7 +128,7 @@ impl Room {
             let claimed = transition::claim(&mut job, &assignment.worker, now, time_limit);
             if let Some(event) = claimed {
                 self.take(&assignment.worker, &job);
-                draft.lanes.entry(lane).or_default().push(cost);
+                draft.lanes.entry(lane).or_default().push((id, cost));
                 draft.leased.push(Leased { job, event, guard });
             }
         }

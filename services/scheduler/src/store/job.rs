@@ -1,7 +1,9 @@
 //! Reading jobs.
 
+use std::collections::BTreeSet;
+
 use kinora_ids::JobId;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::entity::{job, job_event};
 use super::rows::{event_from_row, number, state_to_text};
@@ -46,27 +48,49 @@ impl JobStore {
         before: Option<JobId>,
         limit: u64,
     ) -> Result<Vec<Job>, JobStoreError> {
-        let mut query = job::Entity::find().filter(job::Column::Owner.eq(owner));
-        if let Some(before) = before {
-            query = query.filter(job::Column::Id.lt(before.as_uuid()));
-        }
+        let mut query = of_owner(owner, before, limit);
         if !states.is_empty() {
             let states = states.iter().map(|state| state_to_text(*state));
             query = query.filter(job::Column::State.is_in(states));
         }
-        let query = query.order_by_desc(job::Column::Id).limit(limit);
         let mut jobs = Vec::new();
         if states.is_empty() || states.iter().any(|state| !state.is_terminal()) {
-            jobs = Jobs::Hot.read(self.db.reader(), query.clone()).await?;
+            jobs = Jobs::Hot.read(self.db.reader(), query).await?;
         }
         if states.is_empty() || states.iter().any(|state| state.is_terminal()) {
-            let ended = Jobs::Finished.read(self.db.reader(), query).await?;
+            let ended = self.list_ended(owner, states, before, limit).await?;
             // One that ended between the looks is as it is now.
             jobs.retain(|job| ended.iter().all(|other| other.id != job.id));
             jobs.extend(ended);
         }
         jobs.sort_unstable_by_key(|job| std::cmp::Reverse(job.id));
         jobs.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(jobs)
+    }
+
+    /// Ended jobs of an owner: a look for each state, so that one that is rare is not looked for in the whole history.
+    async fn list_ended(
+        &self,
+        owner: &str,
+        states: &[State],
+        before: Option<JobId>,
+        limit: u64,
+    ) -> Result<Vec<Job>, JobStoreError> {
+        let reader = self.db.reader();
+        let query = of_owner(owner, before, limit);
+        if states.is_empty() {
+            return Jobs::Finished.read(reader, query).await;
+        }
+        let states: BTreeSet<&str> = states
+            .iter()
+            .filter(|state| state.is_terminal())
+            .map(|state| state_to_text(*state))
+            .collect();
+        let mut jobs = Vec::new();
+        for state in states {
+            let query = query.clone().filter(job::Column::State.eq(state));
+            jobs.extend(Jobs::Finished.read(reader, query).await?);
+        }
         Ok(jobs)
     }
 
@@ -88,4 +112,12 @@ impl JobStore {
             .await?;
         rows.into_iter().map(event_from_row).collect()
     }
+}
+
+fn of_owner(owner: &str, before: Option<JobId>, limit: u64) -> Select<job::Entity> {
+    let mut query = job::Entity::find().filter(job::Column::Owner.eq(owner));
+    if let Some(before) = before {
+        query = query.filter(job::Column::Id.lt(before.as_uuid()));
+    }
+    query.order_by_desc(job::Column::Id).limit(limit)
 }

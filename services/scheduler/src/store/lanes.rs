@@ -42,8 +42,8 @@ pub fn lane_id(model: &str, class: i16, owner: &str) -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
-/// Lanes to be looked at, each with the costs of those of its jobs that have just been leased, in their order.
-pub type Lanes = BTreeMap<Uuid, Vec<i64>>;
+/// Lanes to be looked at, each with those of its jobs that have just been leased, in their order, and their costs.
+pub type Lanes = BTreeMap<Uuid, Vec<(Uuid, i64)>>;
 
 /// Virtual time of some device time.
 pub fn weighted(cost: i64, weight: i64) -> i64 {
@@ -60,9 +60,11 @@ struct LaneRow {
     vt: i64,
     finish: i64,
     is_open: bool,
-    /// The cost of the first job that may be leased.
+    /// The first job that may be leased.
+    head_id: Option<Uuid>,
+    /// Its cost.
     head: Option<i64>,
-    /// The end of what the tenant has been promised in this queue.
+    /// The end of what the tenant has been promised in this queue, by its lanes that are not looked at now.
     promised: Option<i64>,
     clock: Option<i64>,
     weight: Option<i32>,
@@ -111,38 +113,56 @@ pub async fn settle(tx: &DatabaseTransaction, lanes: &Lanes) -> Result<Vec<Clock
     }
     lock(tx, lanes.keys().copied()).await?;
     let mut rows = read(tx, lanes).await?;
+    let old: Vec<_> = rows.iter().map(LaneRow::place).collect();
     let mut clocks = HashMap::new();
     let mut promised = HashMap::new();
-    let mut changed = Vec::with_capacity(rows.len());
     for row in &mut rows {
         let queue = (row.model.clone(), row.class);
-        let of_tenant = (queue.clone(), row.tenant.clone());
-        let dispatched = lanes.get(&row.id).map_or(&[][..], Vec::as_slice);
-        let old = (row.vt, row.finish, row.is_open);
-        if let Some(tag) = charge(row, dispatched) {
-            let clock = clocks.entry(queue).or_insert(tag);
+        if let Some(tag) = charge(row, dispatched(lanes, row)) {
+            let clock = clocks.entry(queue.clone()).or_insert(tag);
             *clock = tag.max(*clock);
         }
-        let promise = promised
-            .entry(of_tenant)
-            .or_insert(row.promised.unwrap_or(0));
-        *promise = row.finish.max(*promise);
-        tag_head(row, !dispatched.is_empty(), promise);
-        if old != (row.vt, row.finish, row.is_open) {
-            changed.push((row.id, row.vt, row.finish, row.is_open));
-        }
+        let promise = promised.entry((queue, row.tenant.clone())).or_insert(0);
+        *promise = row.finish.max(row.promised.unwrap_or(0)).max(*promise);
     }
+    for row in &mut rows {
+        let of_tenant = ((row.model.clone(), row.class), row.tenant.clone());
+        let promise = promised.entry(of_tenant).or_insert(0);
+        tag_head(row, !dispatched(lanes, row).is_empty(), promise);
+    }
+    let changed = rows.iter().zip(old);
+    let changed = changed.filter(|(row, old)| row.place() != *old);
+    let changed = changed
+        .map(|(row, _)| (row.id, row.vt, row.finish, row.is_open))
+        .collect();
     write(tx, changed).await?;
     let clock = |((model, class), vt)| Clock { model, class, vt };
     Ok(clocks.into_iter().map(clock).collect())
 }
 
-/// Charges what was leased; the first of it was charged when it was tagged. Returns the last start tag.
-fn charge(row: &mut LaneRow, dispatched: &[i64]) -> Option<i64> {
+impl LaneRow {
+    const fn place(&self) -> (i64, i64, bool) {
+        (self.vt, self.finish, self.is_open)
+    }
+}
+
+fn dispatched<'a>(lanes: &'a Lanes, row: &LaneRow) -> &'a [(Uuid, i64)] {
+    lanes.get(&row.id).map_or(&[][..], Vec::as_slice)
+}
+
+/// Charges what was leased, and returns the last start tag. The first of it was charged when it was tagged, unless the
+/// job that was has been passed over: then that one gives back what it was charged.
+fn charge(row: &mut LaneRow, dispatched: &[(Uuid, i64)]) -> Option<i64> {
     let weight = row.weight.unwrap_or(100).into();
-    let (_, further) = dispatched.split_first()?;
+    let (first, further) = dispatched.split_first()?;
     let mut tag = row.vt;
-    for cost in further {
+    if let (Some(head), Some(cost)) = (row.head_id, row.head)
+        && dispatched.iter().all(|(id, _)| head < *id)
+    {
+        let charged = row.finish.saturating_sub(weighted(cost, weight));
+        row.finish = charged.saturating_add(weighted(first.1, weight));
+    }
+    for (_, cost) in further {
         tag = row.finish;
         row.finish = row.finish.saturating_add(weighted(*cost, weight));
     }
@@ -215,9 +235,14 @@ async fn read(tx: &DatabaseTransaction, lanes: &Lanes) -> Result<Vec<LaneRow>, J
     let query = Sql::new(
         tx.get_database_backend(),
         "SELECT l.id, l.model, l.class, l.tenant, l.vt, l.finish, l.is_open, \
+         (SELECT id FROM job WHERE is_ready AND job.lane = l.id ORDER BY job.id LIMIT 1) AS head_id, \
          (SELECT cost FROM job WHERE is_ready AND job.lane = l.id ORDER BY job.id LIMIT 1) AS head, \
          (SELECT MAX(peer.finish) FROM lane AS peer WHERE peer.tenant = l.tenant AND peer.model = l.model \
-         AND peer.class = l.class) AS promised, \
+         AND peer.class = l.class AND NOT (peer.id",
+    )
+    .any_id(lanes.keys().copied())
+    .then(
+        ")) AS promised, \
          (SELECT q.vt FROM queue AS q WHERE q.model = l.model AND q.class = l.class) AS clock, \
          (SELECT t.weight FROM tenant AS t WHERE t.id = l.tenant) AS weight \
          FROM lane AS l WHERE l.id",

@@ -1,5 +1,7 @@
 //! Jobs that wait for others.
 
+use std::collections::HashMap;
+
 use kinora_ids::{JobId, job_object_prefix};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
@@ -132,6 +134,13 @@ pub async fn note_needs(tx: &DatabaseTransaction, new: &mut [Job]) -> Result<(),
             });
         }
     }
+    lose_after_lost(new);
+    // Who has ended waits for nobody.
+    let waits = |row: &job_need::Model| {
+        let waiting = new.iter().find(|job| job.id.as_uuid() == row.waiting);
+        waiting.is_some_and(|job| !job.state.is_terminal())
+    };
+    rows.retain(waits);
     if !rows.is_empty() {
         job_need::Entity::insert_many(rows.into_iter().map(IntoActiveModel::into_active_model))
             .on_conflict_do_nothing()
@@ -139,6 +148,31 @@ pub async fn note_needs(tx: &DatabaseTransaction, new: &mut [Job]) -> Result<(),
             .await?;
     }
     Ok(())
+}
+
+/// Ends those of new jobs that need one of them which has ended as it came.
+fn lose_after_lost(new: &mut [Job]) {
+    loop {
+        let ended: HashMap<JobId, State> = new
+            .iter()
+            .filter(|job| job.state.is_terminal())
+            .map(|job| (job.id, job.state))
+            .collect();
+        let mut has_changed = false;
+        for job in new.iter_mut().filter(|job| !job.state.is_terminal()) {
+            let lost = job.needs.iter().find_map(|need| {
+                let state = ended.get(&need.job)?;
+                Some((need.job, *state))
+            });
+            if let Some((needed, state)) = lost {
+                let now = job.create_time;
+                has_changed |= transition::need_lost(job, needed, state, now).is_some();
+            }
+        }
+        if !has_changed {
+            return;
+        }
+    }
 }
 
 /// Whether a job has not ended, and will not before the end of this transaction.

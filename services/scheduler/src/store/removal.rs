@@ -135,7 +135,11 @@ pub async fn schedule_removal(
 
 /// Calls a planned removal off. False when it is too late.
 pub async fn call_off_removal(tx: &impl ConnectionTrait, id: Uuid) -> Result<bool, JobStoreError> {
-    let deleted = object_deletion::Entity::delete_by_id(id).exec(tx).await?;
+    // Once it has been tried some objects may be gone.
+    let deleted = object_deletion::Entity::delete_by_id(id)
+        .filter(object_deletion::Column::Attempts.eq(0))
+        .exec(tx)
+        .await?;
     Ok(deleted.rows_affected == 1)
 }
 

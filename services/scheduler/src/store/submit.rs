@@ -125,6 +125,22 @@ impl JobStore {
         Ok(Submitted::Accepted(jobs))
     }
 
+    /// The limit that leaves no room for jobs of one owner, as things are at the moment. For those who would otherwise
+    /// prepare much for nothing; [`JobStore::submit`] decides.
+    ///
+    /// # Errors
+    /// [`JobStoreError::Database`].
+    pub async fn limit_hit(
+        &self,
+        new: &[Job],
+        limits: &Limits,
+    ) -> Result<Option<LimitHit>, JobStoreError> {
+        let tx = self.begin().await?;
+        let hit = limits.hit(&tx, &Depths::default(), new).await?;
+        tx.rollback().await?;
+        Ok(hit)
+    }
+
     async fn lost_race(&self, job: &Job, key: &str) -> Result<Submitted, JobStoreError> {
         match self.previous(&job.owner, key, job.create_time).await? {
             Some(previous) => Ok(Submitted::Known(previous)),

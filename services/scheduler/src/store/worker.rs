@@ -192,9 +192,13 @@ impl JobStore {
             .order_by_asc(model::Column::Id)
             .all(self.db.reader())
             .await?;
-        rows.into_iter()
-            .map(|row| from_json("model", row.card))
-            .collect()
+        // A card that this version cannot read must not hide the others.
+        let read = |row: model::Model| {
+            from_json("model", row.card)
+                .inspect_err(|error| tracing::warn!(model = row.id, %error, "a model is left out"))
+                .ok()
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
     }
 }
 

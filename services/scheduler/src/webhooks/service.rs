@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kinora_ids::JobId;
+use kinora_mesh::places::Places;
 use tokio::time::timeout;
 use url::Url;
 use uuid::Uuid;
 
 use super::error::WebhookError;
 use super::event::{EventKind, Subscription};
-use super::look_up_slots::LookUpSlots;
 use super::metrics::WebhookMetrics;
 use super::model::{Delivery, Endpoint};
 use super::options::WebhookOptions;
@@ -27,6 +27,13 @@ use crate::store::JobStore;
 /// How long a new URL's name is looked up.
 const LOOK_UP_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Look-ups of callers' names at a time in this process. The machine's resolver takes a thread for each, cannot be
+/// stopped, and waits for a dead name server as long as it pleases.
+const LOOK_UPS: u32 = 32;
+
+/// Those of an owner.
+const LOOK_UPS_OF_OWNER: u32 = 2;
+
 /// Endpoints, deliveries, and everything that sends them.
 pub struct Webhooks {
     pub(super) store: WebhookStore,
@@ -35,7 +42,7 @@ pub struct Webhooks {
     pub(super) options: WebhookOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<dyn WebhookMetrics>,
-    look_ups: LookUpSlots,
+    look_ups: Places,
 }
 
 /// An endpoint to be made, as its owner describes it.
@@ -81,7 +88,7 @@ impl Webhooks {
             options,
             clock,
             metrics,
-            look_ups: LookUpSlots::default(),
+            look_ups: Places::new(LOOK_UPS, LOOK_UPS_OF_OWNER),
         })
     }
 

@@ -121,8 +121,9 @@ fn progress_never_falls_and_is_late_until_it_is_stored() {
     };
     assert!((event.progress.fraction - 0.5).abs() < 1e-9);
     assert!((board.fraction(from.lease) - 0.5).abs() < 1e-9);
-    let late = board.late(Duration::ZERO);
-    assert_eq!((late.len(), late[0].1, late[0].2.step), (1, from.lease, 20));
+    assert_eq!(board.late(Duration::ZERO), [from.lease]);
+    let late = board.late_of(from.lease, Duration::ZERO).expect("late");
+    assert_eq!((late.0.as_str(), late.1.step), ("w", 20));
     assert_eq!(board.late(LONG), []);
     board.stored(from, job.clone());
     assert_eq!(board.late(Duration::ZERO), []);

@@ -96,6 +96,31 @@ kinora_store::on_both_databases! {
         assert!(shares["honest"] >= 9, "{shares:?}");
     }
 
+    async fn what_is_leased_is_charged_and_not_the_head_that_it_passed(url: DatabaseUrl) {
+        let store = open(&url).await;
+        // No worker is large enough for the first one of either.
+        for (owner, head, others) in [("sly", 1, 40), ("unlucky", 400, 10)] {
+            submit_many(&store, owner, 1, head).await;
+            submit_many(&store, owner, 20, others).await;
+        }
+        submit_many(&store, "plain", 20, 20).await;
+        let (session, _) = attach(&store, "w", 1, &[]).await;
+        let mut owners = Vec::new();
+        for _ in 0..14 {
+            let snapshot = look(&store).await;
+            let lane = &snapshot.lanes[0];
+            let job = &lane.jobs[usize::from(lane.owner != "plain")];
+            let claimed = claim_these(&store, "w", session, &[job.job]).await.remove(0);
+            let took = Some(claimed.estimated_cost);
+            end(&store, "w", &claimed, took).await.expect("stands");
+            owners.push(claimed.owner);
+        }
+        let shares = shares(&owners);
+        // 2 to 8 to 4, give or take the one that is under way.
+        let near = |owner: &str, turns: usize| shares[owner].abs_diff(turns) <= 1;
+        assert!(near("sly", 2) && near("unlucky", 8) && near("plain", 4), "{shares:?}");
+    }
+
     async fn job_that_is_cancelled_costs_nothing(url: DatabaseUrl) {
         let store = open(&url).await;
         let mut dear = new_job("anna", "tiny");

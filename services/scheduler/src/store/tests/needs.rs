@@ -108,6 +108,15 @@ kinora_store::on_both_databases! {
         assert_eq!(read(&store, &waits).await.state, State::Queued);
         let late = accepted(submit_all(&store, &[waiting_for(&[&done])]).await).remove(0);
         assert_eq!(read(&store, &late).await.state, State::Failed, "nothing can come of it");
+        // Nor of those that came along and need it.
+        let first = waiting_for(&[&done]);
+        let second = waiting_for(&[&first]);
+        let joined = waiting_for(&[&first, &second]);
+        let sequence = [joined, first, second];
+        accepted(submit_all(&store, &sequence).await);
+        for job in &sequence {
+            assert_eq!(read(&store, job).await.state, State::Failed);
+        }
     }
 
     async fn cancel_is_passed_on(url: DatabaseUrl) {

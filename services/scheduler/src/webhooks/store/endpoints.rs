@@ -4,7 +4,7 @@ use kinora_ids::JobId;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, TryInsertResult,
+    Order, QueryFilter, QueryOrder, QuerySelect, TryInsertResult,
 };
 use uuid::Uuid;
 
@@ -95,13 +95,14 @@ impl WebhookStore {
         row.map(endpoint_from_row).transpose()
     }
 
-    /// Lists the endpoints of `owner`, oldest first.
+    /// Lists the endpoints of `owner`: those that have a place first, then those of ended jobs, the oldest first.
     ///
     /// # Errors
     /// [`JobStoreError`] when the database fails.
     pub async fn endpoints(&self, owner: &str) -> Result<Vec<Endpoint>, JobStoreError> {
         let rows = endpoint::Entity::find()
             .filter(endpoint::Column::Owner.eq(owner))
+            .order_by(endpoint::Column::Slot.is_null(), Order::Asc)
             .order_by_asc(endpoint::Column::Id)
             .limit(LIST_LIMIT)
             .all(self.db.reader())

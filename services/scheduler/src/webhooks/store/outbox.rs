@@ -215,6 +215,8 @@ impl WebhookStore {
         let endpoints = endpoint::Entity::find()
             .filter(endpoint::Column::Owner.is_in(owners))
             .filter(endpoint::Column::Enabled.eq(true))
+            // Those of other jobs would be looked at and locked for nothing, and there may be many.
+            .filter(any_of(&messages))
             .order_by_asc(endpoint::Column::Id)
             .lock_exclusive()
             .all(&tx)
@@ -225,6 +227,14 @@ impl WebhookStore {
         tx.commit().await?;
         Ok(messages.len())
     }
+}
+
+/// Endpoints of all jobs, or of those that the messages are about.
+fn any_of(messages: &[message::Model]) -> Condition {
+    let jobs: BTreeSet<Uuid> = messages.iter().map(|it| it.job_id).collect();
+    Condition::any()
+        .add(endpoint::Column::JobId.is_null())
+        .add(endpoint::Column::JobId.is_in(jobs))
 }
 
 fn fan_out(
