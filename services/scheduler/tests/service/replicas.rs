@@ -37,21 +37,32 @@ async fn database() -> DatabaseUrl {
 async fn hears(caller: &Caller, worker: &mut FakeWorker) {
     loop {
         let job = caller.submit(prompt("a ball")).await.expect("accepted");
-        let granted = timeout(Duration::from_millis(300), worker.next()).await;
-        match granted {
-            Ok(Ok(Some(Down::Grant(grant)))) => {
+        if drain(worker).await.contains(&job.id) {
+            return;
+        }
+        caller.cancel(&job.id).await.expect("cancels");
+        drain(worker).await;
+        // What was revoked is gone; and a worker that says nothing for long gets nothing.
+        worker.say(beat(&[])).await;
+    }
+}
+
+/// Completes what the worker is given until nothing more comes for a moment. The jobs of which it was accepted.
+async fn drain(worker: &mut FakeWorker) -> Vec<String> {
+    let mut completed = Vec::new();
+    while let Ok(message) = timeout(Duration::from_millis(300), worker.next()).await {
+        match message {
+            Ok(Some(Down::Grant(grant))) => {
                 let lease = grant.lease.expect("a lease");
-                if worker.complete_or_lose(&lease).await && lease.job_id == job.id {
-                    return;
+                if worker.complete_or_lose(&lease).await {
+                    completed.push(lease.job_id);
                 }
             }
-            Ok(Ok(Some(Down::Revocation(_)))) => worker.say(beat(&[])).await,
-            Ok(other) => panic!("expected a grant: {other:?}"),
-            Err(_) => {
-                caller.cancel(&job.id).await.expect("cancels");
-            }
+            Ok(Some(Down::Revocation(_))) => {}
+            other => panic!("expected a grant: {other:?}"),
         }
     }
+    completed
 }
 
 /// Worker at the first replica, caller at the second.
