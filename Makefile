@@ -99,7 +99,7 @@ bench-scheduler: ## claims, submissions, waits and events of the scheduler besid
 
 simulate: ## the scheduler's policy and store with WORKERS fake workers on a virtual clock: a table, plots in docs/scheduling
 	cargo build --release -p kinora-simulate
-	$(target_dir)/release/simulate --workers $(WORKERS) --tenants 40 --load 1.5 --duration 3m --warm-up 1m --pause 200ms \
+	$(target_dir)/release/simulate --workers $(WORKERS) --tenants 40 --load 1.5 --duration 2m --warm-up 1m --pause 200ms --cancel-rest \
 		--seed $(SEED) --plots docs/scheduling
 
 clean-cache: ## remove what setup fetched into the user's cache
