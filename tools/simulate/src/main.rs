@@ -29,30 +29,32 @@ use workload::{Scope, Variant};
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let runs = Box::pin(runs(&options)).await?;
-    let text = report::text(&options, &runs);
-    std::io::stdout().write_all(text.as_bytes())?;
+    // What was asked for is told before the comparisons, which take as long again.
+    show(&report::text(&options, &runs))?;
     if let Some(folder) = &options.plots {
         plots::write(folder, &runs.all, &runs.alone).context("the plots")?;
+    }
+    if options.experiment_workers > 0 {
+        let options = options.experiment();
+        let experiments = Box::pin(experiments(&options)).await?;
+        show(&report::comparison(&options, &experiments))?;
     }
     Ok(())
 }
 
-/// The run that was asked for, and those that it is compared with.
+fn show(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// The run that was asked for, and the one that it is compared with.
 async fn runs(options: &Options) -> anyhow::Result<Runs> {
     let alone = engine::run(options, Variant::of(Scope::LightAlone), None);
     let alone = alone.await.context("the run of the light tenant alone")?;
     let all = engine::run(options, Variant::of(Scope::All), options.database.as_ref());
     let all = all.await.context("the run of all tenants")?;
-    let experiments = if options.experiment_workers == 0 {
-        None
-    } else {
-        Some(Box::pin(experiments(&options.experiment())).await?)
-    };
-    Ok(Runs {
-        all,
-        alone,
-        experiments,
-    })
+    Ok(Runs { all, alone })
 }
 
 async fn experiments(options: &Options) -> anyhow::Result<Experiments> {

@@ -2,6 +2,8 @@
 
 mod compare;
 
+pub use compare::text as comparison;
+
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -22,7 +24,6 @@ pub struct Runs {
     pub all: Outcome,
     /// The light tenant alone.
     pub alone: Outcome,
-    pub experiments: Option<Experiments>,
 }
 
 /// Runs of a small fleet.
@@ -34,7 +35,7 @@ pub struct Experiments {
     pub without_preemption: Outcome,
 }
 
-/// Everything that the runs showed.
+/// Everything that these runs showed.
 pub fn text(options: &Options, runs: &Runs) -> String {
     virtual_part(options, runs) + &timings(&runs.all)
 }
@@ -58,9 +59,6 @@ pub fn virtual_part(options: &Options, runs: &Runs) -> String {
     }
     text += &waits(all, alone);
     text += &tenants(all);
-    if let Some(experiments) = &runs.experiments {
-        text += &compare::text(&options.experiment(), experiments);
-    }
     text
 }
 

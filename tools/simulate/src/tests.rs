@@ -106,7 +106,6 @@ async fn the_same_seed_gives_the_same_table() {
         let runs = Runs {
             alone: run(&options, Variant::of(Scope::LightAlone)).await,
             all: run(&options, Variant::of(Scope::All)).await,
-            experiments: None,
         };
         tables.push(report::virtual_part(&options, &runs));
     }
