@@ -1,3 +1,5 @@
+use kinora_ids::job_checkpoint_prefix;
+
 use super::*;
 
 #[test]
