@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::domain::job::{Job, Priority, Time};
+use crate::domain::job::{Job, Time};
 use crate::error::Error;
 use crate::policy::{
     self, Assignment, Bounds, Plan, PolicyOptions, Situation, Snapshot, Turns, WorkerView,
@@ -21,12 +21,6 @@ use crate::policy::{
 
 /// How old the view of busy workers may be: there are many, and nothing but waiting and pre-emption is decided by it.
 const BUSY_AGE: Duration = Duration::from_millis(500);
-
-/// Lanes of a queue that are looked at for a single slot: some of their jobs may fit nowhere.
-const LEAST_LANES: u32 = 16;
-
-/// Jobs of a lane that are looked at for a single slot.
-const LEAST_JOBS: u32 = 4;
 
 /// The workers whose streams this process serves.
 pub trait Fleet: Send + Sync + 'static {
@@ -193,7 +187,11 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
             return Ok(Round::default());
         }
         self.queue.promote(now).await?;
-        let bounds = self.bounds(&idle);
+        let free = idle.iter().map(|it| it.free_slots);
+        let bounds = self
+            .options
+            .bounds
+            .for_slots(free.fold(0, u32::saturating_add));
         let snapshot = self.queue.snapshot(&models, bounds, now).await?;
         self.turns.see(&snapshot, &models, now);
         let situation = Situation {
@@ -211,7 +209,7 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
             leased,
             preempted,
             // When nothing could be leased others were faster, and the next poll is early enough.
-            is_cut: leased > 0 && is_cut(&plan, &snapshot, bounds, &self.options.policy),
+            is_cut: leased > 0 && is_cut(&plan, &snapshot, &self.options.policy),
         })
     }
 
@@ -264,19 +262,6 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
         at.is_some_and(|at| is_fresh(at, now))
     }
 
-    /// How far to look for these free slots: a slot or two need no thousand rows.
-    fn bounds(&self, idle: &[WorkerView]) -> Bounds {
-        let free = idle
-            .iter()
-            .map(|it| it.free_slots)
-            .fold(0, u32::saturating_add);
-        let Bounds { lanes, jobs } = self.options.bounds;
-        Bounds {
-            lanes: lanes.min(free.saturating_mul(2).max(LEAST_LANES)),
-            jobs: jobs.min(free.max(LEAST_JOBS)),
-        }
-    }
-
     /// The busy workers of a moment ago, without those that are idle by now.
     fn busy(&mut self, idle: &[WorkerView], now: Time) -> Arc<[WorkerView]> {
         if let Some((at, busy)) = &self.busy
@@ -323,26 +308,15 @@ fn models_of<'a>(workers: impl Iterator<Item = &'a WorkerView>) -> Vec<String> {
 }
 
 /// Whether a bound kept jobs from the plan that free workers might take.
-fn is_cut(plan: &Plan, snapshot: &Snapshot, bounds: Bounds, options: &PolicyOptions) -> bool {
-    if plan.assignments.len() >= options.max_assignments {
+fn is_cut(plan: &Plan, snapshot: &Snapshot, options: &PolicyOptions) -> bool {
+    if snapshot.has_more || plan.assignments.len() >= options.max_assignments {
         return true;
     }
     let assigned: HashSet<JobId> = plan.assignments.iter().map(|it| it.job).collect();
-    let bound = usize::try_from(bounds.jobs).unwrap_or(usize::MAX);
-    let most_lanes = usize::try_from(bounds.lanes).unwrap_or(usize::MAX);
-    let is_used_up = snapshot.lanes.iter().any(|lane| {
-        lane.jobs.len() >= bound && lane.jobs.iter().all(|job| assigned.contains(&job.job))
-    });
-    is_used_up || has_full_queue(snapshot, most_lanes)
-}
-
-/// Whether a queue may have more lanes than the snapshot shows.
-fn has_full_queue(snapshot: &Snapshot, most_lanes: usize) -> bool {
-    let mut lanes: HashMap<(&str, Priority), usize> = HashMap::new();
-    for lane in &snapshot.lanes {
-        *lanes.entry((&lane.model, lane.priority)).or_default() += 1;
-    }
-    lanes.values().any(|count| *count >= most_lanes)
+    snapshot
+        .lanes
+        .iter()
+        .any(|lane| lane.has_more && lane.jobs.iter().all(|job| assigned.contains(&job.job)))
 }
 
 #[cfg(test)]

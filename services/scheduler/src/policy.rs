@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub tenants: HashMap<String, Usage>,
     /// Owners of those lanes.
     pub owners: HashMap<String, Usage>,
+    /// Whether a queue may have lanes behind these.
+    pub has_more: bool,
 }
 
 /// How much of its concurrency a tenant or an owner uses.
@@ -62,6 +64,8 @@ pub struct Lane {
     pub weight: u32,
     /// Its first jobs, in their order.
     pub jobs: Vec<Candidate>,
+    /// Whether there may be jobs behind these.
+    pub has_more: bool,
 }
 
 /// A job that may be leased.
@@ -122,6 +126,10 @@ pub struct Running {
 pub struct Assignment {
     /// Which job.
     pub job: JobId,
+    /// Whose.
+    pub owner: String,
+    /// Whose share of the machines it takes.
+    pub tenant: String,
     /// For whom.
     pub worker: String,
     /// The worker's stream; another one gets nothing.
@@ -168,6 +176,8 @@ pub struct Bounds {
     pub lanes: u32,
     /// Jobs of a lane, in their order.
     pub jobs: u32,
+    /// Jobs of a queue. Of many lanes fewer jobs each are looked at, though never fewer than [`Bounds::LEAST_JOBS`].
+    pub jobs_in_all: u32,
 }
 
 impl Default for Bounds {
@@ -175,7 +185,34 @@ impl Default for Bounds {
         Self {
             lanes: 64,
             jobs: 16,
+            jobs_in_all: 1024,
         }
+    }
+}
+
+impl Bounds {
+    /// Lanes of a queue that are looked at for a single slot: some of their jobs may fit nowhere.
+    const LEAST_LANES: u32 = 16;
+
+    /// Jobs of a lane that are looked at in any case.
+    pub const LEAST_JOBS: u32 = 4;
+
+    /// How far to look for so many free slots: a slot or two need no thousand rows.
+    #[must_use]
+    pub fn for_slots(self, free: u32) -> Self {
+        let twice = free.saturating_mul(2);
+        Self {
+            lanes: self.lanes.min(twice.max(Self::LEAST_LANES)),
+            jobs: self.jobs.min(free.max(Self::LEAST_JOBS)),
+            jobs_in_all: self.jobs_in_all.min(twice),
+        }
+    }
+
+    /// Jobs of each lane, when so many lanes are looked at.
+    #[must_use]
+    pub fn jobs_of_each(self, lanes: u32) -> u32 {
+        let even = self.jobs_in_all / lanes.max(1);
+        self.jobs.min(even.max(Self::LEAST_JOBS))
     }
 }
 

@@ -98,7 +98,8 @@ impl Fleet {
         let models = [MODEL.to_owned(), String::new()];
         let now = now();
         place.store.promote(now).await?;
-        let snapshot = place.store.snapshot(&models, Bounds::default()).await?;
+        let bounds = Bounds::default().for_slots(u32::try_from(idle.len())?);
+        let snapshot = place.store.snapshot(&models, bounds).await?;
         self.turns.see(&snapshot, &models, now);
         let situation = Situation {
             snapshot: &snapshot,

@@ -6,7 +6,7 @@ use kinora_scheduler::Error;
 use kinora_scheduler::dispatch::Queue;
 use kinora_scheduler::domain::job::{Job, Time};
 use kinora_scheduler::policy::{Assignment, Bounds, Snapshot};
-use kinora_scheduler::store::{self, JobStore};
+use kinora_scheduler::store::JobStore;
 use parking_lot::Mutex;
 
 /// How long the store took, in time of this machine.
@@ -56,10 +56,6 @@ impl Queue for TimedQueue {
         _now: Time,
     ) -> Result<Snapshot, Error> {
         let since = Instant::now();
-        let bounds = store::Bounds {
-            lanes: bounds.lanes,
-            jobs: bounds.jobs,
-        };
         let snapshot = self.store.snapshot(models, bounds).await?;
         let took = self.note(since);
         self.timings.lock().snapshots.push(took);

@@ -237,11 +237,14 @@ impl<'a> Planner<'a> {
 
     fn assign(&mut self, line_at: usize, (at, job_at): (usize, usize), worker: usize) {
         let line = &mut self.lines[line_at];
-        self.caps.add(line.lane(at));
+        let lane = line.lane(at);
+        self.caps.add(lane);
         let job = line.take(at, job_at);
         let worker = self.pool.take(worker);
         self.plan.assignments.push(Assignment {
             job: job.job,
+            owner: lane.owner.clone(),
+            tenant: lane.tenant.clone(),
             worker: worker.worker.clone(),
             session: worker.session,
         });

@@ -68,20 +68,9 @@ impl JobStore {
         tx: &DatabaseTransaction,
         assignments: &[Assignment],
     ) -> Result<Standing, JobStoreError> {
-        #[derive(FromQueryResult)]
-        struct Party {
-            tenant: String,
-            owner: String,
-        }
-        // Whose a job is does not change, so that this needs no lock.
-        let query = Sql::new(
-            self.backend(),
-            "SELECT DISTINCT tenant, owner FROM job WHERE is_ready AND id",
-        )
-        .any_id(assignments.iter().map(|it| it.job.as_uuid()));
         let mut parties = Parties::default();
-        for Party { tenant, owner } in Party::find_by_statement(query.build()).all(tx).await? {
-            parties.add(&tenant, &owner);
+        for assignment in assignments {
+            parties.add(&assignment.tenant, &assignment.owner);
         }
         parties.lock(tx).await?;
         self.standing(tx, &parties).await

@@ -65,6 +65,7 @@ pub struct Standing {
 
 #[derive(FromQueryResult)]
 struct Row {
+    is_tenant: bool,
     name: String,
     weight: Option<i32>,
     max_running: Option<i32>,
@@ -180,31 +181,33 @@ impl JobStore {
         running_of_owner: &str,
     ) -> Result<Standing, JobStoreError> {
         let tenants = format!(
-            "SELECT id AS name, weight, max_running, {running_of_tenant} AS running \
+            "SELECT TRUE AS is_tenant, id AS name, weight, max_running, {running_of_tenant} AS running \
              FROM tenant AS party WHERE id"
         );
         let owners = format!(
-            "SELECT owner AS name, CAST(NULL AS INTEGER) AS weight, max_running, {running_of_owner} AS running \
+            " UNION ALL SELECT FALSE, owner, CAST(NULL AS INTEGER), max_running, {running_of_owner} \
              FROM account AS party WHERE owner"
         );
-        let tenants = Sql::new(self.backend(), &tenants).any_name(parties.tenant_names());
-        let owners = Sql::new(self.backend(), &owners).any_name(parties.owner_names());
-        let tenants = Row::find_by_statement(tenants.build()).all(db).await?;
-        let owners = Row::find_by_statement(owners.build()).all(db).await?;
+        let query = Sql::new(self.backend(), &tenants)
+            .any_name(parties.tenant_names())
+            .then(&owners)
+            .any_name(parties.owner_names());
+        let rows = Row::find_by_statement(query.build()).all(db).await?;
         let usage = |row: &Row, default: u32| Usage {
             running: u32::try_from(row.running).unwrap_or(u32::MAX),
             max_running: row.max_running.map_or(default, i32::cast_unsigned),
         };
         let mut standing = Standing::default();
-        for row in tenants {
-            let weight = row.weight.map_or(USUAL_WEIGHT, i32::cast_unsigned);
-            standing.weights.insert(row.name.clone(), weight.max(1));
-            let usage = usage(&row, self.caps.max_running_per_tenant);
-            standing.tenants.insert(row.name, usage);
-        }
-        for row in owners {
-            let usage = usage(&row, self.caps.max_running_per_owner);
-            standing.owners.insert(row.name, usage);
+        for row in rows {
+            if row.is_tenant {
+                let weight = row.weight.map_or(USUAL_WEIGHT, i32::cast_unsigned);
+                standing.weights.insert(row.name.clone(), weight.max(1));
+                let usage = usage(&row, self.caps.max_running_per_tenant);
+                standing.tenants.insert(row.name, usage);
+            } else {
+                let usage = usage(&row, self.caps.max_running_per_owner);
+                standing.owners.insert(row.name, usage);
+            }
         }
         Ok(standing)
     }

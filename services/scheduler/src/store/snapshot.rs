@@ -1,5 +1,6 @@
 //! A bounded look at the queue, for the policy to decide on.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kinora_ids::JobId;
@@ -8,7 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult};
 use uuid::Uuid;
 
 use super::lanes::lock as lock_lanes;
-use super::rows::{CLASSES, class_from_number, class_to_number, count, duration};
+use super::rows::{CLASSES, class_from_number, class_to_number, count, duration, number};
 use super::shares::{Parties, Standing, is_full};
 use super::sql::Sql;
 use super::{JobStore, JobStoreError};
@@ -28,6 +29,15 @@ struct LaneRow {
     owner: String,
     tenant: String,
     vt: i64,
+}
+
+/// What was found, before it is known who may run more.
+#[derive(Default)]
+struct Look {
+    lanes: Vec<LaneRow>,
+    jobs: Vec<JobRow>,
+    /// Lanes of each queue, by model and class.
+    found: HashMap<(String, i16), u32>,
 }
 
 #[derive(FromQueryResult)]
@@ -54,18 +64,20 @@ impl JobStore {
     ) -> Result<Snapshot, JobStoreError> {
         let mut looks = 1;
         loop {
-            let (rows, jobs) = self.look(models, bounds).await?;
+            let look = self.look(models, bounds).await?;
             let mut parties = Parties::default();
-            for row in &rows {
+            for row in &look.lanes {
                 parties.add(&row.tenant, &row.owner);
             }
             let standing = self.standing(self.db.reader(), &parties).await?;
-            let full = rows_at_limit(&rows, &standing);
-            if full.is_empty() || looks == LOOKS {
-                return build(rows, jobs, standing, &full);
+            let full = rows_at_limit(&look.lanes, &standing);
+            if !full.is_empty() {
+                self.put_aside(&look.lanes, &full).await?;
+            }
+            if looks == LOOKS || !look.is_hidden_by(&full, bounds) {
+                return build(look, standing, &full, bounds);
             }
             looks += 1;
-            self.put_aside(&rows, &full).await?;
         }
     }
 
@@ -88,52 +100,49 @@ impl JobStore {
             .is_some())
     }
 
-    async fn look(
-        &self,
-        models: &[String],
-        bounds: Bounds,
-    ) -> Result<(Vec<LaneRow>, Vec<JobRow>), JobStoreError> {
+    async fn look(&self, models: &[String], bounds: Bounds) -> Result<Look, JobStoreError> {
         if models.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(Look::default());
         }
         if self.backend() == DbBackend::Postgres {
             self.look_at_once(models, bounds).await
         } else {
-            self.look_one_by_one(models, bounds).await
+            self.look_queue_by_queue(models, bounds).await
         }
     }
 
-    async fn look_at_once(
-        &self,
-        models: &[String],
-        bounds: Bounds,
-    ) -> Result<(Vec<LaneRow>, Vec<JobRow>), JobStoreError> {
+    async fn look_at_once(&self, models: &[String], bounds: Bounds) -> Result<Look, JobStoreError> {
         let query = Sql::new(
             DbBackend::Postgres,
-            "SELECT l.id AS lane, l.model, l.class, l.owner, l.tenant, l.vt, \
+            "SELECT l.id AS lane, l.model, l.class, l.owner, l.tenant, l.vt, l.found, \
              j.id, j.ready_at, j.cost, j.pixels, j.last_worker FROM unnest(",
         )
         .bind(models.to_vec())
         .then("::text[]) AS q(model) CROSS JOIN unnest(")
         .bind(CLASSES.map(class_to_number).to_vec())
         .then(
-            "::smallint[]) AS c(class) CROSS JOIN LATERAL (SELECT * FROM lane WHERE is_open AND NOT is_blocked \
+            "::smallint[]) AS c(class) CROSS JOIN LATERAL (SELECT first.*, COUNT(*) OVER () AS found FROM \
+             (SELECT * FROM lane WHERE is_open AND NOT is_blocked \
              AND lane.model = q.model AND lane.class = c.class ORDER BY lane.vt, lane.id LIMIT ",
         )
         .bind(i64::from(bounds.lanes))
         .then(
-            ") AS l CROSS JOIN LATERAL (SELECT job.id, job.ready_at, job.cost, job.pixels, job.last_worker \
-             FROM job WHERE is_ready AND job.lane = l.id ORDER BY job.id LIMIT ",
+            ") AS first) AS l CROSS JOIN LATERAL (SELECT job.id, job.ready_at, job.cost, job.pixels, job.last_worker \
+             FROM job WHERE is_ready AND job.lane = l.id ORDER BY job.id LIMIT LEAST(",
         )
         .bind(i64::from(bounds.jobs))
-        .then(") AS j");
+        .then(", GREATEST(")
+        .bind(i64::from(Bounds::LEAST_JOBS))
+        .then(", ")
+        .bind(i64::from(bounds.jobs_in_all))
+        .then(" / l.found))) AS j");
         let rows = self.db.reader().query_all_raw(query.build()).await?;
+        let mut look = Look::default();
         let mut lanes = HashMap::new();
-        let mut jobs = Vec::with_capacity(rows.len());
         for row in rows {
             let job = JobRow::from_query_result(&row, "")?;
-            if let std::collections::hash_map::Entry::Vacant(entry) = lanes.entry(job.lane) {
-                entry.insert(LaneRow {
+            if let Entry::Vacant(entry) = lanes.entry(job.lane) {
+                let lane = entry.insert(LaneRow {
                     id: job.lane,
                     model: row.try_get("", "model")?,
                     class: row.try_get("", "class")?,
@@ -141,25 +150,27 @@ impl JobStore {
                     tenant: row.try_get("", "tenant")?,
                     vt: row.try_get("", "vt")?,
                 });
+                let found: i64 = row.try_get("", "found")?;
+                let queue = (lane.model.clone(), lane.class);
+                look.found.insert(queue, number("lane", found)?);
             }
-            jobs.push(job);
+            look.jobs.push(job);
         }
-        let mut lanes: Vec<LaneRow> = lanes.into_values().collect();
+        look.lanes = lanes.into_values().collect();
         // Lanes of the same turn come in the same order each time, as they do on the other engine.
-        lanes.sort_unstable_by_key(|lane| (lane.vt, lane.id));
-        Ok((lanes, jobs))
+        look.lanes.sort_unstable_by_key(|lane| (lane.vt, lane.id));
+        Ok(look)
     }
 
-    async fn look_one_by_one(
+    async fn look_queue_by_queue(
         &self,
         models: &[String],
         bounds: Bounds,
-    ) -> Result<(Vec<LaneRow>, Vec<JobRow>), JobStoreError> {
-        let mut lanes = Vec::new();
-        let mut jobs = Vec::new();
+    ) -> Result<Look, JobStoreError> {
+        let mut look = Look::default();
         for (model, class) in models
             .iter()
-            .flat_map(|model| CLASSES.map(|class| (model, class)))
+            .flat_map(|model| CLASSES.map(|class| (model, class_to_number(class))))
         {
             let query = Sql::new(
                 self.backend(),
@@ -167,24 +178,30 @@ impl JobStore {
             )
             .bind(model)
             .then(" AND class = ")
-            .bind(class_to_number(class))
+            .bind(class)
             .then(" ORDER BY vt, id LIMIT ")
             .bind(i64::from(bounds.lanes));
-            let first = LaneRow::find_by_statement(query.build());
-            lanes.extend(first.all(self.db.reader()).await?);
-        }
-        for lane in &lanes {
+            let lanes = LaneRow::find_by_statement(query.build());
+            let lanes = lanes.all(self.db.reader()).await?;
+            if lanes.is_empty() {
+                continue;
+            }
+            let found = u32::try_from(lanes.len()).unwrap_or(u32::MAX);
             let query = Sql::new(
                 self.backend(),
-                "SELECT lane, id, ready_at, cost, pixels, last_worker FROM job WHERE is_ready AND lane = ",
+                "SELECT j.lane, j.id, j.ready_at, j.cost, j.pixels, j.last_worker FROM lane AS l \
+                 JOIN job AS j ON j.id IN (SELECT job.id FROM job WHERE job.is_ready AND job.lane = l.id \
+                 ORDER BY job.id LIMIT ",
             )
-            .bind(lane.id)
-            .then(" ORDER BY id LIMIT ")
-            .bind(i64::from(bounds.jobs));
-            let first = JobRow::find_by_statement(query.build());
-            jobs.extend(first.all(self.db.reader()).await?);
+            .bind(i64::from(bounds.jobs_of_each(found)))
+            .then(") WHERE l.id")
+            .any_id(lanes.iter().map(|lane| lane.id));
+            let jobs = JobRow::find_by_statement(query.build());
+            look.jobs.extend(jobs.all(self.db.reader()).await?);
+            look.lanes.extend(lanes);
+            look.found.insert((model.clone(), class), found);
         }
-        Ok((lanes, jobs))
+        Ok(look)
     }
 
     /// Lets some lanes be looked at again that are marked although their tenant and owner may run more. The end of an
@@ -259,14 +276,36 @@ fn rows_at_limit(rows: &[LaneRow], standing: &Standing) -> HashSet<Uuid> {
     full.map(|row| row.id).collect()
 }
 
+impl Look {
+    /// Whether a queue may have lanes behind these.
+    fn has_more(&self, bounds: Bounds) -> bool {
+        self.found.values().any(|found| *found >= bounds.lanes)
+    }
+
+    /// Whether most of the lanes of such a queue are at a limit.
+    fn is_hidden_by(&self, full: &HashSet<Uuid>, bounds: Bounds) -> bool {
+        let mut left = self.found.clone();
+        left.retain(|_, found| *found >= bounds.lanes);
+        for lane in self.lanes.iter().filter(|lane| full.contains(&lane.id)) {
+            if let Some(left) = left.get_mut(&(lane.model.clone(), lane.class)) {
+                *left -= 1;
+            }
+        }
+        left.into_values()
+            .any(|left| left < bounds.lanes.div_ceil(2))
+    }
+}
+
+/// What is left of a look without those at a limit.
 fn build(
-    rows: Vec<LaneRow>,
-    jobs: Vec<JobRow>,
+    look: Look,
     standing: Standing,
     full: &HashSet<Uuid>,
+    bounds: Bounds,
 ) -> Result<Snapshot, JobStoreError> {
+    let has_more = look.has_more(bounds);
     let mut of_lane: HashMap<Uuid, Vec<Candidate>> = HashMap::new();
-    for job in jobs {
+    for job in look.jobs {
         of_lane.entry(job.lane).or_default().push(Candidate {
             job: JobId::from_uuid(job.id),
             ready_since: job.ready_at,
@@ -275,13 +314,16 @@ fn build(
             last_worker: job.last_worker,
         });
     }
-    let mut lanes = Vec::with_capacity(rows.len());
-    for row in rows.into_iter().filter(|row| !full.contains(&row.id)) {
+    let mut lanes = Vec::with_capacity(look.lanes.len());
+    for row in look.lanes.into_iter().filter(|row| !full.contains(&row.id)) {
         let Some(mut jobs) = of_lane.remove(&row.id) else {
             continue;
         };
         jobs.sort_unstable_by_key(|job| job.job);
+        let found = look.found.get(&(row.model.clone(), row.class));
+        let most = bounds.jobs_of_each(found.copied().unwrap_or(1));
         lanes.push(Lane {
+            has_more: u32::try_from(jobs.len()).is_ok_and(|jobs| jobs >= most),
             priority: class_from_number(row.class)?,
             weight: standing.weights.get(&row.tenant).copied().unwrap_or(100),
             model: row.model,
@@ -295,5 +337,6 @@ fn build(
         lanes,
         tenants: standing.tenants,
         owners: standing.owners,
+        has_more,
     })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use kinora_ids::{JobId, LeaseRef};
 use kinora_store::DatabaseUrl;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, EntityTrait};
 use uuid::Uuid;
 
 use super::*;
@@ -211,13 +211,25 @@ async fn claim(store: &JobStore, worker: &str, session: Uuid, limit: usize) -> V
     claimed
 }
 
-async fn claim_these(store: &JobStore, worker: &str, session: Uuid, jobs: &[JobId]) -> Vec<Job> {
-    let assignment = |job: &JobId| Assignment {
-        job: *job,
+/// The assignment of a job, whether it can be read or not.
+async fn assigned(store: &JobStore, (worker, session): (&str, Uuid), job: JobId) -> Assignment {
+    let row = entity::job::Entity::find_by_id(job.as_uuid());
+    let row = row.one(store.db.reader()).await.expect("reads");
+    let (owner, tenant) = row.map_or_else(Default::default, |row| (row.owner, row.tenant));
+    Assignment {
+        job,
+        owner,
+        tenant,
         worker: worker.to_owned(),
         session,
-    };
-    let assignments: Vec<_> = jobs.iter().map(assignment).collect();
+    }
+}
+
+async fn claim_these(store: &JobStore, worker: &str, session: Uuid, jobs: &[JobId]) -> Vec<Job> {
+    let mut assignments = Vec::new();
+    for job in jobs {
+        assignments.push(assigned(store, (worker, session), *job).await);
+    }
     let claimed = store
         .claim(&assignments, now(), Duration::from_secs(60))
         .await;

@@ -66,6 +66,7 @@ fn board(jobs: &[Job], summed_up: Option<&QueueLoad>) -> Board {
                     start_tag: 0,
                     weight: 100,
                     jobs: Vec::new(),
+                    has_more: false,
                 });
                 lanes.last_mut().expect("one")
             }

@@ -105,6 +105,8 @@ async fn forsaken(app: &App) -> Job {
     submitted.await.expect("submits");
     let assignment = Assignment {
         job: job.id,
+        owner: job.owner,
+        tenant: job.tenant,
         worker: worker.worker,
         session: worker.session,
     };

@@ -142,8 +142,11 @@ async fn leased(app: &App) -> LeaseRef {
 async fn claimed(app: &App, session: Uuid) -> LeaseRef {
     let models = ["tiny".to_owned()];
     let seen = app.store.snapshot(&models, Bounds::default()).await;
+    let lane = seen.expect("a look").lanes.remove(0);
     let first = Assignment {
-        job: seen.expect("a look").lanes[0].jobs[0].job,
+        job: lane.jobs[0].job,
+        owner: lane.owner,
+        tenant: lane.tenant,
         worker: "w".to_owned(),
         session,
     };

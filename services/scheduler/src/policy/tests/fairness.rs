@@ -206,8 +206,8 @@ fn a_new_queue_is_not_held_up_by_the_clock_of_other_workers() {
     }
     let models = ["x", "y", "z"].map(str::to_owned);
     let snapshot = world.snapshot(Bounds {
-        lanes: 64,
         jobs: 50,
+        ..Bounds::default()
     });
     turns.see(&snapshot, &models, world.now);
     let of = |model: &str| {

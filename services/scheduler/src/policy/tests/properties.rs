@@ -43,6 +43,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
                     .into_iter()
                     .map(|job| candidate(&mut id, job))
                     .collect(),
+                has_more: false,
             });
         }
         let mut usages = usages.into_iter();

@@ -100,6 +100,7 @@ impl World {
         for ((model, priority, owner), lane) in &self.lanes {
             let tenant = tenant_of(owner).to_owned();
             let jobs = lane.waiting.iter().take(bounds.jobs as usize);
+            let has_more = lane.waiting.len() > jobs.len();
             snapshot.tenants.insert(tenant.clone(), self.usage(&tenant));
             snapshot.owners.insert(owner.clone(), self.usage(owner));
             snapshot.lanes.push(Lane {
@@ -110,6 +111,7 @@ impl World {
                 weight: self.weight(&tenant),
                 tenant,
                 jobs: jobs.cloned().collect(),
+                has_more,
             });
         }
         snapshot.lanes.retain(|lane| !lane.jobs.is_empty());

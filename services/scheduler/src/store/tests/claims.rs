@@ -87,7 +87,7 @@ kinora_store::on_both_databases! {
         assert!(!store.has_work(&["huge".to_owned()]).await.expect("reads"));
         // And again for the delay before the next attempt.
         let (session, _) = attach(&store, "w", 1, &[]).await;
-        let assignment = Assignment { job: job.id, worker: "w".to_owned(), session };
+        let assignment = assigned(&store, ("w", session), job.id).await;
         let claimed = store.claim(&[assignment], later(5), Duration::from_secs(60)).await;
         let (job, _) = claimed.expect("claims").remove(0);
         assert!(!has_work().await);
@@ -112,11 +112,10 @@ kinora_store::on_both_databases! {
         assert!(store.set_wishes("cordoned", wishes).await.expect("answers"));
         assert!(!store.set_wishes("unknown", wishes).await.expect("answers"));
         let workers = [("free", free), ("full", full), ("full", full), ("cordoned", cordoned), ("free", full), ("free", free)];
-        let assignments: Vec<_> = workers
-            .into_iter()
-            .zip(&jobs)
-            .map(|((worker, session), job)| Assignment { job: job.id, worker: worker.to_owned(), session })
-            .collect();
+        let mut assignments = Vec::new();
+        for (worker, job) in workers.into_iter().zip(&jobs) {
+            assignments.push(assigned(&store, worker, job.id).await);
+        }
         let claimed = store.claim(&assignments, now(), Duration::from_secs(60)).await.expect("claims");
         let leased: Vec<_> = claimed.iter().map(|(job, _)| (job.id, job.worker.as_deref())).collect();
         assert_eq!(leased, [(jobs[0].id, Some("free")), (jobs[1].id, Some("full")), (jobs[5].id, Some("free"))]);

@@ -156,12 +156,29 @@ kinora_store::on_both_databases! {
         for user in ["a", "b", "c"] {
             submit_many(&store, user, 4, 10).await;
         }
-        let bounds = Bounds { lanes: 2, jobs: 3 };
+        let bounds = Bounds { lanes: 2, jobs: 3, ..Bounds::default() };
         let snapshot = store.snapshot(&["tiny".to_owned()], bounds).await.expect("looks");
-        assert_eq!(snapshot.lanes.iter().map(|lane| lane.jobs.len()).collect::<Vec<_>>(), [3, 3]);
+        assert_eq!(snapshot.lanes.iter().map(|lane| (lane.jobs.len(), lane.has_more)).collect::<Vec<_>>(), [(3, true), (3, true)]);
+        assert!(snapshot.has_more);
         let candidate = &snapshot.lanes[0].jobs[0];
         assert_eq!((candidate.estimated_cost, candidate.pixels, candidate.ready_since), (Duration::from_secs(10), 64 * 48 * 13, now()));
         assert_eq!(store.snapshot(&[], bounds).await.expect("looks"), Snapshot::default());
+        let all = look(&store).await;
+        assert!(!all.has_more && all.lanes.iter().all(|lane| lane.jobs.len() == 4 && !lane.has_more));
+    }
+
+    async fn of_many_lanes_fewer_jobs_each_are_seen(url: DatabaseUrl) {
+        let store = open(&url).await;
+        for user in ["a", "b", "c"] {
+            submit_many(&store, user, 9, 10).await;
+        }
+        let jobs_of_each = |snapshot: &Snapshot| snapshot.lanes.iter().map(|lane| lane.jobs.len()).collect::<Vec<_>>();
+        for (jobs_in_all, seen) in [(1, 4), (12, 4), (15, 5), (100, 8)] {
+            let bounds = Bounds { lanes: 4, jobs: 8, jobs_in_all };
+            let snapshot = store.snapshot(&["tiny".to_owned()], bounds).await.expect("looks");
+            assert_eq!(jobs_of_each(&snapshot), [seen; 3], "of {jobs_in_all}");
+            assert!(snapshot.lanes.iter().all(|lane| lane.has_more) && !snapshot.has_more);
+        }
     }
 
     async fn lanes_that_an_error_left_shut_are_mended(url: DatabaseUrl) {

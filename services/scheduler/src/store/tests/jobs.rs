@@ -172,7 +172,7 @@ kinora_store::on_both_databases! {
         assert_eq!(store.attempts(first.id).await.expect("reads"), [], "it is not over");
         fail(&store, &first, later(3)).await;
         store.promote(later(10)).await.expect("promotes");
-        let assignment = Assignment { job: first.id, worker: "w".to_owned(), session };
+        let assignment = assigned(&store, ("w", session), first.id).await;
         let second = store.claim(&[assignment], later(10), Duration::from_secs(60)).await;
         let (second, _) = second.expect("claims").remove(0);
         end(&store, "w", &second, Some(Duration::from_millis(1500))).await.expect("stands");

@@ -101,7 +101,7 @@ kinora_store::on_both_databases! {
         }
         assert_eq!(claim(&store, "w", session, 1).await.len(), 1);
         let light = submit(&store, "light").await;
-        let bounds = Bounds { lanes: 3, jobs: 1 };
+        let bounds = Bounds { lanes: 3, jobs: 1, ..Bounds::default() };
         let models = ["tiny".to_owned()];
         let snapshot = store.snapshot(&models, bounds).await.expect("looks");
         assert_eq!(picks(&snapshot), [light.id]);

@@ -46,7 +46,7 @@ kinora_store::on_both_databases! {
         assert_eq!(leased.iter().map(|job| job.id).collect::<Vec<_>>(), [third.id]);
         restore(&store, &first).await;
         assert_eq!(store.promote(later(60)).await.expect("promotes"), 1);
-        let again = Assignment { job: first.id, worker: "w".to_owned(), session };
+        let again = assigned(&store, ("w", session), first.id).await;
         let claimed = store.claim(&[again], later(60), Duration::from_secs(60)).await;
         assert_eq!(claimed.expect("claims").len(), 1);
         assert_eq!(read(&store, &first).await.state, State::Running);
