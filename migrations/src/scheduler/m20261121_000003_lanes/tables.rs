@@ -226,11 +226,9 @@ pub fn indices() -> Vec<IndexCreateStatement> {
             .col("tenant")
             .and_where(is("state = 'queued'"))
             .to_owned(),
-        index("job_tenant_running", "job")
+        // How many jobs of a tenant and of each of its owners run.
+        index("job_party_running", "job")
             .col("tenant")
-            .and_where(is("state = 'running'"))
-            .to_owned(),
-        index("job_owner_running", "job")
             .col("owner")
             .and_where(is("state = 'running'"))
             .to_owned(),

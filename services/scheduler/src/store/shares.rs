@@ -156,11 +156,22 @@ impl JobStore {
         db: &impl ConnectionTrait,
         parties: &Parties,
     ) -> Result<Standing, JobStoreError> {
-        let tenants =
-            "(SELECT COUNT(*) FROM job WHERE state = 'running' AND job.tenant = party.id)";
-        let owners =
-            "(SELECT COUNT(*) FROM job WHERE state = 'running' AND job.owner = party.owner)";
-        self.read_standing(db, parties, tenants, owners).await
+        // All are counted in one go: one by one the planner may well scan all that runs for each.
+        let running = Sql::new(
+            self.backend(),
+            "WITH running AS (SELECT tenant, owner, COUNT(*) AS jobs FROM job WHERE state = 'running' AND tenant",
+        )
+        .any_name(parties.tenant_names())
+        .then(" GROUP BY tenant, owner) ");
+        let count = |condition| {
+            format!(
+                "(SELECT CAST(COALESCE(SUM(jobs), 0) AS BIGINT) FROM running WHERE {condition})"
+            )
+        };
+        let of_tenant = count("running.tenant = party.id");
+        let of_owner = count("running.owner = party.owner");
+        self.read_standing(db, parties, running, (&of_tenant, &of_owner))
+            .await
     }
 
     /// What parties may use; nothing is counted.
@@ -170,25 +181,27 @@ impl JobStore {
         parties: &Parties,
     ) -> Result<Standing, JobStoreError> {
         let none = "CAST(0 AS BIGINT)";
-        self.read_standing(db, parties, none, none).await
+        self.read_standing(db, parties, Sql::new(self.backend(), ""), (none, none))
+            .await
     }
 
     async fn read_standing(
         &self,
         db: &impl ConnectionTrait,
         parties: &Parties,
-        running_of_tenant: &str,
-        running_of_owner: &str,
+        with: Sql,
+        (of_tenant, of_owner): (&str, &str),
     ) -> Result<Standing, JobStoreError> {
         let tenants = format!(
-            "SELECT TRUE AS is_tenant, id AS name, weight, max_running, {running_of_tenant} AS running \
+            "SELECT TRUE AS is_tenant, id AS name, weight, max_running, {of_tenant} AS running \
              FROM tenant AS party WHERE id"
         );
         let owners = format!(
-            " UNION ALL SELECT FALSE, owner, CAST(NULL AS INTEGER), max_running, {running_of_owner} \
+            " UNION ALL SELECT FALSE, owner, CAST(NULL AS INTEGER), max_running, {of_owner} \
              FROM account AS party WHERE owner"
         );
-        let query = Sql::new(self.backend(), &tenants)
+        let query = with
+            .then(&tenants)
             .any_name(parties.tenant_names())
             .then(&owners)
             .any_name(parties.owner_names());
