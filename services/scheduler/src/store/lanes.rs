@@ -283,16 +283,23 @@ async fn write(
         tx.execute_raw(update.build()).await?;
         return Ok(());
     }
-    for (id, vt, finish, is_open) in rows {
-        let update = Sql::new(backend, "UPDATE lane SET vt = ")
+    let mut update = Sql::new(
+        backend,
+        "UPDATE lane SET vt = new.column2, finish = new.column3, is_open = new.column4 FROM (VALUES ",
+    );
+    for (position, (id, vt, finish, is_open)) in rows.into_iter().enumerate() {
+        update = update
+            .then(if position > 0 { ", (" } else { "(" })
+            .bind(id)
+            .then(", ")
             .bind(vt)
-            .then(", finish = ")
+            .then(", ")
             .bind(finish)
-            .then(", is_open = ")
+            .then(", ")
             .bind(is_open)
-            .then(" WHERE id = ")
-            .bind(id);
-        tx.execute_raw(update.build()).await?;
+            .then(")");
     }
+    let update = update.then(") AS new WHERE lane.id = new.column1");
+    tx.execute_raw(update.build()).await?;
     Ok(())
 }

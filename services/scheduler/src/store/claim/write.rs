@@ -1,4 +1,4 @@
-//! Writing leased jobs: one statement for all where the engine has arrays.
+//! Writing leased jobs, all in one statement: of arrays where the engine has them, so that its text is always the same.
 
 use std::time::Duration;
 
@@ -56,35 +56,43 @@ pub async fn write_leased(
     if tx.get_database_backend() == DbBackend::Postgres {
         return write_at_once(tx, rows).await;
     }
-    for (row, guard) in rows {
-        let update = Sql::new(
-            tx.get_database_backend(),
-            "UPDATE job SET is_ready = FALSE, state = ",
-        )
-        .bind(row.state)
-        .then(", worker_id = ")
-        .bind(row.worker_id)
-        .then(", last_worker = ")
-        .bind(row.last_worker)
-        .then(", lease = ")
-        .bind(row.lease)
-        .then(", seq = ")
-        .bind(row.seq)
-        .then(", attempt = ")
-        .bind(row.attempt)
-        .then(", deadline = ")
-        .bind(row.deadline)
-        .then(", expire_at = ")
-        .bind(row.expire_at)
-        .then(", details = ")
-        .bind(row.details)
-        .then(" WHERE id = ")
-        .bind(row.id)
-        .then(" AND seq = ")
-        .bind(guard);
-        expect(tx.execute_raw(update.build()).await?.rows_affected(), 1)?;
+    write_as_values(tx, rows).await
+}
+
+async fn write_as_values(
+    tx: &DatabaseTransaction,
+    rows: Vec<(job::Model, i64)>,
+) -> Result<(), JobStoreError> {
+    let written = rows.len();
+    let mut update = Sql::new(
+        tx.get_database_backend(),
+        "UPDATE job SET is_ready = FALSE, state = 'running', worker_id = new.column3, last_worker = new.column3, \
+         lease = new.column4, seq = new.column5, attempt = new.column6, deadline = new.column7, expire_at = NULL, \
+         details = new.column8 FROM (VALUES ",
+    );
+    for (position, (row, guard)) in rows.into_iter().enumerate() {
+        update = update
+            .then(if position > 0 { ", (" } else { "(" })
+            .bind(row.id)
+            .then(", ")
+            .bind(guard)
+            .then(", ")
+            .bind(row.worker_id)
+            .then(", ")
+            .bind(row.lease)
+            .then(", ")
+            .bind(row.seq)
+            .then(", ")
+            .bind(row.attempt)
+            .then(", ")
+            .bind(row.deadline)
+            .then(", ")
+            .bind(row.details)
+            .then(")");
     }
-    Ok(())
+    let update = update.then(") AS new WHERE job.id = new.column1 AND job.seq = new.column2");
+    let updated = tx.execute_raw(update.build()).await?.rows_affected();
+    expect(updated, u64::try_from(written).unwrap_or(u64::MAX))
 }
 
 async fn write_at_once(
