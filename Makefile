@@ -91,16 +91,18 @@ bench-models: ## denoising against diffusers on the same weights; PYTHON needs t
 	cargo build --release -p kinora-cli
 	$(PYTHON) tools/bench/models.py --engine $(target_dir)/release/kinora $(CASES)
 
-bench-scheduler: ## claims, submissions, waits and events of the scheduler beside graphile-worker, as a table (release build)
+bench-scheduler: ## claims, submissions, waits and events of the scheduler beside graphile-worker, as a table; then simulate
 	@settings=$$(scripts/env postgres nats) ; eval "$$settings"
 	cargo build --release -p kinora-bench-scheduler
 	npm ci --prefix tools/bench-scheduler --no-audit --no-fund >/dev/null
 	scripts/with-postgres --durable $(target_dir)/release/kinora-bench-scheduler --peer tools/bench-scheduler
+	$(MAKE) simulate
 
-simulate: ## the scheduler's policy and store with WORKERS fake workers on a virtual clock: a table, plots in docs/scheduling
+simulate: ## the scheduler's policy and store with WORKERS fake workers on a virtual clock: a table and plots in docs/scheduling
 	cargo build --release -p kinora-simulate
+	mkdir -p docs/scheduling
 	$(target_dir)/release/simulate --workers $(WORKERS) --tenants 40 --load 1.5 --duration 2m --warm-up 1m --pause 200ms --cancel-rest \
-		--seed $(SEED) --plots docs/scheduling
+		--seed $(SEED) --plots docs/scheduling | tee docs/scheduling/simulation.txt
 
 clean-cache: ## remove what setup fetched into the user's cache
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}"/kinora

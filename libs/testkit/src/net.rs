@@ -1,9 +1,11 @@
 //! Loopback ports.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Below what Linux (from 32768) and macOS (from 49152) give to sockets that ask for no port in particular.
@@ -22,21 +24,41 @@ static TAKEN: Mutex<BTreeMap<u16, File>> = Mutex::new(BTreeMap::new());
 #[must_use]
 pub fn free_port() -> u16 {
     let marks = std::env::temp_dir().join("kinora-test-ports");
-    std::fs::create_dir_all(&marks).expect("makes a folder for the marks of ports");
+    if std::fs::create_dir(&marks).is_ok() {
+        // Other users of this machine have the same ports.
+        let shared = std::fs::Permissions::from_mode(0o1777);
+        std::fs::set_permissions(&marks, shared).expect("opens the folder of the marks to all");
+    }
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     // Processes of one run begin at different places.
     let first = usize::try_from(std::process::id()).unwrap_or(0) * 13 % PORTS.len();
+    let mut problem = None;
     for port in PORTS.cycle().skip(first).take(PORTS.len()) {
         if taken.contains_key(&port) {
             continue;
         }
-        let mark = File::create(marks.join(port.to_string())).expect("marks a port");
-        if mark.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            taken.insert(port, mark);
-            return port;
+        match mark(&marks.join(port.to_string())) {
+            Ok(mark) if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() => {
+                taken.insert(port, mark);
+                return port;
+            }
+            Ok(_) => {}
+            Err(error) => problem = Some(error),
         }
     }
-    panic!("no port from {} to {} is free", PORTS.start, PORTS.end);
+    let (first, last) = (PORTS.start, PORTS.end);
+    panic!("no port from {first} to {last} is free; the last mark: {problem:?}");
+}
+
+/// Marks a port by a lock, which ends with the process.
+fn mark(path: &Path) -> Result<File, TryLockError> {
+    // Another user's mark can be locked, not written.
+    let mark = match File::open(path) {
+        Ok(mark) => mark,
+        Err(_) => File::create(path).map_err(TryLockError::Error)?,
+    };
+    mark.try_lock()?;
+    Ok(mark)
 }
 
 /// Binds a listener to a free loopback port.

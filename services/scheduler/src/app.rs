@@ -13,6 +13,8 @@ mod places;
 mod prepare;
 mod progress;
 mod submit;
+#[cfg(test)]
+mod testing;
 mod upkeep;
 mod watch;
 

@@ -187,21 +187,7 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
             return Ok(Round::default());
         }
         self.queue.promote(now).await?;
-        let free = idle.iter().map(|it| it.free_slots);
-        let bounds = self
-            .options
-            .bounds
-            .for_slots(free.fold(0, u32::saturating_add));
-        let snapshot = self.queue.snapshot(&models, bounds, now).await?;
-        self.turns.see(&snapshot, &models, now);
-        let situation = Situation {
-            snapshot: &snapshot,
-            idle: &idle,
-            busy: &busy,
-            turns: &self.turns,
-            now,
-        };
-        let plan = policy::plan(&situation, &self.options.policy);
+        let (snapshot, plan) = self.plan(&models, (&idle, &busy), now).await?;
         self.turns.record_raised(&plan, now);
         let preempted = self.preempt(&plan, now);
         let leased = self.lease(&plan, &snapshot, now).await?;
@@ -211,6 +197,35 @@ impl<Q: Queue, F: Fleet> Dispatcher<Q, F> {
             // When nothing could be leased others were faster, and the next poll is early enough.
             is_cut: leased > 0 && is_cut(&plan, &snapshot, &self.options.policy),
         })
+    }
+
+    /// Looks as far as the free slots need, and further when that has hidden what they could have.
+    async fn plan(
+        &mut self,
+        models: &[String],
+        (idle, busy): (&[WorkerView], &[WorkerView]),
+        now: Time,
+    ) -> Result<(Snapshot, Plan), Error> {
+        let free = idle.iter().map(|it| it.free_slots);
+        let free = free.fold(0, u32::saturating_add);
+        let furthest = self.options.bounds;
+        let mut bounds = furthest.for_slots(free);
+        loop {
+            let snapshot = self.queue.snapshot(models, bounds, now).await?;
+            self.turns.see(&snapshot, models, now);
+            let situation = Situation {
+                snapshot: &snapshot,
+                idle,
+                busy,
+                turns: &self.turns,
+                now,
+            };
+            let plan = policy::plan(&situation, &self.options.policy);
+            if bounds == furthest || !hides_work(&snapshot, &plan, free, &self.options.policy) {
+                return Ok((snapshot, plan));
+            }
+            bounds = furthest;
+        }
     }
 
     fn preempt(&mut self, plan: &Plan, now: Time) -> usize {
@@ -307,16 +322,28 @@ fn models_of<'a>(workers: impl Iterator<Item = &'a WorkerView>) -> Vec<String> {
     models.into_iter().map(str::to_owned).collect()
 }
 
-/// Whether a bound kept jobs from the plan that free workers might take.
+/// Whether there may be jobs behind those of the snapshot that this plan should have had before others, or for slots that
+/// it leaves free.
+fn hides_work(snapshot: &Snapshot, plan: &Plan, free: u32, options: &PolicyOptions) -> bool {
+    let assigned = plan.assignments.len();
+    let most = usize::try_from(free).unwrap_or(usize::MAX);
+    let may_have_more = snapshot.has_more || snapshot.lanes.iter().any(|lane| lane.has_more);
+    let is_short = assigned < most.min(options.max_assignments);
+    is_used_up(snapshot, plan) || (is_short && may_have_more)
+}
+
+/// Whether another round may find jobs that the bounds kept from this one.
 fn is_cut(plan: &Plan, snapshot: &Snapshot, options: &PolicyOptions) -> bool {
-    if snapshot.has_more || plan.assignments.len() >= options.max_assignments {
-        return true;
-    }
+    snapshot.has_more
+        || plan.assignments.len() >= options.max_assignments
+        || is_used_up(snapshot, plan)
+}
+
+/// Whether all jobs of a lane are assigned and there may be more.
+fn is_used_up(snapshot: &Snapshot, plan: &Plan) -> bool {
     let assigned: HashSet<JobId> = plan.assignments.iter().map(|it| it.job).collect();
-    snapshot
-        .lanes
-        .iter()
-        .any(|lane| lane.has_more && lane.jobs.iter().all(|job| assigned.contains(&job.job)))
+    let mut cut = snapshot.lanes.iter().filter(|lane| lane.has_more);
+    cut.any(|lane| lane.jobs.iter().all(|job| assigned.contains(&job.job)))
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl Args {
 
 fn full() -> Scale {
     Scale {
-        repetitions: 5,
+        repetitions: 3,
         workers: 512,
         singles: 200,
         batches: 50,

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::clock::SystemClock;
 use crate::domain::job::{Priority, VideoSpec};
-use crate::policy::tests::world::{World, running, worker};
+use crate::policy::tests::world::{World, running, sized, worker};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -180,6 +180,43 @@ async fn bounds_hide_nothing_from_free_workers_for_long() {
         }
     }
     assert_eq!(leased, 300);
+}
+
+#[tokio::test]
+async fn a_short_look_gives_no_slot_to_a_lower_class() {
+    let (queue, fleet, mut dispatcher) = bench(vec![worker("w", 10, &["x"])]);
+    let submit = |owner, class| queue.world.lock().submit(owner, "x", class, SECOND);
+    let mut urgent = HashSet::new();
+    for owner in ["a", "b", "c", "d"] {
+        urgent.insert(submit(owner, Priority::Interactive));
+    }
+    for _ in 0..100 {
+        urgent.insert(submit("e", Priority::Interactive));
+        submit("f", Priority::Batch);
+    }
+    dispatcher.round(Time::default()).await.expect("a round");
+    let granted: Vec<JobId> = fleet.granted.lock().iter().map(|(_, job)| *job).collect();
+    assert_eq!(granted.len(), 10);
+    assert!(granted.iter().all(|job| urgent.contains(job)));
+    // Nobody looks twice when the first look has shown enough.
+    assert_eq!(*queue.looks.lock(), 2);
+    fleet.idle.lock()[0].free_slots = 1;
+    dispatcher.round(Time::default()).await.expect("a round");
+    assert_eq!(*queue.looks.lock(), 3);
+}
+
+#[tokio::test]
+async fn jobs_behind_some_that_fit_nowhere_are_found() {
+    let idle = (0..16).map(|at| sized(worker(&format!("w{at}"), 1, &["x"]), 10));
+    let (queue, fleet, mut dispatcher) = bench(idle.collect());
+    for owner in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        for pixels in [99, 99, 99, 99, 1, 1] {
+            let mut world = queue.world.lock();
+            world.submit_sized(owner, "x", Priority::Standard, (SECOND, pixels));
+        }
+    }
+    dispatcher.round(Time::default()).await.expect("a round");
+    assert_eq!(fleet.granted.lock().len(), 16);
 }
 
 #[tokio::test]

@@ -127,15 +127,16 @@ impl JobStore {
         )
         .bind(i64::from(bounds.lanes))
         .then(
-            ") AS first) AS l CROSS JOIN LATERAL (SELECT job.id, job.ready_at, job.cost, job.pixels, job.last_worker \
-             FROM job WHERE is_ready AND job.lane = l.id ORDER BY job.id LIMIT LEAST(",
+            ") AS first) AS l CROSS JOIN LATERAL (SELECT * FROM (SELECT job.id, job.ready_at, job.cost, job.pixels, \
+             job.last_worker FROM job WHERE is_ready AND job.lane = l.id ORDER BY job.id LIMIT ",
         )
+        // The planner knows this bound, and cannot know the other.
         .bind(i64::from(bounds.jobs))
-        .then(", GREATEST(")
+        .then(") AS first LIMIT GREATEST(")
         .bind(i64::from(Bounds::LEAST_JOBS))
         .then(", ")
         .bind(i64::from(bounds.jobs_in_all))
-        .then(" / l.found))) AS j");
+        .then(" / l.found)) AS j");
         let rows = self.db.reader().query_all_raw(query.build()).await?;
         let mut look = Look::default();
         let mut lanes = HashMap::new();
@@ -288,7 +289,7 @@ impl Look {
         left.retain(|_, found| *found >= bounds.lanes);
         for lane in self.lanes.iter().filter(|lane| full.contains(&lane.id)) {
             if let Some(left) = left.get_mut(&(lane.model.clone(), lane.class)) {
-                *left -= 1;
+                *left = left.saturating_sub(1);
             }
         }
         left.into_values()

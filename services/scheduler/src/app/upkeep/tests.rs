@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use futures::future::BoxFuture;
 use kinora_store::{Database, DatabaseUrl};
 use kinora_testkit::postgres::TestPostgres;
 use sea_orm::ConnectionTrait;
@@ -9,37 +8,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::*;
-use crate::clients::{ObjectError, Objects};
+use crate::app::testing::NoObjects;
 use crate::clock::{Clock, SystemClock};
 use crate::config::SchedulerOptions;
 use crate::domain::job::{State, VideoSpec};
 use crate::policy::Assignment;
 use crate::store::{Attachment, JobStore, Limits};
-
-struct NoObjects;
-
-impl Objects for NoObjects {
-    fn remove_prefix<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), ObjectError>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn get<'a>(
-        &'a self,
-        _: &'a str,
-        _: u64,
-    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ObjectError>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn put<'a>(
-        &'a self,
-        _: &'a str,
-        _: Vec<u8>,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<(), ObjectError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
 
 /// A clock that has not seen yet that the database's was set back by an hour.
 struct Ahead;

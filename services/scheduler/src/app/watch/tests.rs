@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use kinora_ids::LeaseRef;
 use kinora_store::Database;
 use tokio::sync::mpsc;
@@ -9,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::app::Greeting;
-use crate::clients::{ObjectError, Objects};
+use crate::app::testing::NoObjects;
 use crate::clock::SystemClock;
 use crate::config::SchedulerOptions;
 use crate::domain::job::{Outputs, Preview, Progress, Stage};
@@ -22,31 +21,6 @@ use crate::store::JobStore;
 
 mod groups;
 mod places;
-
-struct KeepObjects;
-
-impl Objects for KeepObjects {
-    fn remove_prefix<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), ObjectError>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn get<'a>(
-        &'a self,
-        _: &'a str,
-        _: u64,
-    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ObjectError>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn put<'a>(
-        &'a self,
-        _: &'a str,
-        _: Vec<u8>,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<(), ObjectError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
 
 async fn app(folder: &std::path::Path) -> App {
     app_with(folder, |_| {}).await
@@ -62,7 +36,7 @@ async fn app_with(folder: &std::path::Path, change: impl FnOnce(&mut SchedulerOp
     kinora_migrations::scheduler::migrate(db.writer())
         .await
         .expect("migrates");
-    let (clock, objects) = (Arc::new(SystemClock), Arc::new(KeepObjects));
+    let (clock, objects) = (Arc::new(SystemClock), Arc::new(NoObjects));
     App::new(
         JobStore::new(db),
         options,

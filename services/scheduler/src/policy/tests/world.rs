@@ -49,6 +49,16 @@ impl World {
     }
 
     pub fn submit(&mut self, owner: &str, model: &str, class: Priority, cost: Duration) -> JobId {
+        self.submit_sized(owner, model, class, (cost, 1))
+    }
+
+    pub fn submit_sized(
+        &mut self,
+        owner: &str,
+        model: &str,
+        class: Priority,
+        (cost, pixels): (Duration, u64),
+    ) -> JobId {
         self.last_id += 1;
         let job = JobId::from_uuid(Uuid::from_u128(self.last_id));
         let key = (model.to_owned(), class, owner.to_owned());
@@ -56,7 +66,7 @@ impl World {
             job,
             ready_since: self.now,
             estimated_cost: cost,
-            pixels: 1,
+            pixels,
             last_worker: None,
         };
         let lane = self.lanes.entry(key.clone()).or_default();
@@ -95,26 +105,36 @@ impl World {
         lanes.map(|(_, lane)| lane.waiting.len()).sum()
     }
 
+    /// The bounded look that the store would give.
     pub fn snapshot(&self, bounds: Bounds) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        for ((model, priority, owner), lane) in &self.lanes {
-            let tenant = tenant_of(owner).to_owned();
-            let jobs = lane.waiting.iter().take(bounds.jobs as usize);
-            let has_more = lane.waiting.len() > jobs.len();
-            snapshot.tenants.insert(tenant.clone(), self.usage(&tenant));
-            snapshot.owners.insert(owner.clone(), self.usage(owner));
-            snapshot.lanes.push(Lane {
-                model: model.clone(),
-                priority: *priority,
-                owner: owner.clone(),
-                start_tag: lane.tag,
-                weight: self.weight(&tenant),
-                tenant,
-                jobs: jobs.cloned().collect(),
-                has_more,
-            });
+        let mut queues: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (key, lane) in self.lanes.iter().filter(|(_, it)| !it.waiting.is_empty()) {
+            let queue = queues.entry((&key.0, key.1)).or_default();
+            queue.push((lane.tag, &key.2, lane));
         }
-        snapshot.lanes.retain(|lane| !lane.jobs.is_empty());
+        for ((model, priority), mut lanes) in queues {
+            lanes.sort_by_key(|(tag, owner, _)| (*tag, *owner));
+            lanes.truncate(bounds.lanes as usize);
+            snapshot.has_more |= lanes.len() == bounds.lanes as usize;
+            let most = bounds.jobs_of_each(u32::try_from(lanes.len()).expect("few"));
+            for (start_tag, owner, lane) in lanes {
+                let tenant = tenant_of(owner).to_owned();
+                let jobs: Vec<_> = lane.waiting.iter().take(most as usize).cloned().collect();
+                snapshot.tenants.insert(tenant.clone(), self.usage(&tenant));
+                snapshot.owners.insert(owner.clone(), self.usage(owner));
+                snapshot.lanes.push(Lane {
+                    model: model.clone(),
+                    priority,
+                    owner: owner.clone(),
+                    start_tag,
+                    weight: self.weight(&tenant),
+                    tenant,
+                    has_more: jobs.len() == most as usize,
+                    jobs,
+                });
+            }
+        }
         snapshot
     }
 
