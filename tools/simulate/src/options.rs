@@ -83,7 +83,7 @@ impl Options {
             load: 2.5,
             duration: Duration::from_secs(10 * 60),
             warm_up: Duration::from_secs(2 * 60),
-            light_rate: 1.0,
+            light_rate: 0.5,
             pause: Duration::from_millis(200),
             cancel_rest: true,
             database: None,
