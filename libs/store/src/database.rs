@@ -8,6 +8,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
+use sea_orm::sqlx::{Connection, SqliteConnection};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
     SqlxPostgresConnector, SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
@@ -190,4 +191,14 @@ fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
         .acquire_timeout(WAIT)
         .idle_timeout(None)
         .max_lifetime(None)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(is_at_rest(connection)) }))
+}
+
+/// Whether no transaction is left over from the last user of a connection.
+///
+/// SQLite ends a transaction by itself when a disk is full or broken; the driver's own `ROLLBACK` then fails, and it
+/// goes on to count the transaction as open. The next one would become a savepoint in none, the one after an error
+/// would never end, and commits in it would be lost with the process.
+fn is_at_rest(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
 }

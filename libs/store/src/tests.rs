@@ -84,6 +84,33 @@ crate::on_both_databases! {
     }
 }
 
+/// Fails as on a full disk: SQLite ends the transaction itself.
+async fn run_out_of_room(db: &Database) {
+    let limit = "PRAGMA max_page_count = 8";
+    db.writer().execute_unprepared(limit).await.expect("limits");
+    let tx = db.begin().await.expect("begins");
+    let sql = "INSERT INTO counter VALUES (zeroblob(100000))";
+    let refused = tx.execute_unprepared(sql).await;
+    assert!(refused.is_err(), "there was room");
+}
+
+#[tokio::test]
+async fn commits_are_kept_after_a_disk_was_full() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("test.db").display());
+    let db = with_counter(&url.parse().expect("a URL")).await;
+    run_out_of_room(&db).await;
+    let dropped = db.begin().await.expect("begins");
+    insert(&dropped).await;
+    drop(dropped);
+    for committed in 1..4 {
+        let tx = db.begin().await.expect("begins");
+        insert(&tx).await;
+        tx.commit().await.expect("commits");
+        assert_eq!(total(db.reader()).await, committed);
+    }
+}
+
 #[test]
 fn urls_of_other_engines_are_refused() {
     for text in ["", "mysql://a/b", "sqlite:", "sqlite://", "/tmp/x.db"] {
