@@ -15,6 +15,7 @@ pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
+pub mod workload;
 
 use std::net::SocketAddr;
 
