@@ -22,6 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     )]
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // Without `connect`, which would open plain connections: channels come from kinora_mesh.
+    let generator = tonic_prost_build::configure().build_transport(false);
+    generator.compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What every service starts with.
 //!
 //! A service's `main` reads as an ordered list: parse the configuration, [`telemetry::init`],
-//! [`shutdown::on_signals`], bind a listener, serve it with [`serve::grpc`] or [`serve::http`]. Errors
+//! [`identity::Identity::load`], [`shutdown::on_signals`], bind a listener, serve it with [`serve::grpc`] or [`serve::http`]. Errors
 //! that leave a service pass through [`error::PublicError`], calls to other services go over
 //! [`channel::connect_lazy`] and carry the caller ([`principal`]) and the trace ([`trace`]).
 //!
@@ -9,6 +9,7 @@
 
 pub mod channel;
 pub mod error;
+pub mod identity;
 pub mod places;
 pub mod principal;
 pub mod serve;
@@ -38,6 +39,9 @@ pub enum MeshError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The service cannot say who it is.
+    #[error("this service has no identity in the mesh")]
+    Identity(#[source] identity::IdentityError),
     /// The gRPC server ended with an error.
     #[error("the gRPC server failed")]
     Grpc(#[source] tonic::transport::Error),

@@ -1,5 +1,7 @@
 //! Listening, answering, draining.
 
+mod incoming;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,13 +10,14 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
+pub use self::incoming::MeshStream;
 use crate::MeshError;
+use crate::identity::Identity;
 use crate::trace::ServerTraceLayer;
 
 /// How long open requests may take to end once a server drains.
@@ -35,16 +38,21 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, MeshError> {
 
 /// Serves gRPC with health and tracing until `shutdown`, then drains for at most ten seconds.
 ///
+/// Callers are services of the same mesh as `identity`, by mutual TLS; every request has the caller's
+/// [`Workload`](crate::workload::Workload) in its extensions.
+///
 /// `services` are the full names that the health service reports as serving, beside the overall one.
 ///
 /// # Errors
-/// [`MeshError::Grpc`] when the listener fails.
+/// [`MeshError::Identity`] when TLS cannot be set up; [`MeshError::Grpc`] when the listener fails.
 pub async fn grpc(
     listener: TcpListener,
+    identity: &Identity,
     routes: Routes,
     services: &[&'static str],
     shutdown: CancellationToken,
 ) -> Result<(), MeshError> {
+    let incoming = incoming::incoming(listener, identity)?;
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in services {
         health
@@ -61,14 +69,18 @@ pub async fn grpc(
                 .await;
         }
     };
-    let serving = Server::builder()
+    // Connections get as old as their clients like, and are not checked again when certificates are renewed. Tonic 0.14
+    // can bound their age: with a grace, it cuts off all streams at the end of it and never asks before; without one, it
+    // asks (GOAWAY), upon which hyper's client fails the next call where a stream keeps the old connection open.
+    #[expect(clippy::disallowed_methods, reason = "here it gets its mutual TLS")]
+    let server = Server::builder();
+    let serving = server
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .tcp_nodelay(true)
         .layer(ServerTraceLayer)
         .add_routes(routes)
         .add_service(health_service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopping);
+        .serve_with_incoming_shutdown(incoming, stopping);
     tokio::select! {
         result = serving => result.map_err(MeshError::Grpc),
         () = drained(&shutdown) => Ok(()),

@@ -4,6 +4,8 @@
 //! A test that misses one fails and says so; none is skipped.
 
 pub mod env;
+#[cfg(feature = "identity")]
+pub mod identity;
 pub mod nats;
 pub mod net;
 #[cfg(feature = "postgres")]
