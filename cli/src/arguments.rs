@@ -2,6 +2,7 @@
 
 mod admin;
 mod generate;
+mod identity;
 pub mod model;
 mod models;
 mod reproduce;
@@ -22,6 +23,7 @@ pub use generate::{
     ClipArguments, EstimateArguments, ExtendArguments, GenerateArguments, GroupArguments,
     RemixArguments, RunArguments, SequenceArguments, SettingsArguments,
 };
+pub use identity::{IdentityArguments, IdentityCommand, IssueArguments};
 pub use models::{
     ListArguments, ModelsArguments, ModelsCommand, PullArguments, RemoveArguments, StoreArguments,
     VerifyArguments,
@@ -114,6 +116,8 @@ pub enum Command {
     Webhooks(WebhooksArguments),
     /// Look after workers, queues and tenants.
     Admin(AdminArguments),
+    /// Issue certificates to services that run as processes of their own.
+    Identity(IdentityArguments),
     /// Run single stages of a model, to compare with other implementations.
     Model(model::ModelArguments),
 }

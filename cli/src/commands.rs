@@ -7,6 +7,7 @@ pub mod connect;
 pub mod estimate;
 pub mod generate;
 mod group;
+pub mod identity;
 pub mod jobs;
 pub mod model;
 pub mod models;

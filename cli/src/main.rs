@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use kinora_cli::arguments::{Arguments, Command};
 use kinora_cli::commands::{
-    admin, batch, estimate, generate, jobs, model, models, reproduce, sequence, up, webhooks,
+    admin, batch, estimate, generate, identity, jobs, model, models, reproduce, sequence, up,
+    webhooks,
 };
 use kinora_cli::exit::Failure;
 use kinora_cli::output;
@@ -61,6 +62,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Reproduce(arguments) => {
             Box::pin(reproduce::run(*arguments, folders, shutdown)).await
         }
+        Command::Identity(arguments) => identity::run(arguments),
         Command::Model(arguments) => model::run(arguments).await,
     }
 }

@@ -4,6 +4,7 @@
 //! is a shortcut around a contract. The data folder keeps everything, so a mesh that dies mid-job goes on with that
 //! job when it is started again: its worker has the same name and its lease is settled when it attaches.
 
+mod identities;
 mod parts;
 
 use std::collections::HashSet;
@@ -20,6 +21,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::identities::Identities;
+pub(crate) use self::identities::{NAMESPACE, TRUST_DOMAIN};
 use crate::client::Api;
 use crate::data::{Announcement, DataFolder};
 use crate::discovery::LocalModel;
@@ -111,8 +114,11 @@ impl LocalMesh {
         let addresses = Addresses {
             edge_url: local_url(listener.local_addr()?),
             object_url: local_url(object_listener.local_addr()?),
-            scheduler_url: local_url(scheduler_listener.local_addr()?),
+            scheduler_url: format!("https://{}", scheduler_listener.local_addr()?),
         };
+        let tokens = Tokens::default();
+        let renewing = tokens.object_store.clone();
+        let identities = Identities::issue(options.data.path(), renewing)?;
         let api_key = options.data.api_key()?;
         let plan = parts::Plan::new(&options, &addresses, &api_key)?;
         let mut mesh = Self {
@@ -120,11 +126,16 @@ impl LocalMesh {
             api_key,
             tasks: JoinSet::new(),
             running: HashSet::new(),
-            tokens: Tokens::default(),
+            tokens,
             drain_timeout: options.drain_timeout,
             data: options.data,
         };
-        let loaded = mesh.begin(plan, listener, object_listener, scheduler_listener);
+        let listeners = Listeners {
+            edge: listener,
+            object_store: object_listener,
+            scheduler: scheduler_listener,
+        };
+        let loaded = mesh.begin(plan, identities, listeners);
         let Err(error) = mesh.become_ready(&options.models, loaded).await else {
             return Ok(mesh);
         };
@@ -227,26 +238,36 @@ impl LocalMesh {
     fn begin(
         &mut self,
         plan: parts::Plan,
-        edge: TcpListener,
-        object_store: TcpListener,
-        scheduler: TcpListener,
+        identities: Identities,
+        listeners: Listeners,
     ) -> oneshot::Receiver<()> {
         let (loaded, has_loaded) = oneshot::channel();
         let tokens = self.tokens.clone();
-        let objects = parts::object_store(plan.store, object_store, tokens.object_store);
+        let objects = parts::object_store(plan.store, listeners.object_store, tokens.object_store);
         let blobs = BlobStore::new(&plan.blobs);
         self.spawn(Part::ObjectStore, objects);
         self.spawn(
             Part::Scheduler,
-            parts::scheduler(plan.scheduler, blobs, scheduler, tokens.scheduler),
+            parts::scheduler(
+                plan.scheduler,
+                blobs,
+                identities.scheduler,
+                listeners.scheduler,
+                tokens.scheduler,
+            ),
         );
         self.spawn(
             Part::Edge,
-            parts::edge(plan.edge, edge, tokens.front.clone()),
+            parts::edge(
+                plan.edge,
+                identities.edge,
+                listeners.edge,
+                tokens.front.clone(),
+            ),
         );
         self.spawn(
             Part::Worker,
-            parts::worker(plan.worker, loaded, tokens.front),
+            parts::worker(plan.worker, identities.worker, loaded, tokens.front),
         );
         has_loaded
     }
@@ -284,6 +305,13 @@ impl LocalMesh {
             error = self.wait() => Err(error),
         }
     }
+}
+
+/// What the parts listen on.
+struct Listeners {
+    edge: TcpListener,
+    object_store: TcpListener,
+    scheduler: TcpListener,
 }
 
 /// Where the parts listen.

@@ -61,7 +61,8 @@ impl SeparateProcesses {
     /// Starts a worker of a model, with further environment variables.
     #[must_use]
     pub fn worker_with(&self, id: &str, model: &Path, more: &[(&str, &str)]) -> Program {
-        let endpoint = format!("http://127.0.0.1:{}", self.scheduler_port);
+        let endpoint = format!("https://127.0.0.1:{}", self.scheduler_port);
+        let identity = identity_of(self.folder.path(), "worker");
         let scratch = self.folder.path().join(format!("scratch-{id}"));
         let mut environment = store_environment(self.store_port);
         environment.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
@@ -78,6 +79,8 @@ impl SeparateProcesses {
             text(model),
             "--scratch",
             text(&scratch),
+            "--identity-dir",
+            text(&identity),
         ];
         Program::start_with(
             "kinora-inference",
@@ -113,6 +116,13 @@ impl SeparateProcesses {
     }
 }
 
+/// A folder with the service's certificate, issued anew.
+fn identity_of(folder: &Path, service: &str) -> PathBuf {
+    let identity = folder.join("identity").join(service);
+    kinora_testkit::identity::issue(service, &identity);
+    identity
+}
+
 fn serve_store(listener: tokio::net::TcpListener, root: PathBuf) -> CancellationToken {
     let stop = CancellationToken::new();
     let stopped = stop.clone().cancelled_owned();
@@ -141,7 +151,15 @@ fn start_scheduler(folder: &Path, database: &str, port: u16, store_port: u16) ->
         .iter()
         .map(|(key, value)| (*key, value.as_str()))
         .collect();
-    let arguments = ["--scheduler-database", database, "--listen", &listen];
+    let identity = identity_of(folder, "scheduler");
+    let arguments = [
+        "--scheduler-database",
+        database,
+        "--listen",
+        &listen,
+        "--identity-dir",
+        text(&identity),
+    ];
     Program::start_with(
         "kinora-scheduler",
         &folder.join("scheduler"),
@@ -152,7 +170,8 @@ fn start_scheduler(folder: &Path, database: &str, port: u16, store_port: u16) ->
 
 fn start_edge(folder: &Path, port: u16, scheduler_port: u16, store_port: u16) -> Program {
     let listen = format!("127.0.0.1:{port}");
-    let endpoint = format!("http://127.0.0.1:{scheduler_port}");
+    let endpoint = format!("https://127.0.0.1:{scheduler_port}");
+    let identity = identity_of(folder, "edge");
     let hash = format!("tester={}", hex::encode(Sha256::digest(KEY)));
     let store = store_environment(store_port);
     let environment: Vec<(&str, &str)> = store
@@ -166,6 +185,8 @@ fn start_edge(folder: &Path, port: u16, scheduler_port: u16, store_port: u16) ->
         &endpoint,
         "--api-key-hash",
         &hash,
+        "--identity-dir",
+        text(&identity),
     ];
     Program::start_with(
         "kinora-edge",

@@ -44,7 +44,12 @@ async fn collector() -> (String, mpsc::UnboundedReceiver<Span>) {
     let listener = kinora_testkit::net::loopback_listener().await;
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let service = TraceServiceServer::new(Collector(sender));
-    let serving = tonic::transport::Server::builder().add_service(service);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a collector is no service of the mesh"
+    )]
+    let mut server = tonic::transport::Server::builder();
+    let serving = server.add_service(service);
     tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
     (endpoint, spans)
 }

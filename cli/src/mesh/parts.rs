@@ -9,6 +9,7 @@ use kinora_edge::EdgeOptions;
 use kinora_edge::auth::ApiKeyHash;
 use kinora_inference::InferenceOptions;
 use kinora_inference::backend::{Backend, Folders};
+use kinora_mesh::identity::Identity;
 use kinora_mesh::principal::Principal;
 use kinora_models::LoadOptions;
 use kinora_scheduler::SchedulerOptions;
@@ -135,26 +136,31 @@ pub(super) async fn object_store(
 pub(super) async fn scheduler(
     options: SchedulerOptions,
     blobs: BlobStore,
+    identity: Identity,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     blobs.ensure_bucket().await?;
-    kinora_scheduler::serve(options, Arc::new(blobs), listener, shutdown).await?;
+    let objects = Arc::new(blobs);
+    let serving = kinora_scheduler::serve(options, objects, identity, listener, shutdown);
+    Box::pin(serving).await?;
     Ok(())
 }
 
 pub(super) async fn edge(
     options: EdgeOptions,
+    identity: Identity,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    kinora_edge::serve(options, listener, shutdown).await?;
+    kinora_edge::serve(options, identity, listener, shutdown).await?;
     Ok(())
 }
 
 /// Loads the first model, says so, and then attaches to the scheduler.
 pub(super) async fn worker(
     options: InferenceOptions,
+    identity: Identity,
     loaded: oneshot::Sender<()>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -162,7 +168,8 @@ pub(super) async fn worker(
     let models = tokio::task::spawn_blocking(move || load_models(&folders, load)).await??;
     // Nobody listens any more when the mesh was given up meanwhile; the token ends the worker then.
     let _ = loaded.send(());
-    Box::pin(kinora_inference::serve(Box::new(models), options, shutdown)).await?;
+    let models = Box::new(models);
+    Box::pin(kinora_inference::serve(models, options, identity, shutdown)).await?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use clap::Parser;
 use kinora_inference::InferenceOptions;
 use kinora_inference::backend::{Backend, BackendError, LoadObserver};
 use kinora_inference::engine::{Generated, Order};
+use kinora_mesh::identity::{Identity, IdentityOptions};
 use kinora_mesh::telemetry::TelemetryOptions;
 use kinora_models::wan::pipeline::{Rendering, Surroundings};
 use kinora_models::{Checkpoint, Clip, GenerateError, ModelCard, Progress, Signal, Stage};
@@ -27,6 +28,8 @@ struct Arguments {
     steps_log: PathBuf,
     #[command(flatten)]
     telemetry: TelemetryOptions,
+    #[command(flatten)]
+    identity: IdentityOptions,
     #[command(flatten)]
     inference: InferenceOptions,
 }
@@ -46,6 +49,7 @@ async fn main() -> anyhow::Result<()> {
     Box::pin(kinora_inference::serve(
         Box::new(backend),
         arguments.inference,
+        Identity::load(&arguments.identity)?,
         shutdown,
     ))
     .await

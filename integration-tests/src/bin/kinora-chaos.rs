@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
 use kinora_integration_tests::chaos::{Phase, RollingOptions, SoakOptions, rolling_restart, soak};
+use kinora_mesh::identity::{Identity, IdentityOptions};
 use kinora_mesh::telemetry::TelemetryOptions;
 use kinora_scheduler::SchedulerOptions;
 use kinora_scheduler::clock::{Clock, SystemClock};
@@ -100,6 +101,8 @@ struct SchedulerArguments {
     /// Address to listen on.
     #[arg(long)]
     listen: SocketAddr,
+    #[command(flatten)]
+    identity: IdentityOptions,
     #[command(flatten)]
     scheduler: SchedulerOptions,
     #[command(flatten)]
@@ -194,9 +197,11 @@ async fn serve_scheduler(arguments: SchedulerArguments) -> anyhow::Result<ExitCo
     let listener = kinora_mesh::serve::bind(arguments.listen).await?;
     let objects = Arc::new(BlobStore::new(&arguments.blobs));
     let clock = Arc::new(SteppedClock(arguments.clock_offset));
-    kinora_scheduler::serve_with_clock(arguments.scheduler, objects, listener, clock, shutdown)
-        .await
-        .context("the scheduler stopped")?;
+    let identity = Identity::load(&arguments.identity)?;
+    let options = arguments.scheduler;
+    let serving =
+        kinora_scheduler::serve_with_clock(options, objects, identity, listener, clock, shutdown);
+    Box::pin(serving).await.context("the scheduler stopped")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -25,7 +25,7 @@ impl Entrance {
     /// Where it listens, as a URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("https://127.0.0.1:{}", self.port)
     }
 }
 

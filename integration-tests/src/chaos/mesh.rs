@@ -230,7 +230,7 @@ impl Starting<'_> {
         } else {
             "kinora-scheduler"
         };
-        self.member(name, program, arguments)
+        self.member(name, "scheduler", program, arguments)
     }
 
     fn edge(&self, port: u16, entrance: &Entrance, keys: &[String]) -> Member {
@@ -251,7 +251,7 @@ impl Starting<'_> {
             "--call-timeout",
             "4s",
         ]);
-        self.member("edge".to_owned(), "kinora-edge", arguments)
+        self.member("edge".to_owned(), "edge", "kinora-edge", arguments)
     }
 
     fn worker(&self, name: &str, entrance: &Entrance) -> Member {
@@ -277,16 +277,26 @@ impl Starting<'_> {
             "--preview-interval",
             "0s",
         ]);
-        self.member(name.to_owned(), "kinora-chaos-worker", arguments)
+        self.member(name.to_owned(), "worker", "kinora-chaos-worker", arguments)
     }
 
-    fn member(&self, name: String, program: &'static str, arguments: Vec<String>) -> Member {
+    fn member(
+        &self,
+        name: String,
+        service: &str,
+        program: &'static str,
+        arguments: Vec<String>,
+    ) -> Member {
+        let folder = self.root.join(&name);
+        let identity = folder.join("identity");
+        kinora_testkit::identity::issue(service, &identity);
         let endpoint = format!("http://127.0.0.1:{}", self.store_port);
         let command = CommandLine {
             program,
-            folder: self.root.join(&name),
+            folder,
             arguments,
             environment: vec![
+                ("KINORA_IDENTITY_DIR", text(&identity).to_owned()),
                 ("KINORA_S3_ENDPOINT", endpoint),
                 ("KINORA_S3_ACCESS_KEY", STORE_KEY.to_owned()),
                 ("KINORA_S3_SECRET_KEY", STORE_SECRET.to_owned()),

@@ -12,11 +12,11 @@ use crate::auth::ApiKeyHash;
 /// How the edge runs.
 #[derive(Args, Clone, Debug)]
 pub struct EdgeOptions {
-    /// The scheduler that answers behind it.
+    /// The scheduler that answers behind it, always by mutual TLS.
     #[arg(
         long,
         env = "KINORA_SCHEDULER_ENDPOINT",
-        default_value = "http://127.0.0.1:7001"
+        default_value = "https://127.0.0.1:7001"
     )]
     pub scheduler_endpoint: String,
     /// An accepted API key as `principal=sha256-of-the-key` in hexadecimal; the principal is a user, or `tenant:user`.

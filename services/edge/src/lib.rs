@@ -46,6 +46,8 @@ pub mod submission;
 pub mod view;
 
 use kinora_blobs::BlobStore;
+use kinora_mesh::channel;
+use kinora_mesh::identity::Identity;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -54,17 +56,24 @@ use crate::client::Scheduler;
 pub use crate::config::{EdgeOptions, UploadOptions};
 pub use crate::error::Error;
 
+/// The service behind the edge.
+const SCHEDULER: &str = "scheduler";
+
 /// Serves HTTP until `shutdown`, then ends event streams and lets single calls finish.
+///
+/// To the services behind it, it is `identity`.
 ///
 /// # Errors
 ///
 /// [`Error`] when an option makes no sense or the listener fails.
 pub async fn serve(
     options: EdgeOptions,
+    identity: Identity,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    serve_with(options, UploadOptions::default(), listener, shutdown).await
+    let uploads = UploadOptions::default();
+    serve_with(options, uploads, identity, listener, shutdown).await
 }
 
 /// As [`serve`], with another number of large uploads at a time.
@@ -75,12 +84,14 @@ pub async fn serve(
 pub async fn serve_with(
     options: EdgeOptions,
     uploads: UploadOptions,
+    identity: Identity,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     // Streams have a connection of their own: slow readers must not hold up single calls.
-    let calls = kinora_mesh::channel::connect_lazy(&options.scheduler_endpoint)?;
-    let streams = kinora_mesh::channel::connect_lazy_for_streams(&options.scheduler_endpoint)?;
+    let endpoint = &options.scheduler_endpoint;
+    let calls = channel::connect_lazy(endpoint, &identity, SCHEDULER)?;
+    let streams = channel::connect_lazy_for_streams(endpoint, &identity, SCHEDULER)?;
     let state = http::Edge {
         scheduler: Scheduler::new(calls, streams, options.call_timeout),
         keys: KeyRing::new(options.api_keys),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use clap::Parser;
 use kinora_edge::{EdgeOptions, UploadOptions};
+use kinora_mesh::identity::{Identity, IdentityOptions};
 use kinora_mesh::telemetry::TelemetryOptions;
 
 /// Answers REST and event streams in front of a scheduler.
@@ -16,6 +17,8 @@ struct Arguments {
     listen: SocketAddr,
     #[command(flatten)]
     telemetry: TelemetryOptions,
+    #[command(flatten)]
+    identity: IdentityOptions,
     #[command(flatten)]
     edge: EdgeOptions,
     #[command(flatten)]
@@ -29,8 +32,10 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _telemetry = kinora_mesh::telemetry::init("kinora-edge", &arguments.telemetry)?;
     let shutdown = kinora_mesh::shutdown::on_signals();
+    let identity = Identity::load(&arguments.identity)?;
     let listener = kinora_mesh::serve::bind(arguments.listen).await?;
-    kinora_edge::serve_with(arguments.edge, arguments.uploads, listener, shutdown)
+    let Arguments { edge, uploads, .. } = arguments;
+    kinora_edge::serve_with(edge, uploads, identity, listener, shutdown)
         .await
         .context("the edge stopped")
 }

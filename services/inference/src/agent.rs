@@ -86,6 +86,8 @@ pub struct Agent {
     is_attached: bool,
     /// Set by the shutdown.
     drain: Option<Drain>,
+    /// Why no scheduler took the worker, as it was logged last.
+    absence: Option<String>,
 }
 
 impl Agent {
@@ -111,17 +113,32 @@ impl Agent {
             is_stuck: false,
             is_attached: false,
             drain: None,
+            absence: None,
         }
+    }
+
+    /// Logs what keeps the worker from all schedulers, once. Those that come and go are none of a person's business.
+    fn note_absence(&mut self, status: &Status, is_last: bool) {
+        let error = chain(status);
+        if self.is_attached {
+            self.absence = None;
+        }
+        if self.is_attached || !is_last || self.absence.as_ref() == Some(&error) {
+            tracing::debug!(%error, "not attached to the scheduler");
+            return;
+        }
+        tracing::warn!(%error, "no scheduler takes this worker; it tries on");
+        self.absence = Some(error);
     }
 
     /// Serves until the shutdown is asked for and running attempts have ended or were handed back.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the scheduler will never take this worker.
+    /// [`Error::Refused`] when the scheduler will never take this worker; [`Error::Mesh`] when TLS cannot be set up.
     pub async fn run(mut self) -> Result<(), Error> {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            let scheduler = self.schedulers.next().await;
+            let scheduler = self.schedulers.next().await?;
             let is_last = scheduler.is_last;
             self.is_attached = false;
             match self.session(scheduler).await {
@@ -136,9 +153,7 @@ impl Agent {
                         "another worker of this name is attached; trying again until it is gone"
                     );
                 }
-                Err(status) => {
-                    tracing::debug!(error = %chain(&status), "not attached to the scheduler");
-                }
+                Err(status) => self.note_absence(&status, is_last),
             }
             // The others of a round are tried at once, but for a moment that keeps workers from coming all together.
             let mut pause = FIRST_BACKOFF;

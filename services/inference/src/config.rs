@@ -17,13 +17,13 @@ pub const DEFAULT_THREADS: usize = 1;
 /// How a worker runs.
 #[derive(Args, Clone, Debug)]
 pub struct InferenceOptions {
-    /// The scheduler to attach to. Several, separated by commas, and all addresses of a name are tried in turn.
+    /// The scheduler to attach to, always by mutual TLS. Several, separated by commas, and all addresses of a name are tried in turn.
     #[arg(
         long = "scheduler",
         visible_alias = "scheduler-endpoint",
         env = "KINORA_SCHEDULER_ENDPOINT",
         value_delimiter = ',',
-        default_value = "http://127.0.0.1:7001"
+        default_value = "https://127.0.0.1:7001"
     )]
     pub scheduler_endpoints: Vec<String>,
     /// Stable name of this worker, unlike that of any other: two with one name would take each other's place.

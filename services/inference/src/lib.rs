@@ -27,6 +27,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kinora_blobs::BlobStore;
+use kinora_mesh::identity::Identity as MeshIdentity;
 use kinora_model_store::check_licence;
 use kinora_models::DeviceChoice;
 use kinora_models::memory::total_bytes;
@@ -46,12 +47,16 @@ use manifest::Machine;
 ///
 /// # Errors
 /// [`Error`] when the worker cannot start, or the scheduler will never take it.
-pub async fn run(options: InferenceOptions, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn run(
+    options: InferenceOptions,
+    identity: MeshIdentity,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let loading = options.clone();
     let folders = tokio::task::spawn_blocking(move || open_models(&loading))
         .await
         .map_err(std::io::Error::other)??;
-    serve(Box::new(folders), options, shutdown).await
+    serve(Box::new(folders), options, identity, shutdown).await
 }
 
 /// Serves leases with a backend of the caller's choice.
@@ -61,6 +66,7 @@ pub async fn run(options: InferenceOptions, shutdown: CancellationToken) -> Resu
 pub async fn serve(
     backend: Box<dyn Backend>,
     options: InferenceOptions,
+    identity: MeshIdentity,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let memory_total_bytes = total_bytes(options.engine.load_options().device).unwrap_or_default();
@@ -82,6 +88,7 @@ pub async fn serve(
         costs: Mutex::new(HashMap::new()),
     };
     std::fs::create_dir_all(&bench.scratch)?;
+    let schedulers = Schedulers::new(&options.scheduler_endpoints, identity)?;
     let identity = Identity {
         worker_id: options.worker_id.clone(),
         device: bench.machine.device.clone(),
@@ -90,7 +97,6 @@ pub async fn serve(
         slots: 1,
         drain_timeout: options.drain_timeout,
     };
-    let schedulers = Schedulers::new(&options.scheduler_endpoints)?;
     Box::pin(Agent::new(identity, Arc::new(bench), schedulers, shutdown).run()).await
 }
 

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::Parser;
 use kinora_inference::InferenceOptions;
+use kinora_mesh::identity::{Identity, IdentityOptions};
 use kinora_mesh::telemetry::TelemetryOptions;
 
 /// Attaches to a scheduler and generates clips on one device.
@@ -11,6 +12,8 @@ use kinora_mesh::telemetry::TelemetryOptions;
 struct Arguments {
     #[command(flatten)]
     telemetry: TelemetryOptions,
+    #[command(flatten)]
+    identity: IdentityOptions,
     #[command(flatten)]
     inference: InferenceOptions,
 }
@@ -22,7 +25,12 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _telemetry = kinora_mesh::telemetry::init("kinora-inference", &arguments.telemetry)?;
     let shutdown = kinora_mesh::shutdown::on_signals();
-    Box::pin(kinora_inference::run(arguments.inference, shutdown))
-        .await
-        .context("worker stopped")
+    let identity = Identity::load(&arguments.identity)?;
+    Box::pin(kinora_inference::run(
+        arguments.inference,
+        identity,
+        shutdown,
+    ))
+    .await
+    .context("worker stopped")
 }

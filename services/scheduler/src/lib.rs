@@ -46,6 +46,7 @@ mod worker;
 
 use std::sync::Arc;
 
+use kinora_mesh::identity::Identity;
 use kinora_migrations::scheduler::migrate;
 use kinora_proto::scheduler::v1::admin_service_server::{self, AdminServiceServer};
 use kinora_proto::scheduler::v1::scheduler_service_server::{self, SchedulerServiceServer};
@@ -80,7 +81,8 @@ const MAX_CALL_BYTES: usize = 2 * kinora_media::MAX_STILL_BYTES + (1 << 20);
 /// Serves the scheduler on `listener` until `shutdown`, then ends all streams and drains.
 ///
 /// Opens the database that the options name and brings its schema up to date unless told not to.
-/// `objects` keeps the pictures of submissions, and removes what deleted, failed and cancelled jobs have stored.
+/// `objects` keeps the pictures of submissions, and removes what deleted, failed and cancelled jobs have stored. Callers
+/// are services of the same mesh as `identity`.
 ///
 /// # Errors
 /// [`Error::Options`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
@@ -88,10 +90,12 @@ const MAX_CALL_BYTES: usize = 2 * kinora_media::MAX_STILL_BYTES + (1 << 20);
 pub async fn serve(
     options: SchedulerOptions,
     objects: Arc<dyn Objects>,
+    identity: Identity,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    serve_with_clock(options, objects, listener, Arc::new(SystemClock), shutdown).await
+    let clock = Arc::new(SystemClock);
+    serve_with_clock(options, objects, identity, listener, clock, shutdown).await
 }
 
 /// As [`serve`], on a machine with another clock: what clocks that step do to a scheduler can be seen.
@@ -101,6 +105,7 @@ pub async fn serve(
 pub async fn serve_with_clock(
     options: SchedulerOptions,
     objects: Arc<dyn Objects>,
+    identity: Identity,
     listener: TcpListener,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
@@ -146,7 +151,8 @@ pub async fn serve_with_clock(
         admin_service_server::SERVICE_NAME,
         webhook_service_server::SERVICE_NAME,
     ];
-    let served = kinora_mesh::serve::grpc(listener, routes(&app, webhooks), &names, shutdown).await;
+    let routes = routes(&app, webhooks);
+    let served = kinora_mesh::serve::grpc(listener, &identity, routes, &names, shutdown).await;
     stop_dispatch.cancel();
     stop_upkeep.cancel();
     upkeep.close();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Parser;
 use kinora_blobs::{BlobOptions, BlobStore};
+use kinora_mesh::identity::{Identity, IdentityOptions};
 use kinora_mesh::telemetry::TelemetryOptions;
 use kinora_scheduler::SchedulerOptions;
 
@@ -23,6 +24,8 @@ struct Arguments {
     #[command(flatten)]
     telemetry: TelemetryOptions,
     #[command(flatten)]
+    identity: IdentityOptions,
+    #[command(flatten)]
     scheduler: SchedulerOptions,
     #[command(flatten)]
     blobs: BlobOptions,
@@ -35,12 +38,19 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _telemetry = kinora_mesh::telemetry::init("kinora-scheduler", &arguments.telemetry)?;
     let shutdown = kinora_mesh::shutdown::on_signals();
+    let identity = Identity::load(&arguments.identity)?;
     let listener = kinora_mesh::serve::bind(arguments.listen).await?;
     let objects = Arc::new(BlobStore::new(&arguments.blobs));
     tokio::spawn(make_bucket(Arc::clone(&objects)));
-    kinora_scheduler::serve(arguments.scheduler, objects, listener, shutdown)
-        .await
-        .context("the scheduler stopped")
+    Box::pin(kinora_scheduler::serve(
+        arguments.scheduler,
+        objects,
+        identity,
+        listener,
+        shutdown,
+    ))
+    .await
+    .context("the scheduler stopped")
 }
 
 /// Makes the bucket on a fresh store. Jobs are accepted meanwhile: a store that is away must not keep the

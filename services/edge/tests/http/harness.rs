@@ -9,6 +9,7 @@ use kinora_edge::problem::ProblemDocument;
 use kinora_edge::view::Video;
 use kinora_edge::{EdgeOptions, UploadOptions};
 use kinora_mesh::principal::Principal;
+use kinora_testkit::identity::identity;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -45,11 +46,15 @@ impl TestEdge {
         let scheduler_shutdown = CancellationToken::new();
         let routes = scheduler.routes();
         let stop = scheduler_shutdown.clone();
-        tokio::spawn(async move { kinora_mesh::serve::grpc(listener, routes, &[], stop).await });
+        tokio::spawn(async move {
+            let identity = identity("scheduler");
+            kinora_mesh::serve::grpc(listener, &identity, routes, &[], stop).await
+        });
         let (listener, address) = listen().await;
         let shutdown = CancellationToken::new();
-        let options = options(format!("http://{upstream}"), call_timeout);
-        let serving = kinora_edge::serve_with(options, uploads, listener, shutdown.clone());
+        let options = options(format!("https://{upstream}"), call_timeout);
+        let (edge, stop) = (identity("edge"), shutdown.clone());
+        let serving = kinora_edge::serve_with(options, uploads, edge, listener, stop);
         tokio::spawn(serving);
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         Self {

@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use kinora_mesh::MeshError;
+use kinora_mesh::channel;
+use kinora_mesh::identity::Identity;
 use kinora_proto::scheduler::v1::worker_service_client::WorkerServiceClient;
 use rand::seq::SliceRandom;
 use tokio::net::lookup_host;
@@ -25,9 +26,13 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_millis(1500);
 const PING_PATIENCE: Duration = Duration::from_millis(1500);
 
+/// Who has to be at the addresses.
+const SCHEDULER: &str = "scheduler";
+
 /// The addresses, in the order in which they are tried.
 #[derive(Debug)]
 pub struct Schedulers {
+    identity: Identity,
     uris: Vec<Uri>,
     round: VecDeque<Endpoint>,
     /// Where the worker was attached last.
@@ -42,24 +47,20 @@ pub(super) struct Candidate {
 }
 
 impl Schedulers {
-    /// Takes URLs such as `http://scheduler:7001`.
+    /// Takes URLs such as `https://scheduler:7001`, and who the worker is to them.
     ///
     /// # Errors
     /// [`Error::NoSchedulers`]; [`Error::Mesh`] for the first that is no URL.
-    pub fn new(endpoints: &[String]) -> Result<Self, Error> {
+    pub fn new(endpoints: &[String], identity: Identity) -> Result<Self, Error> {
         if endpoints.is_empty() {
             return Err(Error::NoSchedulers);
         }
         let mut uris = Vec::new();
         for endpoint in endpoints {
-            let parsed = Endpoint::from_shared(endpoint.clone());
-            let parsed = parsed.map_err(|source| MeshError::InvalidEndpoint {
-                endpoint: endpoint.clone(),
-                source,
-            })?;
-            uris.push(parsed.uri().clone());
+            uris.push(channel::endpoint_of(endpoint)?.uri().clone());
         }
         Ok(Self {
+            identity,
             uris,
             round: VecDeque::new(),
             used: None,
@@ -67,7 +68,10 @@ impl Schedulers {
     }
 
     /// The next to try; begins a new round after the last.
-    pub(super) async fn next(&mut self) -> Candidate {
+    ///
+    /// # Errors
+    /// [`Error::Mesh`] when TLS cannot be set up.
+    pub(super) async fn next(&mut self) -> Result<Candidate, Error> {
         if self.round.is_empty() {
             self.begin_round().await;
         }
@@ -75,16 +79,15 @@ impl Schedulers {
         // A round is never empty; the configured name is what is left when nothing could be looked up.
         let endpoint = endpoint.unwrap_or_else(|| Endpoint::from(self.uris[0].clone()));
         self.used = Some(endpoint.uri().clone());
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT_PATIENCE)
             .http2_keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_PATIENCE)
-            .tcp_nodelay(true)
-            .connect_lazy();
-        Candidate {
+            .keep_alive_timeout(PING_PATIENCE);
+        let channel = channel::connect_lazy_at(&endpoint, &self.identity, SCHEDULER)?;
+        Ok(Candidate {
             client: WorkerServiceClient::new(channel),
             is_last: self.round.is_empty(),
-        }
+        })
     }
 
     /// Notes that the worker was attached to the last candidate, and is no more: all others come before it.
@@ -105,11 +108,10 @@ impl Schedulers {
     }
 }
 
-/// Every address behind a URL, in an order of chance, so that workers spread. An address stays what it is, and so does a
-/// name with a certificate, which is checked against the name.
+/// Every address behind a URL, in an order of chance, so that workers spread. An address stays what it is.
 async fn endpoints_of(uri: &Uri) -> Vec<Endpoint> {
     let itself = || vec![Endpoint::from(uri.clone())];
-    let (Some(host), Some("http")) = (uri.host(), uri.scheme_str()) else {
+    let Some(host) = uri.host() else {
         return itself();
     };
     let port = uri.port_u16().unwrap_or(80);
@@ -135,22 +137,24 @@ async fn endpoints_of(uri: &Uri) -> Vec<Endpoint> {
 
 #[cfg(test)]
 mod tests {
+    use kinora_testkit::identity::identity;
+
     use super::*;
 
     fn schedulers(endpoints: &[&str]) -> Schedulers {
         let endpoints: Vec<String> = endpoints.iter().map(|&it| it.to_owned()).collect();
-        Schedulers::new(&endpoints).unwrap()
+        Schedulers::new(&endpoints, identity("worker")).unwrap()
     }
 
     async fn tried(schedulers: &mut Schedulers) -> (String, bool) {
-        let candidate = schedulers.next().await;
+        let candidate = schedulers.next().await.unwrap();
         let uri = schedulers.used.as_ref().unwrap();
         (uri.authority().unwrap().to_string(), candidate.is_last)
     }
 
     #[tokio::test]
     async fn addresses_are_tried_in_turn() {
-        let mut both = schedulers(&["http://127.0.0.1:1", "http://127.0.0.1:2"]);
+        let mut both = schedulers(&["http://127.0.0.1:1", "https://127.0.0.1:2"]);
         let mut seen = Vec::new();
         for _ in 0..3 {
             seen.push(tried(&mut both).await);
@@ -166,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_stream_has_ended_the_others_come_first() {
-        let mut both = schedulers(&["http://127.0.0.1:1", "http://127.0.0.1:2"]);
+        let mut both = schedulers(&["http://127.0.0.1:1", "https://127.0.0.1:2"]);
         assert_eq!(tried(&mut both).await.0, "127.0.0.1:1");
         both.detached();
         assert_eq!(tried(&mut both).await, ("127.0.0.1:2".to_owned(), false));
@@ -180,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_become_their_addresses() {
-        let mut named = schedulers(&["http://localhost:7001"]);
+        let mut named = schedulers(&["https://localhost:7001"]);
         named.begin_round().await;
         assert!(!named.round.is_empty());
         for endpoint in &named.round {
@@ -195,8 +199,11 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused() {
-        assert!(matches!(Schedulers::new(&[]), Err(Error::NoSchedulers)));
-        let wrong = Schedulers::new(&["no url".to_owned()]);
+        assert!(matches!(
+            Schedulers::new(&[], identity("worker")),
+            Err(Error::NoSchedulers)
+        ));
+        let wrong = Schedulers::new(&["no url".to_owned()], identity("worker"));
         assert!(matches!(wrong, Err(Error::Mesh(_))));
     }
 }

@@ -206,7 +206,11 @@ async fn an_attempt_that_was_cut_off_while_detached_hands_its_checkpoint_over_be
     let blobs = BlobStore::new(&serve_store(folder.path().join("objects")).await);
     let bench = Arc::new(workbench(Gate::open(), blobs, folder.path()));
     // Nobody answers there.
-    let nobody = Schedulers::new(&["http://127.0.0.1:9".to_owned()]).unwrap();
+    let nobody = Schedulers::new(
+        &["https://127.0.0.1:9".to_owned()],
+        kinora_testkit::identity::identity("worker"),
+    )
+    .unwrap();
     let mut agent = Agent::new(identity(LONG), bench, nobody, CancellationToken::new());
     let lease = lease(4);
     agent.held.insert(lease, Held::default());

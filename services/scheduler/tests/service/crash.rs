@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use crate::harness::{Caller, FakeWorker, PATIENCE, hello, progress, prompt, reason};
 
-fn start(database: &Path, port: u16) -> Child {
+fn start(database: &Path, identity: &Path, port: u16) -> Child {
     Command::new(env!("CARGO_BIN_EXE_kinora-scheduler"))
         .arg("--scheduler-database")
         .arg(format!("sqlite://{}", database.display()))
@@ -19,6 +19,8 @@ fn start(database: &Path, port: u16) -> Child {
             "--worker-ttl",
             "20s",
         ])
+        .arg("--identity-dir")
+        .arg(identity)
         .args([
             "--s3-endpoint",
             "http://127.0.0.1:9",
@@ -47,9 +49,11 @@ async fn attach(endpoint: &str, held: &[pb::LeaseRef]) -> (FakeWorker, pb::Welco
 async fn killed_scheduler_forgets_nothing_it_acknowledged() {
     let folder = tempfile::tempdir().expect("a folder");
     let database = folder.path().join("jobs.db");
+    let identity = folder.path().join("identity");
+    kinora_testkit::identity::issue("scheduler", &identity);
     let port = kinora_testkit::net::free_port();
-    let endpoint = format!("http://127.0.0.1:{port}");
-    let mut scheduler = start(&database, port);
+    let endpoint = format!("https://127.0.0.1:{port}");
+    let mut scheduler = start(&database, &identity, port);
     let (mut worker, _) = attach(&endpoint, &[]).await;
     let anna = Caller::connect(&endpoint, "anna").await;
     let request = pb::SubmitRequest {
@@ -62,7 +66,7 @@ async fn killed_scheduler_forgets_nothing_it_acknowledged() {
     let waiting = anna.submit(prompt("a ball")).await.expect("accepted");
     scheduler.kill().await.expect("is killed");
 
-    let _scheduler = start(&database, port);
+    let _scheduler = start(&database, &identity, port);
     let (mut worker, welcome) = attach(&endpoint, std::slice::from_ref(&lease)).await;
     assert_eq!(welcome.revoked, [], "the lease outlives the scheduler");
     let same = anna.submit(request).await.expect("accepted");

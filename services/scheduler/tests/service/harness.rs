@@ -7,6 +7,7 @@ use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
 use kinora_scheduler::SchedulerOptions;
+use kinora_testkit::identity::identity;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -55,11 +56,12 @@ impl TestScheduler {
         options.max_active = 0;
         change(&mut options);
         let listener = kinora_testkit::net::loopback_listener().await;
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let endpoint = format!("https://{}", listener.local_addr().expect("an address"));
         let removals = Arc::new(Removals::default());
         let shutdown = CancellationToken::new();
+        let (objects, identity) = (removals.clone(), identity("scheduler"));
         let serving =
-            kinora_scheduler::serve(options, removals.clone(), listener, shutdown.clone());
+            kinora_scheduler::serve(options, objects, identity, listener, shutdown.clone());
         Self {
             endpoint,
             removals,
@@ -95,7 +97,7 @@ pub struct Caller {
 
 impl Caller {
     pub async fn connect(endpoint: &str, name: &str) -> Self {
-        let client = SchedulerServiceClient::new(channel(endpoint));
+        let client = SchedulerServiceClient::new(channel(endpoint, "edge"));
         let name = Principal::new(name).expect("a principal");
         Self { client, name }
     }
@@ -198,6 +200,8 @@ pub fn reason(status: &Status) -> String {
     kinora_mesh::error::PublicError::from_status(status).reason
 }
 
-fn channel(endpoint: &str) -> Channel {
-    kinora_mesh::channel::connect_lazy(endpoint).expect("an endpoint")
+/// As that service calls a scheduler.
+pub fn channel(endpoint: &str, service: &str) -> Channel {
+    let identity = identity(service);
+    kinora_mesh::channel::connect_lazy(endpoint, &identity, "scheduler").expect("an endpoint")
 }

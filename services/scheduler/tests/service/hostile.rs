@@ -6,7 +6,9 @@ use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
 use tonic::Code;
 
-use crate::harness::{FakeWorker, TestScheduler, beat, completion, hello, model, prompt, reason};
+use crate::harness::{
+    FakeWorker, TestScheduler, beat, channel, completion, hello, model, prompt, reason,
+};
 
 async fn refused(scheduler: &TestScheduler, first: Up, expected: &str) {
     match FakeWorker::attach(&scheduler.endpoint, first).await {
@@ -74,7 +76,7 @@ check(prompt("a \0 ball"), "PROMPT_INVALID").await;
 
     async fn nameless_calls_are_refused(url: DatabaseUrl) {
         let scheduler = TestScheduler::start(&url).await;
-        let channel = kinora_mesh::channel::connect_lazy(&scheduler.endpoint).expect("a channel");
+        let channel = channel(&scheduler.endpoint, "edge");
         let mut client = SchedulerServiceClient::new(channel);
         let status = client.submit(prompt("a ball")).await.expect_err("nameless");
         assert_eq!(status.code(), Code::Unauthenticated);

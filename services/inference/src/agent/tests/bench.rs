@@ -7,6 +7,7 @@ use kinora_blobs::BlobStore;
 use kinora_ids::JobId;
 use kinora_mesh::error::{Kind, PublicError};
 use kinora_proto::scheduler::v1::worker_service_server::{WorkerService, WorkerServiceServer};
+use kinora_testkit::identity::identity as mesh_identity;
 use kinora_testkit::net::loopback_listener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -75,11 +76,14 @@ pub(super) async fn start_between_two(gate: Gate) -> (Bench, Streams) {
 async fn fake_scheduler() -> (String, Streams) {
     let (sender, streams) = mpsc::unbounded_channel();
     let listener = loopback_listener().await;
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
     let service = WorkerServiceServer::new(FakeScheduler { streams: sender });
     let forever = CancellationToken::new();
     let routes = Routes::new(service);
-    tokio::spawn(kinora_mesh::serve::grpc(listener, routes, &[], forever));
+    tokio::spawn(async move {
+        let identity = mesh_identity("scheduler");
+        kinora_mesh::serve::grpc(listener, &identity, routes, &[], forever).await
+    });
     (endpoint, streams)
 }
 
@@ -138,7 +142,7 @@ struct Started {
 impl Started {
     fn run(self, bench: Workbench, drain_timeout: Duration) -> Bench {
         let shutdown = CancellationToken::new();
-        let schedulers = Schedulers::new(&self.schedulers).unwrap();
+        let schedulers = Schedulers::new(&self.schedulers, mesh_identity("worker")).unwrap();
         let blobs = bench.blobs.clone();
         let identity = identity(drain_timeout);
         let agent = Agent::new(identity, Arc::new(bench), schedulers, shutdown.clone());

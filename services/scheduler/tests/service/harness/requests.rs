@@ -102,7 +102,7 @@ pub struct Operator {
 
 impl Operator {
     pub fn connect(endpoint: &str, name: &str) -> Self {
-        let client = AdminServiceClient::new(channel(endpoint));
+        let client = AdminServiceClient::new(channel(endpoint, "edge"));
         let name = Principal::new(name).expect("a principal");
         Self { client, name }
     }

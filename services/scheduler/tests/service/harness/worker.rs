@@ -22,7 +22,7 @@ impl FakeWorker {
     /// Opens a stream and says `first`; the scheduler's Welcome, or how it refused.
     pub async fn attach(endpoint: &str, first: Up) -> Result<(Self, pb::Welcome), Status> {
         let (up, requests) = mpsc::channel(64);
-        let mut client = WorkerServiceClient::new(channel(endpoint));
+        let mut client = WorkerServiceClient::new(channel(endpoint, "worker"));
         up.send(request(first)).await.expect("an open channel");
         let down = client
             .attach(ReceiverStream::new(requests))

@@ -7,7 +7,7 @@ use kinora_testkit::wait::until;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::harness::{Caller, PATIENCE, TestScheduler};
+use crate::harness::{Caller, PATIENCE, TestScheduler, channel};
 
 /// An owner of endpoints.
 pub struct Owner {
@@ -17,9 +17,8 @@ pub struct Owner {
 
 impl Owner {
     pub async fn connect(scheduler: &TestScheduler, name: &str) -> Self {
-        let channel = kinora_mesh::channel::connect_lazy(&scheduler.endpoint);
         Self {
-            client: WebhookServiceClient::new(channel.expect("an endpoint")),
+            client: WebhookServiceClient::new(channel(&scheduler.endpoint, "edge")),
             caller: scheduler.caller(name).await,
         }
     }
