@@ -13,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tower::util::MapRequestLayer;
 
 use crate::MeshError;
 use crate::trace::ServerTraceLayer;
+use crate::workload::Workload;
 
 /// How long open requests may take to end once a server drains.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -66,6 +68,7 @@ pub async fn grpc(
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .tcp_nodelay(true)
         .layer(ServerTraceLayer)
+        .layer(MapRequestLayer::new(with_plain_peer))
         .add_routes(routes)
         .add_service(health_service)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopping);
@@ -73,6 +76,24 @@ pub async fn grpc(
         result = serving => result.map_err(MeshError::Grpc),
         () = drained(&shutdown) => Ok(()),
     }
+}
+
+/// A workload of a mesh whose connections prove nothing.
+#[must_use]
+pub fn plain_workload(service: &str) -> Workload {
+    Workload {
+        trust_domain: "kinora.local".to_owned(),
+        namespace: "default".to_owned(),
+        service: service.to_owned(),
+    }
+}
+
+/// Until connections are mutual TLS, whoever reaches the port is taken for the one that should call.
+fn with_plain_peer<B>(mut request: http::Request<B>) -> http::Request<B> {
+    let is_of_workers = request.uri().path().contains("WorkerService");
+    let peer = plain_workload(if is_of_workers { "worker" } else { "edge" });
+    request.extensions_mut().insert(peer);
+    request
 }
 
 /// Serves HTTP/1.1 and HTTP/2 until `shutdown`, then drains for at most ten seconds.

@@ -45,14 +45,20 @@ mod settings;
 pub mod submission;
 pub mod view;
 
+use std::sync::Arc;
+
+use kinora_access::{Authenticator, GrpcTrust, TrustKeeper, Verifier};
 use kinora_blobs::BlobStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::KeyRing;
+use crate::auth::{Gate, KeyExchange};
 use crate::client::Scheduler;
 pub use crate::config::{EdgeOptions, UploadOptions};
 pub use crate::error::Error;
+
+/// The services behind the edge, as tokens name those they are for.
+const AUDIENCES: [&str; 2] = ["accounts", "scheduler"];
 
 /// Serves HTTP until `shutdown`, then ends event streams and lets single calls finish.
 ///
@@ -83,7 +89,7 @@ pub async fn serve_with(
     let streams = kinora_mesh::channel::connect_lazy_for_streams(&options.scheduler_endpoint)?;
     let state = http::Edge {
         scheduler: Scheduler::new(calls, streams, options.call_timeout),
-        keys: KeyRing::new(options.api_keys),
+        gate: gate(&options, &shutdown)?,
         blobs: BlobStore::new(&options.blobs),
         link_lifetime: options.link_lifetime,
         uploads: uploads.places(),
@@ -92,4 +98,15 @@ pub async fn serve_with(
     let router = http::router(state, options.cors_origins);
     kinora_mesh::serve::http(listener, router, shutdown).await?;
     Ok(())
+}
+
+/// Tokens are checked and keys exchanged with what the accounts service says.
+fn gate(options: &EdgeOptions, shutdown: &CancellationToken) -> Result<Gate, Error> {
+    let accounts = kinora_mesh::channel::connect_lazy(&options.accounts_endpoint)?;
+    let source = Arc::new(GrpcTrust::new(accounts.clone()));
+    let trust = TrustKeeper::start(source, shutdown.clone());
+    let verifier = Verifier::new(&options.token_issuer, &AUDIENCES);
+    let tokens = Authenticator::new(verifier, trust);
+    let keys = KeyExchange::new(accounts, tokens.clone(), options.call_timeout);
+    Ok(Gate::new(tokens, keys))
 }
