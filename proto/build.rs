@@ -5,7 +5,14 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 12] = [
+    "kinora/accounts/v1/account.proto",
+    "kinora/accounts/v1/admin_service.proto",
+    "kinora/accounts/v1/auth_service.proto",
+    "kinora/accounts/v1/key_service.proto",
+    "kinora/accounts/v1/organisation_service.proto",
+    "kinora/accounts/v1/trust_service.proto",
+    "kinora/accounts/v1/user_service.proto",
     "kinora/scheduler/v1/admin_service.proto",
     "kinora/scheduler/v1/job.proto",
     "kinora/scheduler/v1/scheduler_service.proto",

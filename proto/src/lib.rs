@@ -5,6 +5,20 @@
 /// The encoded `FileDescriptorSet` of all contracts.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// People, programs and organisations, and what proves who calls.
+pub mod accounts {
+    /// Version 1 of the accounts' contract.
+    #[expect(
+        missing_docs,
+        clippy::missing_errors_doc,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("kinora.accounts.v1");
+    }
+}
+
 /// Jobs, and the workers that run them.
 pub mod scheduler {
     /// Version 1 of the scheduler's contract.

@@ -3,7 +3,7 @@
 //! A service's `main` reads as an ordered list: parse the configuration, [`telemetry::init`],
 //! [`identity::Identity::load`], [`shutdown::on_signals`], bind a listener, serve it with [`serve::grpc`] or [`serve::http`]. Errors
 //! that leave a service pass through [`error::PublicError`], calls to other services go over
-//! [`channel::connect_lazy`] and carry the caller ([`principal`]) and the trace ([`trace`]).
+//! [`channel::connect_lazy`] and carry the caller's token and the trace ([`trace`]).
 //!
 //! This crate knows no service and no business rule.
 

@@ -1,17 +1,10 @@
-//! On whose behalf a call is made.
-//!
-//! The edge authenticates and names the principal in a metadata entry; services behind it read the
-//! entry and check ownership in their queries. Only the loopback or a private network may reach those
-//! services until calls carry signed tokens.
+//! On whose behalf things are kept: the name of their owner.
 
 use std::fmt;
 
-use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use uuid::Uuid;
 
 use crate::error::{Kind, PublicError};
-
-/// The metadata entry that carries the principal.
-pub const PRINCIPAL_KEY: &str = "kinora-principal";
 
 const MAX_CHARS: usize = 128;
 
@@ -37,26 +30,16 @@ impl Principal {
         Ok(Self(name))
     }
 
-    /// Reads the principal of a call.
-    ///
-    /// # Errors
-    /// `Unauthenticated` with reason `PRINCIPAL_MISSING` or `PRINCIPAL_INVALID`.
-    pub fn from_metadata(metadata: &MetadataMap) -> Result<Self, PublicError> {
-        let value = metadata.get(PRINCIPAL_KEY).ok_or_else(|| {
-            PublicError::new(
-                Kind::Unauthenticated,
-                "PRINCIPAL_MISSING",
-                "the call names no caller",
-            )
-        })?;
-        Self::new(value.to_str().unwrap_or_default())
+    /// A user, or a program that acts for itself.
+    #[must_use]
+    pub fn of_user(user: Uuid) -> Self {
+        Self(user.to_string())
     }
 
-    /// Names this principal in an outgoing call.
-    pub fn attach(&self, metadata: &mut MetadataMap) {
-        if let Ok(value) = self.0.parse::<AsciiMetadataValue>() {
-            metadata.insert(PRINCIPAL_KEY, value);
-        }
+    /// A user or service account that acts for an organisation.
+    #[must_use]
+    pub fn of_member(organisation: Uuid, user: Uuid) -> Self {
+        Self(format!("{organisation}:{user}"))
     }
 
     /// The name.
@@ -77,11 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_principal_travels_in_metadata() {
-        let principal = Principal::new("user:42@example.org").unwrap();
-        let mut metadata = MetadataMap::new();
-        principal.attach(&mut metadata);
-        assert_eq!(Principal::from_metadata(&metadata), Ok(principal));
+    fn ids_make_legal_names() {
+        let (organisation, user) = (Uuid::now_v7(), Uuid::now_v7());
+        for made in [
+            Principal::of_user(user),
+            Principal::of_member(organisation, user),
+        ] {
+            assert_eq!(Principal::new(made.as_str()), Ok(made));
+        }
     }
 
     #[test]

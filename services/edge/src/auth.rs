@@ -1,185 +1,222 @@
-//! Who calls: API keys, known by their SHA-256 only.
+//! Who calls: by an access token, or by an API key that the accounts service turns into one.
 //!
-//! A key stands in `Authorization: Bearer kk_…` or in `X-Api-Key`. The browser's `EventSource` can set neither; a page
-//! that follows events reads the stream with `fetch`.
+//! A token stands in `Authorization: Bearer`, a key there or in `X-Api-Key`; keys begin with `kk_`. Either way the call
+//! goes on with a token that the services behind check by themselves. It is checked here too, so that a bad one costs
+//! them nothing.
+//!
+//! The browser's `EventSource` can set neither header; a page that follows events reads the stream with `fetch`.
 
-use std::str::FromStr;
+mod exchange;
+
+use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, USER_AGENT};
+use kinora_access::{Authenticator, Refusal, TokenError};
+use kinora_mesh::error::PublicError;
 use kinora_mesh::principal::Principal;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
+pub use self::exchange::{KEPT, KeyExchange};
 use crate::problem::Problem;
 
 /// What every key begins with, so that scanners recognise a leaked one.
 pub const KEY_PREFIX: &str = "kk_";
 
-/// No key is longer; what is longer is not hashed.
+/// No key is longer; what is longer is not looked at.
 const MAX_KEY_BYTES: usize = 256;
+
+/// More of it is not passed on.
+const MAX_USER_AGENT_CHARS: usize = 256;
 
 const API_KEY_HEADER: &str = "x-api-key";
 
-/// One accepted key: whose it is, and its hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiKeyHash {
-    principal: Principal,
-    sha256: [u8; 32],
-}
-
-impl ApiKeyHash {
-    /// Hashes a key for its principal.
-    #[must_use]
-    pub fn of_key(principal: Principal, key: &str) -> Self {
-        Self {
-            principal,
-            sha256: Sha256::digest(key).into(),
-        }
-    }
-}
-
-/// The text is not `principal=hex`.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "expected `principal=sha256`: a user or tenant:user, and the hash of the key in 64 hexadecimal digits"
-)]
-pub struct InvalidApiKeyHash;
-
-impl FromStr for ApiKeyHash {
-    type Err = InvalidApiKeyHash;
-
-    fn from_str(text: &str) -> Result<Self, InvalidApiKeyHash> {
-        let (name, digits) = text.rsplit_once('=').ok_or(InvalidApiKeyHash)?;
-        let principal = Principal::new(name).map_err(|_| InvalidApiKeyHash)?;
-        // Without either part the scheduler would count the principal as another tenant's.
-        let is_whole = |(tenant, user): (&str, &str)| !tenant.is_empty() && !user.is_empty();
-        if !name.split_once(':').is_none_or(is_whole) {
-            return Err(InvalidApiKeyHash);
-        }
-        let mut sha256 = [0; 32];
-        hex::decode_to_slice(digits, &mut sha256).map_err(|_| InvalidApiKeyHash)?;
-        Ok(Self { principal, sha256 })
-    }
-}
-
-/// All accepted keys.
+/// A caller and the token that says so.
 #[derive(Clone, Debug)]
-pub struct KeyRing {
-    keys: Vec<ApiKeyHash>,
+pub struct Bearer {
+    principal: Principal,
+    authorization: AsciiMetadataValue,
 }
 
-impl KeyRing {
-    /// Makes a ring of these keys.
-    #[must_use]
-    pub const fn new(keys: Vec<ApiKeyHash>) -> Self {
-        Self { keys }
-    }
-
-    /// Names the principal behind a request's key.
+impl Bearer {
+    /// Checks a token.
     ///
     /// # Errors
     ///
-    /// A 401 [`Problem`] when there is no key, or one that opens nothing.
-    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
-        let key = presented_key(headers).ok_or_else(|| {
-            let detail = "send an API key as `Authorization: Bearer kk_…` or `X-Api-Key: kk_…`";
-            Problem::unauthenticated("API_KEY_MISSING", detail)
-        })?;
-        self.principal_of(key).ok_or_else(|| {
-            Problem::unauthenticated("API_KEY_INVALID", "the API key is not known here")
+    /// [`Refusal`], when it is not good.
+    pub async fn of_token(tokens: &Authenticator, token: &str) -> Result<Self, Refusal> {
+        let caller = tokens.authenticate(token).await?;
+        let mut authorization: AsciiMetadataValue = format!("Bearer {token}")
+            .parse()
+            .map_err(|_| TokenError::Form)?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            principal: caller.principal(),
+            authorization,
         })
     }
 
-    /// Compares against every key, each in constant time, so that timing tells nothing.
-    fn principal_of(&self, key: &[u8]) -> Option<Principal> {
-        if key.len() > MAX_KEY_BYTES {
-            return None;
-        }
-        let presented: [u8; 32] = Sha256::digest(key).into();
-        let mut found = None;
-        for known in &self.keys {
-            if bool::from(known.sha256.ct_eq(&presented)) {
-                found = Some(&known.principal);
-            }
-        }
-        found.cloned()
+    /// Under which name the caller's things are kept.
+    #[must_use]
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Names the caller in an outgoing call.
+    pub fn attach(&self, metadata: &mut MetadataMap) {
+        metadata.insert("authorization", self.authorization.clone());
     }
 }
 
-fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
-        let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
-        scheme
-            .eq_ignore_ascii_case(b"Bearer ")
-            .then(|| key.trim_ascii())
-    });
-    let plain = || {
-        headers
+/// Finds out who calls. Cheap to clone.
+#[derive(Clone)]
+pub struct Gate {
+    tokens: Authenticator,
+    keys: KeyExchange,
+}
+
+impl Gate {
+    /// Checks tokens with `tokens` and exchanges keys with `keys`.
+    #[must_use]
+    pub const fn new(tokens: Authenticator, keys: KeyExchange) -> Self {
+        Self { tokens, keys }
+    }
+
+    /// The caller of a request.
+    ///
+    /// # Errors
+    ///
+    /// A 401 [`Problem`] when there is no token or key, or one that opens nothing; 503 when that cannot be told now.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Bearer>, Problem> {
+        match Presented::of(headers)? {
+            Presented::Token(token) => {
+                let bearer = Bearer::of_token(&self.tokens, token).await;
+                Ok(Arc::new(bearer.map_err(PublicError::from)?))
+            }
+            Presented::Key(key) => self.keys.bearer_of(key, &user_agent(headers)).await,
+        }
+    }
+}
+
+/// What a request says of its caller.
+#[derive(Debug, PartialEq, Eq)]
+enum Presented<'a> {
+    Token(&'a str),
+    Key(&'a str),
+}
+
+impl<'a> Presented<'a> {
+    fn of(headers: &'a HeaderMap) -> Result<Self, Problem> {
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| {
+            let (scheme, rest) = value.as_bytes().split_at_checked("Bearer ".len())?;
+            scheme
+                .eq_ignore_ascii_case(b"Bearer ")
+                .then(|| rest.trim_ascii())
+        });
+        if let Some(text) = bearer.filter(|text| !text.is_empty()) {
+            return if text.starts_with(KEY_PREFIX.as_bytes()) {
+                key(text)
+            } else {
+                let token = std::str::from_utf8(text)
+                    .map_err(|_| PublicError::from(Refusal::Token(TokenError::Form)))?;
+                Ok(Self::Token(token))
+            };
+        }
+        let plain = headers
             .get(API_KEY_HEADER)
-            .map(|value| value.as_bytes().trim_ascii())
-    };
-    bearer.or_else(plain).filter(|key| !key.is_empty())
+            .map(|value| value.as_bytes().trim_ascii());
+        match plain.filter(|text| !text.is_empty()) {
+            Some(text) => key(text),
+            None => Err(missing()),
+        }
+    }
+}
+
+fn key(text: &[u8]) -> Result<Presented<'_>, Problem> {
+    let is_legal = text.starts_with(KEY_PREFIX.as_bytes())
+        && text.len() <= MAX_KEY_BYTES
+        && text.iter().all(u8::is_ascii_graphic);
+    let text = std::str::from_utf8(text).ok().filter(|_| is_legal);
+    text.map(Presented::Key).ok_or_else(unknown_key)
+}
+
+fn missing() -> Problem {
+    let detail = "send an access token as `Authorization: Bearer …`, or an API key as \
+                  `Authorization: Bearer kk_…` or `X-Api-Key: kk_…`";
+    Problem::unauthenticated("TOKEN_MISSING", detail)
+}
+
+fn unknown_key() -> Problem {
+    Problem::unauthenticated("API_KEY_INVALID", "the API key is not known here")
+}
+
+fn user_agent(headers: &HeaderMap) -> String {
+    let text = headers
+        .get(USER_AGENT)
+        .and_then(|value| value.to_str().ok());
+    text.unwrap_or_default()
+        .chars()
+        .take(MAX_USER_AGENT_CHARS)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
     use super::*;
 
-    fn ring() -> KeyRing {
-        let key = |name: &str, key| ApiKeyHash::of_key(Principal::new(name).unwrap(), key);
-        KeyRing::new(vec![key("ada", "kk_a"), key("bob", "kk_b")])
+    fn headers(name: &'static str, value: &[u8]) -> HeaderMap {
+        let value = HeaderValue::from_bytes(value).unwrap();
+        HeaderMap::from_iter([(HeaderName::from_static(name), value)])
     }
 
     #[track_caller]
-    fn check(name: &'static str, value: &str, expected: Option<&str>) {
-        let headers = HeaderMap::from_iter([(
-            axum::http::HeaderName::from_static(name),
-            value.parse().unwrap(),
-        )]);
-        let principal = ring().authenticate(&headers).ok();
-        assert_eq!(
-            principal.as_ref().map(Principal::as_str),
-            expected,
-            "{name}: {value}"
-        );
+    fn check(name: &'static str, value: &str, expected: Option<Presented<'_>>) {
+        let headers = headers(name, value.as_bytes());
+        assert_eq!(Presented::of(&headers).ok(), expected, "{name}: {value}");
     }
 
     #[test]
-    fn a_key_names_its_principal() {
-        check("authorization", "Bearer kk_a", Some("ada"));
-        check("authorization", "bearer  kk_b ", Some("bob"));
-        check("x-api-key", "kk_b", Some("bob"));
+    fn tokens_and_keys_are_told_apart() {
+        check("authorization", "Bearer kk_a", Some(Presented::Key("kk_a")));
+        check(
+            "authorization",
+            "bearer  a.b.c ",
+            Some(Presented::Token("a.b.c")),
+        );
+        check("x-api-key", " kk_b", Some(Presented::Key("kk_b")));
     }
 
     #[test]
     fn anything_else_names_nobody() {
-        check("authorization", "Bearer kk_c", None);
         check("authorization", "Bearer ", None);
         check("authorization", "Basic kk_a", None);
         check("authorization", "kk_a", None);
-        check("x-api-key", &"k".repeat(300), None);
+        check("authorization", "Bearer kk_a b", None);
+        check("x-api-key", "a.b.c", None);
+        check("x-api-key", &format!("kk_{}", "k".repeat(300)), None);
         check("cookie", "kk_a", None);
+        for name in ["authorization", "x-api-key"] {
+            assert!(Presented::of(&headers(name, b"Bearer kk_\xff")).is_err());
+            assert!(Presented::of(&headers(name, b"Bearer \xff\xfe")).is_err());
+        }
     }
 
     #[test]
-    fn hashes_are_read_from_text() {
-        let digits = hex::encode(Sha256::digest("kk_a"));
-        let read: ApiKeyHash = format!("ada={digits}").parse().unwrap();
-        assert_eq!(read, ring().keys[0]);
-        let read: ApiKeyHash = format!("studio:ada@example.org={digits}").parse().unwrap();
-        assert_eq!(read.principal.as_str(), "studio:ada@example.org");
-        for text in [
-            "",
-            "ada",
-            "ada=",
-            "ada=zz",
-            &format!("={digits}"),
-            &format!("a b={digits}"),
-            &format!(":ada={digits}"),
-            &format!("studio:={digits}"),
-        ] {
-            assert_eq!(text.parse::<ApiKeyHash>(), Err(InvalidApiKeyHash), "{text}");
-        }
+    fn header_for_tokens_comes_first() {
+        let mut both = headers("authorization", b"Bearer a.b.c");
+        both.extend(headers("x-api-key", b"kk_a"));
+        assert_eq!(Presented::of(&both).unwrap(), Presented::Token("a.b.c"));
+    }
+
+    #[test]
+    fn long_user_agents_are_cut_at_a_character() {
+        let long = "x".repeat(300);
+        assert_eq!(
+            user_agent(&headers("user-agent", long.as_bytes())).len(),
+            256
+        );
+        assert_eq!(user_agent(&headers("user-agent", b"\xff")), "");
     }
 }

@@ -1,4 +1,4 @@
-//! The scheduler, as the edge calls it: on behalf of a principal, within a deadline, as part of the trace.
+//! The scheduler, as the edge calls it: on behalf of a caller, within a deadline, as part of the trace.
 
 mod admin;
 mod groups;
@@ -6,7 +6,6 @@ mod webhooks;
 
 use std::time::Duration;
 
-use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1::admin_service_client::AdminServiceClient;
 use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
 use kinora_proto::scheduler::v1::webhook_service_client::WebhookServiceClient;
@@ -21,6 +20,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::auth::Bearer;
 use crate::problem::Problem;
 
 /// No answer is longer: a page or a group of a hundred jobs with the longest prompts.
@@ -67,7 +67,7 @@ impl Scheduler {
     /// Accepts a job.
     pub(crate) async fn submit(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         message: SubmitRequest,
     ) -> Result<Job, Problem> {
         let request = self.request(caller, message);
@@ -78,7 +78,7 @@ impl Scheduler {
     /// Tells what a job would take.
     pub(crate) async fn estimate(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         submission: SubmitRequest,
     ) -> Result<EstimateResponse, Problem> {
         let submission = Some(submission);
@@ -87,13 +87,13 @@ impl Scheduler {
     }
 
     /// Lets the clip be made whose preview awaits approval.
-    pub(crate) async fn approve(&self, caller: &Principal, id: String) -> Result<Job, Problem> {
+    pub(crate) async fn approve(&self, caller: &Bearer, id: String) -> Result<Job, Problem> {
         let request = self.request(caller, ApproveRequest { id });
         job(self.within(self.client.clone().approve(request)).await?.job)
     }
 
     /// Reads a job.
-    pub(crate) async fn get(&self, caller: &Principal, id: String) -> Result<Job, Problem> {
+    pub(crate) async fn get(&self, caller: &Bearer, id: String) -> Result<Job, Problem> {
         let request = self.request(caller, GetRequest { id });
         job(self.within(self.client.clone().get(request)).await?.job)
     }
@@ -101,7 +101,7 @@ impl Scheduler {
     /// Lists jobs, newest first.
     pub(crate) async fn list(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         message: ListRequest,
     ) -> Result<ListResponse, Problem> {
         let request = self.request(caller, message);
@@ -109,20 +109,20 @@ impl Scheduler {
     }
 
     /// Ends a job.
-    pub(crate) async fn cancel(&self, caller: &Principal, id: String) -> Result<Job, Problem> {
+    pub(crate) async fn cancel(&self, caller: &Bearer, id: String) -> Result<Job, Problem> {
         let request = self.request(caller, CancelRequest { id });
         job(self.within(self.client.clone().cancel(request)).await?.job)
     }
 
     /// Forgets a job.
-    pub(crate) async fn delete(&self, caller: &Principal, id: String) -> Result<(), Problem> {
+    pub(crate) async fn delete(&self, caller: &Bearer, id: String) -> Result<(), Problem> {
         let request = self.request(caller, DeleteRequest { id });
         self.within(self.client.clone().delete(request)).await?;
         Ok(())
     }
 
     /// Lists the models that workers have offered.
-    pub(crate) async fn models(&self, caller: &Principal) -> Result<Vec<Model>, Problem> {
+    pub(crate) async fn models(&self, caller: &Bearer) -> Result<Vec<Model>, Problem> {
         let request = self.request(caller, ListModelsRequest {});
         Ok(self
             .within(self.client.clone().list_models(request))
@@ -133,14 +133,14 @@ impl Scheduler {
     /// Follows a job. Only the beginning of the stream is under the deadline.
     pub(crate) async fn watch(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         message: WatchRequest,
     ) -> Result<Streaming<WatchResponse>, Problem> {
         let request = carried(caller, message);
         self.within(self.watcher.clone().watch(request)).await
     }
 
-    fn request<T>(&self, caller: &Principal, message: T) -> Request<T> {
+    fn request<T>(&self, caller: &Bearer, message: T) -> Request<T> {
         let mut request = carried(caller, message);
         request.set_timeout(self.timeout);
         request
@@ -160,7 +160,7 @@ impl Scheduler {
 }
 
 /// A request on behalf of a caller, as part of the trace.
-fn carried<T>(caller: &Principal, message: T) -> Request<T> {
+fn carried<T>(caller: &Bearer, message: T) -> Request<T> {
     let mut request = Request::new(message);
     caller.attach(request.metadata_mut());
     kinora_mesh::trace::inject(request.metadata_mut());

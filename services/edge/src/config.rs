@@ -7,8 +7,6 @@ use clap::Args;
 use kinora_blobs::BlobOptions;
 use kinora_mesh::places::Places;
 
-use crate::auth::ApiKeyHash;
-
 /// How the edge runs.
 #[derive(Args, Clone, Debug)]
 pub struct EdgeOptions {
@@ -19,16 +17,16 @@ pub struct EdgeOptions {
         default_value = "https://127.0.0.1:7001"
     )]
     pub scheduler_endpoint: String,
-    /// An accepted API key as `principal=sha256-of-the-key` in hexadecimal; the principal is a user, or `tenant:user`.
-    /// Repeat it, or separate by commas.
+    /// The accounts service, which turns API keys into tokens and says what tokens are checked against.
     #[arg(
-        long = "api-key-hash",
-        env = "KINORA_EDGE_API_KEYS",
-        value_delimiter = ',',
-        required = true,
-        hide_env_values = true
+        long,
+        env = "KINORA_ACCOUNTS_ENDPOINT",
+        default_value = "http://127.0.0.1:7003"
     )]
-    pub api_keys: Vec<ApiKeyHash>,
+    pub accounts_endpoint: String,
+    /// Who signs the tokens of callers.
+    #[arg(long, env = "KINORA_TOKEN_ISSUER", default_value = "kinora")]
+    pub token_issuer: String,
     /// A web origin whose pages may call, for example `https://app.example.org`. Repeat it, or separate by commas.
     #[arg(
         long = "cors-origin",

@@ -11,6 +11,7 @@ mod query;
 mod videos;
 mod webhooks;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -25,14 +26,13 @@ use axum::routing::{get, post};
 use kinora_blobs::BlobStore;
 use kinora_ids::JobId;
 use kinora_mesh::places::Places;
-use kinora_mesh::principal::Principal;
 use kinora_mesh::trace::{REQUEST_ID, ServerTraceLayer};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::body::Intake;
-use crate::auth::KeyRing;
+use crate::auth::{Bearer, Gate};
 use crate::client::Scheduler;
 use crate::problem::{self, Problem};
 
@@ -40,7 +40,7 @@ use crate::problem::{self, Problem};
 #[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) scheduler: Scheduler,
-    pub(crate) keys: KeyRing,
+    pub(crate) gate: Gate,
     pub(crate) blobs: BlobStore,
     pub(crate) link_lifetime: Duration,
     pub(crate) shutdown: CancellationToken,
@@ -50,7 +50,7 @@ pub(crate) struct Edge {
 
 impl Edge {
     /// What a caller's body is taken in with.
-    fn intake<'a>(&'a self, caller: &'a Principal) -> Intake<'a> {
+    fn intake<'a>(&'a self, caller: &'a Bearer) -> Intake<'a> {
         Intake {
             places: &self.uploads,
             caller,
@@ -161,13 +161,13 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
 }
 
 /// The authenticated caller. Stands first among a handler's arguments, so that nothing is read for a stranger.
-pub(crate) struct Caller(pub(crate) Principal);
+pub(crate) struct Caller(pub(crate) Arc<Bearer>);
 
 impl FromRequestParts<Edge> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
-        edge.keys.authenticate(&parts.headers).map(Self)
+        edge.gate.authenticate(&parts.headers).await.map(Self)
     }
 }
 

@@ -45,19 +45,29 @@ mod settings;
 pub mod submission;
 pub mod view;
 
+use std::sync::Arc;
+
+use kinora_access::{Authenticator, GrpcTrust, TrustKeeper, Verifier};
 use kinora_blobs::BlobStore;
 use kinora_mesh::channel;
 use kinora_mesh::identity::Identity;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 
-use crate::auth::KeyRing;
+use crate::auth::{Gate, KeyExchange};
 use crate::client::Scheduler;
 pub use crate::config::{EdgeOptions, UploadOptions};
 pub use crate::error::Error;
 
-/// The service behind the edge.
+/// The service that has the jobs.
 const SCHEDULER: &str = "scheduler";
+
+/// The service that knows callers.
+const ACCOUNTS: &str = "accounts";
+
+/// The services behind the edge, as tokens name those they are for.
+const AUDIENCES: [&str; 2] = [ACCOUNTS, SCHEDULER];
 
 /// Serves HTTP until `shutdown`, then ends event streams and lets single calls finish.
 ///
@@ -92,9 +102,10 @@ pub async fn serve_with(
     let endpoint = &options.scheduler_endpoint;
     let calls = channel::connect_lazy(endpoint, &identity, SCHEDULER)?;
     let streams = channel::connect_lazy_for_streams(endpoint, &identity, SCHEDULER)?;
+    let accounts = channel::connect_lazy(&options.accounts_endpoint, &identity, ACCOUNTS)?;
     let state = http::Edge {
         scheduler: Scheduler::new(calls, streams, options.call_timeout),
-        keys: KeyRing::new(options.api_keys),
+        gate: gate(&options, accounts, &shutdown),
         blobs: BlobStore::new(&options.blobs),
         link_lifetime: options.link_lifetime,
         uploads: uploads.places(),
@@ -103,4 +114,14 @@ pub async fn serve_with(
     let router = http::router(state, options.cors_origins);
     kinora_mesh::serve::http(listener, router, shutdown).await?;
     Ok(())
+}
+
+/// Tokens are checked and keys exchanged with what the accounts service says.
+fn gate(options: &EdgeOptions, accounts: Channel, shutdown: &CancellationToken) -> Gate {
+    let source = Arc::new(GrpcTrust::new(accounts.clone()));
+    let trust = TrustKeeper::start(source, shutdown.clone());
+    let verifier = Verifier::new(&options.token_issuer, &AUDIENCES);
+    let tokens = Authenticator::new(verifier, trust);
+    let keys = KeyExchange::new(accounts, tokens.clone(), options.call_timeout);
+    Gate::new(tokens, keys)
 }

@@ -134,8 +134,13 @@ impl Problem {
     /// The caller is not known.
     #[must_use]
     pub fn unauthenticated(reason: &str, detail: &str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, reason, detail)
-            .with_header(WWW_AUTHENTICATE, "Bearer realm=\"kinora\"")
+        PublicError::new(Kind::Unauthenticated, reason, detail).into()
+    }
+
+    /// A part of the mesh is away; the caller may try again in a moment.
+    #[must_use]
+    pub fn unavailable(reason: &str, detail: &str) -> Self {
+        PublicError::new(Kind::Unavailable, reason, detail).into()
     }
 
     /// A call behind the edge took too long.
@@ -206,7 +211,12 @@ impl From<PublicError> for Problem {
     fn from(error: PublicError) -> Self {
         let status =
             StatusCode::from_u16(error.kind.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let challenge = challenge(&error);
         let mut problem = Self::new(status, &error.reason, error.message);
+        problem
+            .0
+            .headers
+            .extend(challenge.map(|value| (WWW_AUTHENTICATE, value)));
         problem.0.metadata = error.metadata.into_iter().collect();
         for violation in error.violations {
             problem = problem.with_field(&violation.field, violation.description);
@@ -221,6 +231,25 @@ impl From<PublicError> for Problem {
         }
         problem
     }
+}
+
+/// What a client needs to get further (RFC 6750, RFC 9470). The same for keys, which may stand in the same header.
+fn challenge(error: &PublicError) -> Option<HeaderValue> {
+    let realm = "Bearer realm=\"kinora\"";
+    let text = match (error.kind, error.reason.as_str()) {
+        (Kind::Unauthenticated, "TOKEN_MISSING") => realm.to_owned(),
+        (Kind::Unauthenticated, _) => format!("{realm}, error=\"invalid_token\""),
+        (Kind::PermissionDenied, "SCOPE_MISSING") => {
+            let scope = error.metadata.iter().find(|(name, _)| name == "scope");
+            let scope = scope.map_or("", |(_, scope)| scope.as_str());
+            format!("{realm}, error=\"insufficient_scope\", scope=\"{scope}\"")
+        }
+        (Kind::PermissionDenied, "STEP_UP_REQUIRED") => {
+            format!("{realm}, error=\"insufficient_user_authentication\", max_age=\"600\"")
+        }
+        _ => return None,
+    };
+    HeaderValue::from_str(&text).ok()
 }
 
 impl From<tonic::Status> for Problem {
@@ -322,6 +351,26 @@ mod tests {
         check(30_000, "30");
         check(1_200, "2");
         check(0, "1");
+    }
+
+    #[test]
+    fn client_is_told_what_it_needs_to_get_further() {
+        let check = |kind, reason: &str, expected: Option<&str>| {
+            let error = PublicError::new(kind, reason, "no").with_metadata("scope", "webhooks");
+            let response = Problem::from(error).into_response();
+            let header = response.headers().get(WWW_AUTHENTICATE);
+            assert_eq!(header.map(|value| value.to_str().unwrap()), expected);
+        };
+        let realm = "Bearer realm=\"kinora\"";
+        check(Kind::Unauthenticated, "TOKEN_MISSING", Some(realm));
+        let invalid = format!("{realm}, error=\"invalid_token\"");
+        check(Kind::Unauthenticated, "TOKEN_EXPIRED", Some(&invalid));
+        check(Kind::Unauthenticated, "API_KEY_INVALID", Some(&invalid));
+        let scope = format!("{realm}, error=\"insufficient_scope\", scope=\"webhooks\"");
+        check(Kind::PermissionDenied, "SCOPE_MISSING", Some(&scope));
+        let again = format!("{realm}, error=\"insufficient_user_authentication\", max_age=\"600\"");
+        check(Kind::PermissionDenied, "STEP_UP_REQUIRED", Some(&again));
+        check(Kind::FailedPrecondition, "TERMS_NOT_ACCEPTED", None);
     }
 
     #[test]

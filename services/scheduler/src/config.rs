@@ -16,6 +16,10 @@ use crate::signals::EventsVia;
 use crate::store::{Caps, Limits};
 use crate::webhooks::WebhookOptions;
 
+const DEFAULT_ACCOUNTS_ENDPOINT: &str = "http://127.0.0.1:7003";
+
+const DEFAULT_TOKEN_ISSUER: &str = "kinora";
+
 /// How the scheduler runs.
 #[derive(Args, Clone, Debug)]
 pub struct SchedulerOptions {
@@ -129,13 +133,22 @@ pub struct SchedulerOptions {
     /// How often jobs are looked for that expire or whose retention is over.
     #[arg(long, env = "KINORA_SCHEDULER_UPKEEP_INTERVAL", default_value = "2s", value_parser = parse_duration)]
     pub upkeep_interval: Duration,
-    /// Principals that may use the admin service, separated by commas.
+    /// The accounts service, which says what callers' tokens are checked against.
     #[arg(
-        long = "scheduler-operators",
-        env = "KINORA_SCHEDULER_OPERATORS",
-        value_delimiter = ','
+        id = "scheduler_accounts_endpoint",
+        long = "accounts-endpoint",
+        env = "KINORA_ACCOUNTS_ENDPOINT",
+        default_value = DEFAULT_ACCOUNTS_ENDPOINT
     )]
-    pub operators: Vec<String>,
+    pub accounts_endpoint: String,
+    /// Who signs the tokens of callers.
+    #[arg(
+        id = "scheduler_token_issuer",
+        long = "token-issuer",
+        env = "KINORA_TOKEN_ISSUER",
+        default_value = DEFAULT_TOKEN_ISSUER
+    )]
+    pub token_issuer: String,
     /// How webhooks are sent.
     #[command(flatten)]
     pub webhooks: WebhookOptions,
@@ -144,7 +157,7 @@ pub struct SchedulerOptions {
 impl SchedulerOptions {
     /// The defaults on a given database.
     #[must_use]
-    pub const fn new(database: DatabaseUrl) -> Self {
+    pub fn new(database: DatabaseUrl) -> Self {
         Self {
             database,
             migrate: true,
@@ -175,7 +188,8 @@ impl SchedulerOptions {
             approval_window: Duration::from_secs(24 * 60 * 60),
             retention: Duration::from_secs(30 * 24 * 60 * 60),
             upkeep_interval: Duration::from_secs(2),
-            operators: Vec::new(),
+            accounts_endpoint: DEFAULT_ACCOUNTS_ENDPOINT.to_owned(),
+            token_issuer: DEFAULT_TOKEN_ISSUER.to_owned(),
             webhooks: WebhookOptions::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kinora_access::RulesError;
 use kinora_ids::JobId;
 use kinora_mesh::MeshError;
 use kinora_mesh::error::{Kind, PublicError};
@@ -22,7 +23,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// The scheduler did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The call names no valid caller.
+    /// Nobody is known to stand behind the call.
     #[error("the caller is not known")]
     Caller(#[source] PublicError),
     /// A field of a submission is not legal.
@@ -68,9 +69,6 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
-    /// The caller is no operator.
-    #[error("the caller is no operator")]
-    NotAnOperator,
     /// No worker of this name.
     #[error("there is no such worker")]
     WorkerNotFound,
@@ -142,6 +140,9 @@ pub enum Error {
     /// The schema cannot be brought up to date.
     #[error("the schema cannot be brought up to date")]
     Migration(#[source] sea_orm::DbErr),
+    /// The access rules do not fit the contract.
+    #[error("the access rules do not fit")]
+    Rules(#[from] RulesError),
     /// The server failed.
     #[error("the server failed")]
     Server(#[from] MeshError),
@@ -197,11 +198,6 @@ impl From<Error> for PublicError {
                 field,
                 problem,
             } => invalid(reason, field, problem),
-            Error::NotAnOperator => Self::new(
-                Kind::PermissionDenied,
-                "NOT_AN_OPERATOR",
-                "this is for operators",
-            ),
             Error::WorkerNotFound => Self::new(
                 Kind::NotFound,
                 "WORKER_NOT_FOUND",
@@ -281,6 +277,7 @@ impl From<Error> for PublicError {
             | Error::Options(_)
             | Error::Database(_)
             | Error::Migration(_)
+            | Error::Rules(_)
             | Error::Server(_)) => Self::internal(&error),
         }
     }

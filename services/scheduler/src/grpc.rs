@@ -1,5 +1,6 @@
 //! The contract, answered by the use cases.
 
+mod access;
 mod admin;
 mod attach;
 mod convert;
@@ -11,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
-use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::scheduler_service_server::SchedulerService;
 use kinora_proto::scheduler::v1::worker_service_server::WorkerService;
@@ -23,6 +23,7 @@ use tracing::Instrument;
 
 use crate::app::{App, Out, Watching};
 use crate::error::Error;
+pub use access::{SERVICES, access};
 pub use admin::AdminGrpc;
 use convert::{group_id_from_pb, group_to_pb, job_id, sighting_to_pb, view_to_pb};
 use submissions::{
@@ -303,6 +304,6 @@ async fn pour(watching: impl Future<Output = Result<(), Error>>, out: Out) {
 }
 
 fn owner<T>(request: &Request<T>) -> Result<String, Error> {
-    let principal = Principal::from_metadata(request.metadata()).map_err(Error::Caller)?;
-    Ok(principal.as_str().to_owned())
+    let caller = kinora_access::caller(request).map_err(Error::Caller)?;
+    Ok(caller.principal().as_str().to_owned())
 }

@@ -25,7 +25,10 @@
 //! the end of one hands its last frame to the next and its clip to the job that joins them, in the same transaction.
 //! Whatever waits too long expires, and what has ended is forgotten with its objects after its retention.
 //!
-//! The scheduler never runs a model, touches no pixel (it reads the headers of pictures) and knows no user but by name.
+//! Callers come through the edge with an access token that the scheduler checks by itself; `grpc/access.rs` says which
+//! workloads may call which method, and what it wants of the caller. What generates wants the terms of use accepted.
+//!
+//! The scheduler never runs a model, touches no pixel (it reads the headers of pictures) and knows no user but by id.
 
 pub mod app;
 pub mod clients;
@@ -48,10 +51,10 @@ use std::sync::Arc;
 
 use kinora_mesh::identity::Identity;
 use kinora_migrations::scheduler::migrate;
-use kinora_proto::scheduler::v1::admin_service_server::{self, AdminServiceServer};
-use kinora_proto::scheduler::v1::scheduler_service_server::{self, SchedulerServiceServer};
-use kinora_proto::scheduler::v1::webhook_service_server::{self, WebhookServiceServer};
-use kinora_proto::scheduler::v1::worker_service_server::{self, WorkerServiceServer};
+use kinora_proto::scheduler::v1::admin_service_server::AdminServiceServer;
+use kinora_proto::scheduler::v1::scheduler_service_server::SchedulerServiceServer;
+use kinora_proto::scheduler::v1::webhook_service_server::WebhookServiceServer;
+use kinora_proto::scheduler::v1::worker_service_server::WorkerServiceServer;
 use kinora_store::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +88,7 @@ const MAX_CALL_BYTES: usize = 2 * kinora_media::MAX_STILL_BYTES + (1 << 20);
 /// are services of the same mesh as `identity`.
 ///
 /// # Errors
-/// [`Error::Options`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
+/// [`Error::Options`], [`Error::Rules`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
 /// [`Error::Server`] when the listener fails.
 pub async fn serve(
     options: SchedulerOptions,
@@ -113,6 +116,10 @@ pub async fn serve_with_clock(
     if let Some(problems) = options.problems() {
         return Err(Error::Options(problems));
     }
+    let endpoint = &options.accounts_endpoint;
+    let accounts = kinora_mesh::channel::connect_lazy(endpoint, &identity, "accounts")?;
+    let own = identity.workload().clone();
+    let access = grpc::access(own, &options.token_issuer, accounts, shutdown.clone())?;
     let db = open(&options).await?;
     let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
     let store = JobStore::new(db.clone()).with_caps(options.caps());
@@ -145,14 +152,9 @@ pub async fn serve_with_clock(
     let courier = webhooks::courier::run(Arc::clone(&webhooks), stop_upkeep.clone());
     upkeep.spawn(courier);
     upkeep.spawn(clock.keep(db.clone(), stop_upkeep.clone()));
-    let names = [
-        scheduler_service_server::SERVICE_NAME,
-        worker_service_server::SERVICE_NAME,
-        admin_service_server::SERVICE_NAME,
-        webhook_service_server::SERVICE_NAME,
-    ];
-    let routes = routes(&app, webhooks);
-    let served = kinora_mesh::serve::grpc(listener, &identity, routes, &names, shutdown).await;
+    let routes = access.guard(routes(&app, webhooks));
+    let names = &grpc::SERVICES;
+    let served = kinora_mesh::serve::grpc(listener, &identity, routes, names, shutdown).await;
     stop_dispatch.cancel();
     stop_upkeep.cancel();
     upkeep.close();

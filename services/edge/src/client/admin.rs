@@ -1,6 +1,5 @@
 //! Calls of operators. Who is one is the scheduler's to say.
 
-use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1::{
     CordonWorkerRequest, DrainWorkerRequest, Job, ListDeadLettersRequest, ListDeadLettersResponse,
     ListQueuesRequest, ListWorkersRequest, Queue, RetryDeadLetterRequest, SetTenantRequest,
@@ -8,11 +7,12 @@ use kinora_proto::scheduler::v1::{
 };
 
 use super::{Scheduler, job, present};
+use crate::auth::Bearer;
 use crate::problem::Problem;
 
 impl Scheduler {
     /// Lists workers by name.
-    pub(crate) async fn workers(&self, caller: &Principal) -> Result<Vec<Worker>, Problem> {
+    pub(crate) async fn workers(&self, caller: &Bearer) -> Result<Vec<Worker>, Problem> {
         let request = self.request(caller, ListWorkersRequest {});
         let response = self
             .within(self.admin.clone().list_workers(request))
@@ -23,7 +23,7 @@ impl Scheduler {
     /// Keeps a worker from new jobs, or lifts that.
     pub(crate) async fn cordon_worker(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         worker_id: String,
         cordoned: bool,
     ) -> Result<Worker, Problem> {
@@ -41,7 +41,7 @@ impl Scheduler {
     /// Orders a worker to hand back what it runs and end.
     pub(crate) async fn drain_worker(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         worker_id: String,
     ) -> Result<Worker, Problem> {
         let request = self.request(caller, DrainWorkerRequest { worker_id });
@@ -52,7 +52,7 @@ impl Scheduler {
     }
 
     /// Tells what waits in each queue.
-    pub(crate) async fn queues(&self, caller: &Principal) -> Result<Vec<Queue>, Problem> {
+    pub(crate) async fn queues(&self, caller: &Bearer) -> Result<Vec<Queue>, Problem> {
         let request = self.request(caller, ListQueuesRequest {});
         Ok(self
             .within(self.admin.clone().list_queues(request))
@@ -63,7 +63,7 @@ impl Scheduler {
     /// Lists dead letters, newest first.
     pub(crate) async fn dead_letters(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         message: ListDeadLettersRequest,
     ) -> Result<ListDeadLettersResponse, Problem> {
         let request = self.request(caller, message);
@@ -74,7 +74,7 @@ impl Scheduler {
     /// Submits a dead letter's request again.
     pub(crate) async fn retry_dead_letter(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         job_id: String,
     ) -> Result<Job, Problem> {
         let request = self.request(caller, RetryDeadLetterRequest { job_id });
@@ -87,7 +87,7 @@ impl Scheduler {
     /// Sets what is set of a tenant, and tells all of it.
     pub(crate) async fn set_tenant(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         message: SetTenantRequest,
     ) -> Result<SetTenantResponse, Problem> {
         let request = self.request(caller, message);

@@ -1,6 +1,5 @@
 //! Webhooks.
 
-use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1::{
     CreateEndpointRequest, DeleteEndpointRequest, Delivery, Endpoint, GetEndpointRequest,
     ListDeliveriesRequest, ListDeliveriesResponse, ListEndpointsRequest, ReplayDeliveryRequest,
@@ -8,13 +7,14 @@ use kinora_proto::scheduler::v1::{
 };
 
 use super::{Scheduler, present};
+use crate::auth::Bearer;
 use crate::problem::Problem;
 
 impl Scheduler {
     /// Makes an endpoint; gives it with its secret.
     pub(crate) async fn create_endpoint(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         message: CreateEndpointRequest,
     ) -> Result<(Endpoint, String), Problem> {
         let request = self.request(caller, message);
@@ -25,11 +25,7 @@ impl Scheduler {
     }
 
     /// Reads an endpoint.
-    pub(crate) async fn endpoint(
-        &self,
-        caller: &Principal,
-        id: String,
-    ) -> Result<Endpoint, Problem> {
+    pub(crate) async fn endpoint(&self, caller: &Bearer, id: String) -> Result<Endpoint, Problem> {
         let request = self.request(caller, GetEndpointRequest { id });
         let response = self
             .within(self.webhooks.clone().get_endpoint(request))
@@ -38,7 +34,7 @@ impl Scheduler {
     }
 
     /// Lists endpoints, oldest first.
-    pub(crate) async fn endpoints(&self, caller: &Principal) -> Result<Vec<Endpoint>, Problem> {
+    pub(crate) async fn endpoints(&self, caller: &Bearer) -> Result<Vec<Endpoint>, Problem> {
         let request = self.request(caller, ListEndpointsRequest {});
         let response = self
             .within(self.webhooks.clone().list_endpoints(request))
@@ -49,7 +45,7 @@ impl Scheduler {
     /// Changes an endpoint.
     pub(crate) async fn update_endpoint(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         message: UpdateEndpointRequest,
     ) -> Result<Endpoint, Problem> {
         let request = self.request(caller, message);
@@ -60,11 +56,7 @@ impl Scheduler {
     }
 
     /// Removes an endpoint.
-    pub(crate) async fn delete_endpoint(
-        &self,
-        caller: &Principal,
-        id: String,
-    ) -> Result<(), Problem> {
+    pub(crate) async fn delete_endpoint(&self, caller: &Bearer, id: String) -> Result<(), Problem> {
         let request = self.request(caller, DeleteEndpointRequest { id });
         self.within(self.webhooks.clone().delete_endpoint(request))
             .await?;
@@ -74,7 +66,7 @@ impl Scheduler {
     /// Makes a new secret; gives it with the endpoint.
     pub(crate) async fn rotate_secret(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         message: RotateSecretRequest,
     ) -> Result<(Endpoint, String), Problem> {
         let request = self.request(caller, message);
@@ -87,7 +79,7 @@ impl Scheduler {
     /// Lists deliveries, newest first.
     pub(crate) async fn deliveries(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         message: ListDeliveriesRequest,
     ) -> Result<ListDeliveriesResponse, Problem> {
         let request = self.request(caller, message);
@@ -98,7 +90,7 @@ impl Scheduler {
     /// Sends a delivery once more.
     pub(crate) async fn replay_delivery(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         id: String,
     ) -> Result<Delivery, Problem> {
         let request = self.request(caller, ReplayDeliveryRequest { id });

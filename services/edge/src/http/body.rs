@@ -10,8 +10,8 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use http_body_util::LengthLimitError;
 use kinora_mesh::places::{Place, Places};
-use kinora_mesh::principal::Principal;
 
+use crate::auth::Bearer;
 use crate::fields::Rejected;
 use crate::problem::Problem;
 
@@ -52,7 +52,7 @@ impl Content {
 #[derive(Clone, Copy)]
 pub(super) struct Intake<'a> {
     pub(super) places: &'a Places,
-    pub(super) caller: &'a Principal,
+    pub(super) caller: &'a Bearer,
 }
 
 /// What a body said. A large one keeps its place among the uploads as long as this lives.
@@ -84,7 +84,7 @@ pub(super) async fn read_json<T: Send + 'static>(
             _place: None,
         });
     }
-    let place = intake.places.take(intake.caller.as_str());
+    let place = intake.places.take(intake.caller.principal().as_str());
     let place = place.ok_or_else(busy)?;
     let bytes = read(body, max_bytes, LARGE_BODY_TIMEOUT).await?;
     let parsed = tokio::task::spawn_blocking(move || parser(&bytes)).await;

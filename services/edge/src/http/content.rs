@@ -8,10 +8,10 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use kinora_ids::JobId;
 use kinora_mesh::error::PublicError;
-use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1::{Job, JobState, Outputs};
 
 use super::{Caller, Edge, VideoId};
+use crate::auth::Bearer;
 use crate::problem::Problem;
 use crate::view::State as VideoState;
 
@@ -118,7 +118,7 @@ pub(super) async fn of_preview(
 impl Edge {
     async fn redirect_to(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         id: JobId,
         object: Object,
         method: &Method,
@@ -134,7 +134,7 @@ impl Edge {
     }
 
     /// A preview stays there after its approval.
-    async fn preview_outputs(&self, caller: &Principal, id: JobId) -> Result<Outputs, Problem> {
+    async fn preview_outputs(&self, caller: &Bearer, id: JobId) -> Result<Outputs, Problem> {
         let job = self.scheduler.get(caller, id.to_string()).await?;
         let state = job.state();
         match job {

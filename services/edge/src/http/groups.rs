@@ -8,13 +8,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use kinora_ids::JobId;
-use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1 as proto;
 use kinora_proto::scheduler::v1::GroupKind;
 
 use super::body::{self, Content};
 use super::headers::{allows_duplicate, idempotency_key};
 use super::{Caller, Edge, Segment, split_verb};
+use crate::auth::Bearer;
 use crate::problem::Problem;
 use crate::submission;
 use crate::view::Group;
@@ -66,7 +66,7 @@ pub(super) async fn submit_sequence(
 /// `POST /v1/videos/{id}:extend`.
 pub(super) async fn extend(
     edge: &Edge,
-    caller: &Principal,
+    caller: &Bearer,
     source: JobId,
     headers: &HeaderMap,
     body: Body,
@@ -113,7 +113,7 @@ impl Edge {
     /// Reads a group of this kind. What cannot be an id is answered as an unknown one.
     pub(super) async fn group(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         kind: GroupKind,
         id: &str,
     ) -> Result<proto::Group, Problem> {
@@ -128,7 +128,7 @@ impl Edge {
 
     async fn begin_sequence(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         headers: &HeaderMap,
         mut parsed: body::Parsed<proto::SubmitSequenceRequest>,
         source: Option<JobId>,

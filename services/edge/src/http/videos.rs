@@ -7,13 +7,13 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use kinora_ids::JobId;
-use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1::{JobState, ListRequest, SubmitRequest};
 
 use super::body::{self, Content, Parsed};
 use super::headers::{allows_duplicate, idempotency_key};
 use super::query::Parameters;
 use super::{Caller, Edge, Segment, VideoId, groups, split_verb};
+use crate::auth::Bearer;
 use crate::problem::Problem;
 use crate::submission;
 use crate::view::{Estimate, Model, ModelList, Video, VideoList};
@@ -72,7 +72,7 @@ pub(super) async fn estimate(
 /// `POST /v1/videos/{id}:remix`.
 async fn remix(
     edge: &Edge,
-    caller: &Principal,
+    caller: &Bearer,
     source: JobId,
     headers: &HeaderMap,
     body: Body,
@@ -94,7 +94,7 @@ impl Edge {
     /// Submits a request; its pictures keep their place among the uploads until the scheduler has answered.
     async fn submit(
         &self,
-        caller: &Principal,
+        caller: &Bearer,
         headers: &HeaderMap,
         mut parsed: Parsed<SubmitRequest>,
     ) -> Result<Response, Problem> {

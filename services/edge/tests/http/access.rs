@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use crate::harness::{ADA, BOB, ORIGIN, TestEdge, check_problem};
 
 #[tokio::test]
-async fn every_path_of_the_api_wants_a_key() {
+async fn every_path_of_the_api_wants_a_caller() {
     let edge = TestEdge::start().await;
     let id = edge.submit().await.id;
     let paths = [
@@ -34,13 +34,17 @@ async fn every_path_of_the_api_wants_a_key() {
             response.headers()["www-authenticate"],
             "Bearer realm=\"kinora\""
         );
-        check_problem(response, 401, "API_KEY_MISSING").await;
+        check_problem(response, 401, "TOKEN_MISSING").await;
         let response = edge
             .anonymous(method, &path)
             .bearer_auth("kk_other")
             .send()
             .await
             .unwrap();
+        assert_eq!(
+            response.headers()["www-authenticate"],
+            "Bearer realm=\"kinora\", error=\"invalid_token\""
+        );
         check_problem(response, 401, "API_KEY_INVALID").await;
     }
 }

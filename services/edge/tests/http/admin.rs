@@ -1,3 +1,4 @@
+use kinora_access::testing::principal_of;
 use kinora_edge::view::{DeadLetterList, Priority, QueueList, Tenant, Video, Worker, WorkerList};
 use kinora_proto::scheduler::v1::JobState;
 use reqwest::Method;
@@ -52,7 +53,10 @@ async fn a_dead_letter_is_retried_as_a_new_video() {
         .await
         .unwrap();
     let letter = &list.dead_letters[0];
-    assert_eq!((&letter.video.id, letter.owner.as_str()), (&id, "ada"));
+    assert_eq!(
+        (&letter.video.id, letter.owner.clone()),
+        (&id, principal_of("ada"))
+    );
     assert_eq!(letter.attempts[0].outcome, "WORKER_LOST");
     let path = format!("/v1/admin/dead-letters/{id}:retry");
     let video: Video = edge.post(&path, json!({})).await.json().await.unwrap();
@@ -99,9 +103,9 @@ async fn others_are_no_operators() {
         (Method::GET, "/v1/admin/tenants/studio"),
     ] {
         let request = edge.anonymous(method.clone(), path).bearer_auth(BOB);
-        check_problem(request.send().await.unwrap(), 403, "NOT_AN_OPERATOR").await;
+        check_problem(request.send().await.unwrap(), 403, "SCOPE_MISSING").await;
         let stranger = edge.anonymous(method, path).send().await.unwrap();
-        check_problem(stranger, 401, "API_KEY_MISSING").await;
+        check_problem(stranger, 401, "TOKEN_MISSING").await;
     }
     let listed = edge
         .anonymous(Method::GET, "/v1/admin/workers")

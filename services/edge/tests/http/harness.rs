@@ -4,18 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kinora_blobs::{BlobOptions, Secret};
-use kinora_edge::auth::ApiKeyHash;
 use kinora_edge::problem::ProblemDocument;
 use kinora_edge::view::Video;
 use kinora_edge::{EdgeOptions, UploadOptions};
-use kinora_mesh::principal::Principal;
 use kinora_testkit::identity::identity;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::service::Routes;
 
-use crate::fake::FakeScheduler;
+use crate::fake::{FakeAccounts, FakeScheduler};
 
 pub const ADA: &str = "kk_ada";
 pub const BOB: &str = "kk_bob";
@@ -26,11 +25,13 @@ pub const CALL_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Stops its servers when dropped.
 pub struct TestEdge {
     pub scheduler: FakeScheduler,
+    pub accounts: FakeAccounts,
     pub address: SocketAddr,
     pub shutdown: CancellationToken,
     pub client: reqwest::Client,
     scheduler_shutdown: CancellationToken,
-    _guards: [DropGuard; 2],
+    accounts_shutdown: CancellationToken,
+    _guards: [DropGuard; 3],
 }
 
 impl TestEdge {
@@ -41,32 +42,32 @@ impl TestEdge {
     pub async fn start_with(uploads: UploadOptions, call_timeout: Duration) -> Self {
         // Fails when another test of this process was first, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let scheduler = FakeScheduler::new();
-        let (listener, upstream) = listen().await;
-        let scheduler_shutdown = CancellationToken::new();
-        let routes = scheduler.routes();
-        let stop = scheduler_shutdown.clone();
-        tokio::spawn(async move {
-            let identity = identity("scheduler");
-            kinora_mesh::serve::grpc(listener, &identity, routes, &[], stop).await
-        });
+        let accounts = FakeAccounts::new();
+        accounts.add_key(ADA, accounts.issuer.operator("ada"));
+        accounts.add_key(BOB, accounts.issuer.claims("bob"));
+        let (accounts_endpoint, accounts_shutdown) = serve("accounts", accounts.routes()).await;
+        let scheduler = FakeScheduler::new(&accounts.issuer);
+        let (scheduler_endpoint, scheduler_shutdown) = serve("scheduler", scheduler.routes()).await;
         let (listener, address) = listen().await;
         let shutdown = CancellationToken::new();
-        let options = options(format!("https://{upstream}"), call_timeout);
+        let options = options(scheduler_endpoint, accounts_endpoint, call_timeout);
         let (edge, stop) = (identity("edge"), shutdown.clone());
         let serving = kinora_edge::serve_with(options, uploads, edge, listener, stop);
         tokio::spawn(serving);
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         Self {
             scheduler,
+            accounts,
             address,
             client: client.build().unwrap(),
             _guards: [
                 shutdown.clone().drop_guard(),
                 scheduler_shutdown.clone().drop_guard(),
+                accounts_shutdown.clone().drop_guard(),
             ],
             shutdown,
             scheduler_shutdown,
+            accounts_shutdown,
         }
     }
 
@@ -104,6 +105,10 @@ impl TestEdge {
     pub fn stop_scheduler(&self) {
         self.scheduler_shutdown.cancel();
     }
+
+    pub fn stop_accounts(&self) {
+        self.accounts_shutdown.cancel();
+    }
 }
 
 /// Asserts that an answer is a problem of this status and reason, and gives its document.
@@ -135,17 +140,31 @@ pub fn check_problem(
     }
 }
 
+/// Serves until it is cancelled; the URL, and what cancels it.
+async fn serve(service: &str, routes: Routes) -> (String, CancellationToken) {
+    let (listener, address) = listen().await;
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let identity = identity(service);
+    tokio::spawn(async move { kinora_mesh::serve::grpc(listener, &identity, routes, &[], stop).await });
+    (format!("https://{address}"), shutdown)
+}
+
 async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
-fn options(scheduler_endpoint: String, call_timeout: Duration) -> EdgeOptions {
-    let key = |name: &str, key| ApiKeyHash::of_key(Principal::new(name).unwrap(), key);
+fn options(
+    scheduler_endpoint: String,
+    accounts_endpoint: String,
+    call_timeout: Duration,
+) -> EdgeOptions {
     EdgeOptions {
         scheduler_endpoint,
-        api_keys: vec![key("ada", ADA), key("bob", BOB)],
+        accounts_endpoint,
+        token_issuer: "kinora".to_owned(),
         cors_origins: vec![ORIGIN.parse().unwrap()],
         link_lifetime: Duration::from_secs(60),
         call_timeout,

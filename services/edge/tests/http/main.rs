@@ -7,6 +7,7 @@
 
 mod access;
 mod admin;
+mod credentials;
 mod events;
 mod fake;
 mod groups;

@@ -1,5 +1,7 @@
 //! Operators, and those who are none.
 
+use kinora_access::Claims;
+use kinora_access::testing::id_of;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
 use tonic::Code;
@@ -7,11 +9,8 @@ use tonic::Code;
 use crate::harness::{FakeWorker, Operator, TestScheduler, failure, prompt, reason};
 
 async fn start(url: &kinora_store::DatabaseUrl) -> (TestScheduler, Operator) {
-    let change = |options: &mut kinora_scheduler::SchedulerOptions| {
-        options.operators = vec!["olga".to_owned()];
-    };
-    let scheduler = TestScheduler::start_with(url, change).await;
-    let olga = Operator::connect(&scheduler.endpoint, "olga");
+    let scheduler = TestScheduler::start(url).await;
+    let olga = scheduler.operator("olga");
     (scheduler, olga)
 }
 
@@ -24,26 +23,63 @@ async fn exhaust(worker: &mut FakeWorker) {
     }
 }
 
+/// Every method refuses a caller whose token says this.
+async fn check_nothing_told(scheduler: &TestScheduler, claims: &Claims) {
+    let anna = Operator::connect(&scheduler.endpoint, scheduler.issuer.sign(claims));
+    let mut client = anna.client.clone();
+    let refused = [
+        client
+            .list_workers(anna.request(pb::ListWorkersRequest {}))
+            .await
+            .map(|_| ()),
+        client
+            .cordon_worker(anna.request(pb::CordonWorkerRequest::default()))
+            .await
+            .map(|_| ()),
+        client
+            .drain_worker(anna.request(pb::DrainWorkerRequest::default()))
+            .await
+            .map(|_| ()),
+        client
+            .list_queues(anna.request(pb::ListQueuesRequest {}))
+            .await
+            .map(|_| ()),
+        client
+            .list_dead_letters(anna.request(pb::ListDeadLettersRequest::default()))
+            .await
+            .map(|_| ()),
+        client
+            .retry_dead_letter(anna.request(pb::RetryDeadLetterRequest::default()))
+            .await
+            .map(|_| ()),
+        client
+            .set_tenant(anna.request(pb::SetTenantRequest::default()))
+            .await
+            .map(|_| ()),
+    ];
+    for answer in refused {
+        let status = answer.expect_err("no operator");
+        let reason = reason(&status);
+        assert_eq!(
+            (status.code(), reason.as_str()),
+            (Code::PermissionDenied, "SCOPE_MISSING")
+        );
+    }
+}
+
 kinora_store::on_both_databases! {
     async fn others_than_operators_are_told_nothing(url: DatabaseUrl) {
         let (scheduler, _olga) = start(&url).await;
-        let anna = Operator::connect(&scheduler.endpoint, "olga2");
-        let mut client = anna.client.clone();
-        let refused = [
-            client.list_workers(anna.request(pb::ListWorkersRequest {})).await.map(|_| ()),
-            client.cordon_worker(anna.request(pb::CordonWorkerRequest::default())).await.map(|_| ()),
-            client.drain_worker(anna.request(pb::DrainWorkerRequest::default())).await.map(|_| ()),
-            client.list_queues(anna.request(pb::ListQueuesRequest {})).await.map(|_| ()),
-            client.list_dead_letters(anna.request(pb::ListDeadLettersRequest::default())).await.map(|_| ()),
-            client.retry_dead_letter(anna.request(pb::RetryDeadLetterRequest::default())).await.map(|_| ()),
-            client.set_tenant(anna.request(pb::SetTenantRequest::default())).await.map(|_| ()),
-        ];
-        for answer in refused {
-            let status = answer.expect_err("no operator");
-            assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "NOT_AN_OPERATOR"));
+        let claims = scheduler.issuer.operator("olga");
+        // A token without the scope, and one that has it although nobody made its subject an operator.
+        let without = Claims { scope: "videos:read videos:write".to_owned(), ..claims.clone() };
+        let posing = Claims { adm: false, ..claims };
+        for claims in [without, posing] {
+            check_nothing_told(&scheduler, &claims).await;
         }
+        let mut client = scheduler.operator("olga").client;
         let nameless = client.list_workers(pb::ListWorkersRequest {}).await.expect_err("nameless");
-        assert_eq!(nameless.code(), Code::Unauthenticated);
+        assert_eq!((nameless.code(), reason(&nameless).as_str()), (Code::Unauthenticated, "TOKEN_MISSING"));
     }
 
     async fn dead_letter_is_retried_once_however_often_it_is_asked(url: DatabaseUrl) {
@@ -144,7 +180,7 @@ kinora_store::on_both_databases! {
     async fn queues_and_tenants_are_shown_and_set(url: DatabaseUrl) {
         let (scheduler, olga) = start(&url).await;
         let _worker = scheduler.worker("w").await;
-        let set = pb::SetTenantRequest { tenant: "acme".to_owned(), max_queued: Some(1), ..Default::default() };
+        let set = pb::SetTenantRequest { tenant: id_of("acme").to_string(), max_queued: Some(1), ..Default::default() };
         let tenant = olga.set_tenant(set.clone()).await.expect("sets");
         assert_eq!((tenant.weight, tenant.max_queued), (100, 1));
         let weight = pb::SetTenantRequest { weight: Some(300), max_queued: None, ..set.clone() };

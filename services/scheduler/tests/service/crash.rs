@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use kinora_access::testing::TestIssuer;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
 use tokio::process::{Child, Command};
 
 use crate::harness::{Caller, FakeWorker, PATIENCE, hello, progress, prompt, reason};
 
-fn start(database: &Path, identity: &Path, port: u16) -> Child {
+fn start(database: &Path, identity: &Path, port: u16, accounts: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_kinora-scheduler"))
         .arg("--scheduler-database")
         .arg(format!("sqlite://{}", database.display()))
@@ -18,6 +19,8 @@ fn start(database: &Path, identity: &Path, port: u16) -> Child {
             &format!("127.0.0.1:{port}"),
             "--worker-ttl",
             "20s",
+            "--accounts-endpoint",
+            accounts,
         ])
         .arg("--identity-dir")
         .arg(identity)
@@ -53,9 +56,11 @@ async fn killed_scheduler_forgets_nothing_it_acknowledged() {
     kinora_testkit::identity::issue("scheduler", &identity);
     let port = kinora_testkit::net::free_port();
     let endpoint = format!("https://127.0.0.1:{port}");
-    let mut scheduler = start(&database, &identity, port);
+    let issuer = TestIssuer::new();
+    let trust = issuer.serve(kinora_testkit::identity::identity("accounts")).await;
+    let mut scheduler = start(&database, &identity, port, &trust.endpoint);
     let (mut worker, _) = attach(&endpoint, &[]).await;
-    let anna = Caller::connect(&endpoint, "anna").await;
+    let anna = Caller::connect(&endpoint, issuer.token("anna"));
     let request = pb::SubmitRequest {
         request_id: "r".to_owned(),
         ..prompt("a red ball")
@@ -66,7 +71,7 @@ async fn killed_scheduler_forgets_nothing_it_acknowledged() {
     let waiting = anna.submit(prompt("a ball")).await.expect("accepted");
     scheduler.kill().await.expect("is killed");
 
-    let _scheduler = start(&database, &identity, port);
+    let _scheduler = start(&database, &identity, port, &trust.endpoint);
     let (mut worker, welcome) = attach(&endpoint, std::slice::from_ref(&lease)).await;
     assert_eq!(welcome.revoked, [], "the lease outlives the scheduler");
     let same = anna.submit(request).await.expect("accepted");

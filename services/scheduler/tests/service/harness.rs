@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinora_mesh::principal::Principal;
+use kinora_access::Claims;
+use kinora_access::testing::{ServedTrust, TestIssuer};
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
 use kinora_scheduler::SchedulerOptions;
@@ -31,6 +32,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct TestScheduler {
     pub endpoint: String,
     pub removals: Arc<Removals>,
+    pub issuer: TestIssuer,
+    _trust: ServedTrust,
     server: JoinHandle<Result<(), kinora_scheduler::Error>>,
     shutdown: DropGuard,
 }
@@ -54,6 +57,9 @@ impl TestScheduler {
         options.worker_ttl = PATIENCE;
         options.upkeep_interval = Duration::from_millis(50);
         options.max_active = 0;
+        let issuer = TestIssuer::new();
+        let trust = issuer.serve(kinora_testkit::identity::identity("accounts")).await;
+        options.accounts_endpoint.clone_from(&trust.endpoint);
         change(&mut options);
         let listener = kinora_testkit::net::loopback_listener().await;
         let endpoint = format!("https://{}", listener.local_addr().expect("an address"));
@@ -65,13 +71,27 @@ impl TestScheduler {
         Self {
             endpoint,
             removals,
+            issuer,
+            _trust: trust,
             server: tokio::spawn(serving),
             shutdown: shutdown.drop_guard(),
         }
     }
 
     pub async fn caller(&self, name: &str) -> Caller {
-        Caller::connect(&self.endpoint, name).await
+        self.caller_with(&self.issuer.claims(name))
+    }
+
+    /// Somebody whose token says just this.
+    pub fn caller_with(&self, claims: &Claims) -> Caller {
+        Caller::connect(&self.endpoint, self.issuer.sign(claims))
+    }
+
+    pub fn operator(&self, name: &str) -> Operator {
+        Operator::connect(
+            &self.endpoint,
+            self.issuer.sign(&self.issuer.operator(name)),
+        )
     }
 
     pub async fn worker(&self, id: &str) -> FakeWorker {
@@ -92,20 +112,17 @@ impl TestScheduler {
 #[derive(Clone)]
 pub struct Caller {
     client: SchedulerServiceClient<Channel>,
-    name: Principal,
+    token: String,
 }
 
 impl Caller {
-    pub async fn connect(endpoint: &str, name: &str) -> Self {
+    pub fn connect(endpoint: &str, token: String) -> Self {
         let client = SchedulerServiceClient::new(channel(endpoint, "edge"));
-        let name = Principal::new(name).expect("a principal");
-        Self { client, name }
+        Self { client, token }
     }
 
     pub fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        self.name.attach(request.metadata_mut());
-        request
+        request_with(&self.token, message)
     }
 
     pub async fn submit(&self, request: pb::SubmitRequest) -> Result<pb::Job, Status> {
@@ -198,6 +215,13 @@ pub fn prompt(text: &str) -> pb::SubmitRequest {
 
 pub fn reason(status: &Status) -> String {
     kinora_mesh::error::PublicError::from_status(status).reason
+}
+
+fn request_with<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = format!("Bearer {token}").parse().expect("a header");
+    request.metadata_mut().insert("authorization", value);
+    request
 }
 
 /// As that service calls a scheduler.

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
 use crate::harness::{
-    FakeWorker, Operator, TestScheduler, failure, hello, image_model, picture, prompt, reason,
+    FakeWorker, TestScheduler, failure, hello, image_model, picture, prompt, reason,
 };
 
 async fn with_models(scheduler: &TestScheduler) -> FakeWorker {
@@ -109,11 +109,8 @@ kinora_store::on_both_databases! {
     }
 
     async fn retry_of_a_dead_letter_has_a_picture_of_its_own(url: DatabaseUrl) {
-        let change = |options: &mut kinora_scheduler::SchedulerOptions| {
-            options.operators = vec!["olga".to_owned()];
-        };
-        let scheduler = TestScheduler::start_with(&url, change).await;
-        let (anna, olga) = (scheduler.caller("anna").await, Operator::connect(&scheduler.endpoint, "olga"));
+        let scheduler = TestScheduler::start(&url).await;
+        let (anna, olga) = (scheduler.caller("anna").await, scheduler.operator("olga"));
         let mut worker = with_models(&scheduler).await;
         let image = picture(8, 8);
         let dead = anna.submit(to("i2v", image.clone())).await.expect("accepted");

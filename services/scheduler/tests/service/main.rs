@@ -1,5 +1,6 @@
 //! The scheduler started for real, spoken to through its generated clients.
 
+mod access;
 mod admin;
 mod approvals;
 mod callers;

@@ -7,13 +7,12 @@ use kinora_proto::scheduler::v1::attach_response::Message as Down;
 use kinora_store::DatabaseUrl;
 
 use crate::harness::{
-    FakeWorker, Operator, PATIENCE, TestScheduler, beat, checkpoint, checkpoint_key, failure,
-    hello_of, progress, prompt,
+    FakeWorker, PATIENCE, TestScheduler, beat, checkpoint, checkpoint_key, failure, hello_of,
+    progress, prompt,
 };
 
 async fn start(url: &DatabaseUrl) -> TestScheduler {
     let change = |options: &mut kinora_scheduler::SchedulerOptions| {
-        options.operators = vec!["olga".to_owned()];
         options.max_attempts = 1;
     };
     TestScheduler::start_with(url, change).await
@@ -84,7 +83,7 @@ kinora_store::on_both_databases! {
         let near = start(&url).await;
         let mut worker = attach(&near, &[]).await;
         let far = start(&url).await;
-        let olga = Operator::connect(&far.endpoint, "olga");
+        let olga = far.operator("olga");
         assert!(olga.cordon("w", true).await.expect("cordons").cordoned);
         let anna = far.caller("anna").await;
         let job = anna.submit(prompt("a ball")).await.expect("accepted");
@@ -111,7 +110,7 @@ kinora_store::on_both_databases! {
     async fn a_worker_that_comes_back_is_told_again_to_end(url: DatabaseUrl) {
         let scheduler = start(&url).await;
         let mut worker = attach(&scheduler, &[]).await;
-        let olga = Operator::connect(&scheduler.endpoint, "olga");
+        let olga = scheduler.operator("olga");
         olga.drain("w").await.expect("drains");
         assert_eq!(order(&mut worker).await, Down::Drain(pb::DrainOrder {}));
         drop(worker);

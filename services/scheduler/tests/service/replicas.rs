@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use tonic::Code;
 
 use crate::harness::{
-    Caller, FakeWorker, Operator, PATIENCE, TestScheduler, beat, hello_of, picture, progress,
-    prompt, reason, with_preview,
+    Caller, FakeWorker, PATIENCE, TestScheduler, beat, hello_of, picture, progress, prompt, reason,
+    with_preview,
 };
 
 async fn replica(url: &DatabaseUrl, events: Option<&str>) -> TestScheduler {
@@ -23,7 +23,6 @@ async fn replica(url: &DatabaseUrl, events: Option<&str>) -> TestScheduler {
     TestScheduler::start_with(url, |options| {
         options.poll_interval = Duration::from_secs(3600);
         options.events = events;
-        options.operators = vec!["olga".to_owned()];
     })
     .await
 }
@@ -123,7 +122,7 @@ async fn check(url: &DatabaseUrl, events: Option<&str>) {
     anna.cancel(&job.id).await.expect("cancels");
     // It sends no heartbeat, so that nothing else can tell it.
     assert_eq!(worker.revocation().await, lease);
-    let olga = Operator::connect(&second.endpoint, "olga");
+    let olga = second.operator("olga");
     olga.drain("w").await.expect("drains");
     let order = worker.next().await.expect("no error");
     assert_eq!(order, Some(Down::Drain(pb::DrainOrder {})));

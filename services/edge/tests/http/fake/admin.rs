@@ -1,5 +1,6 @@
-//! Operators' calls of the fake. Its operator is Ada.
+//! Operators' calls of the fake.
 
+use kinora_access::{Refusal, Scope};
 use kinora_mesh::error::{Kind, PublicError};
 use kinora_proto::scheduler::v1::admin_service_server::AdminService;
 use kinora_proto::scheduler::v1::{
@@ -25,12 +26,11 @@ impl FakeScheduler {
     }
 
     async fn enter_operator<T>(&self, request: &Request<T>) -> Result<String, Status> {
-        let caller = self.enter(request).await?;
-        if caller == "ada" {
-            return Ok(caller);
+        let caller = self.caller(request).await?;
+        if caller.may(Scope::Admin) {
+            return Ok(caller.principal().as_str().to_owned());
         }
-        let reason = "NOT_AN_OPERATOR";
-        Err(PublicError::new(Kind::PermissionDenied, reason, "this is for operators").into())
+        Err(Refusal::Scope(Scope::Admin).into())
     }
 
     fn change_worker(&self, id: &str, change: impl FnOnce(&mut Worker)) -> Result<Worker, Status> {

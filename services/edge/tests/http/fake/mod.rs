@@ -1,5 +1,6 @@
 //! A scheduler that keeps its jobs in memory and does what tests tell it.
 
+mod accounts;
 mod admin;
 mod groups;
 mod service;
@@ -9,9 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kinora_access::testing::TestIssuer;
+use kinora_access::{Authenticator, Caller};
 use kinora_ids::JobId;
 use kinora_mesh::error::{Kind, PublicError};
-use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1::admin_service_server::AdminServiceServer;
 use kinora_proto::scheduler::v1::scheduler_service_server::SchedulerServiceServer;
 use kinora_proto::scheduler::v1::webhook_service_server::WebhookServiceServer;
@@ -23,6 +25,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic::{Request, Status};
+
+pub use accounts::FakeAccounts;
 
 /// No call is longer, as the real one has it.
 const MAX_CALL_BYTES: usize = 33 << 20;
@@ -60,6 +64,7 @@ struct Inner {
     workers: Mutex<BTreeMap<String, Worker>>,
     tenants: Mutex<BTreeMap<String, SetTenantResponse>>,
     trouble: Mutex<Trouble>,
+    tokens: Authenticator,
     /// Changes whenever any job does.
     changed: watch::Sender<u64>,
     /// How many event streams are open.
@@ -71,7 +76,8 @@ struct Inner {
 pub struct FakeScheduler(Arc<Inner>);
 
 impl FakeScheduler {
-    pub fn new() -> Self {
+    /// Takes tokens of `issuer`.
+    pub fn new(issuer: &TestIssuer) -> Self {
         Self(Arc::new(Inner {
             jobs: Mutex::default(),
             groups: Mutex::default(),
@@ -79,6 +85,7 @@ impl FakeScheduler {
             workers: Mutex::default(),
             tenants: Mutex::default(),
             trouble: Mutex::new(Trouble::None),
+            tokens: issuer.authenticator("scheduler"),
             changed: watch::channel(0).0,
             watchers: watch::channel(0).0,
         }))
@@ -97,6 +104,10 @@ impl FakeScheduler {
 
     pub fn watchers(&self) -> usize {
         *self.0.watchers.borrow()
+    }
+
+    pub fn owner(&self, id: &str) -> String {
+        self.0.jobs.lock()[id].job.owner.clone()
     }
 
     pub fn request(&self, id: &str) -> SubmitRequest {
@@ -165,6 +176,11 @@ impl FakeScheduler {
     }
 
     async fn enter<T>(&self, request: &Request<T>) -> Result<String, Status> {
+        let caller = self.caller(request).await?;
+        Ok(caller.principal().as_str().to_owned())
+    }
+
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let trouble = *self.0.trouble.lock();
         match trouble {
             Trouble::None | Trouble::DropsWatchers => {}
@@ -172,8 +188,14 @@ impl FakeScheduler {
             Trouble::Hangs => std::future::pending().await,
             Trouble::Leaks => return Err(Status::internal("SELECT secret FROM jobs")),
         }
-        let caller = Principal::from_metadata(request.metadata())?;
-        Ok(caller.as_str().to_owned())
+        let token = request.metadata().get("authorization");
+        let token = token.and_then(|value| value.to_str().ok());
+        let token = token.and_then(|text| text.strip_prefix("Bearer "));
+        Ok(self
+            .0
+            .tokens
+            .authenticate(token.unwrap_or_default())
+            .await?)
     }
 
     fn with_job<T>(

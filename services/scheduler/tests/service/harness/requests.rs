@@ -1,13 +1,12 @@
 //! What callers and operators ask for beyond single jobs.
 
-use kinora_mesh::principal::Principal;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::admin_service_client::AdminServiceClient;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
-use super::{Caller, PATIENCE, channel};
+use super::{Caller, PATIENCE, channel, request_with};
 
 impl Caller {
     pub async fn approve(&self, id: &str) -> Result<pb::Job, Status> {
@@ -97,20 +96,17 @@ impl GroupWatcher {
 /// Someone who calls the admin service.
 pub struct Operator {
     pub client: AdminServiceClient<Channel>,
-    name: Principal,
+    token: String,
 }
 
 impl Operator {
-    pub fn connect(endpoint: &str, name: &str) -> Self {
+    pub fn connect(endpoint: &str, token: String) -> Self {
         let client = AdminServiceClient::new(channel(endpoint, "edge"));
-        let name = Principal::new(name).expect("a principal");
-        Self { client, name }
+        Self { client, token }
     }
 
     pub fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        self.name.attach(request.metadata_mut());
-        request
+        request_with(&self.token, message)
     }
 
     pub async fn retry(&self, job_id: &str) -> Result<pb::Job, Status> {
