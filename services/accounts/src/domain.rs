@@ -1,8 +1,13 @@
 //! Pure types and rules: no I/O, no contract, no tables.
 
 pub mod caller;
+pub mod email;
 pub mod origin;
+pub mod password;
 pub mod refusal;
+pub mod session;
+pub mod signing_key;
+pub mod tokens;
 
 /// A point in time, to the microsecond that databases keep.
 pub type Time = chrono::DateTime<chrono::Utc>;

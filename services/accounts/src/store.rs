@@ -6,6 +6,10 @@ pub mod audit;
 pub mod ended;
 pub mod entity;
 pub mod outbox;
+pub mod sessions;
+pub mod signing_keys;
+pub mod subjects;
+pub mod users;
 
 use kinora_store::{Database, StoreError};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend};
