@@ -1,5 +1,7 @@
 //! The use cases: one module a topic, each with its part of [`App`].
 
+mod flows;
+
 use std::sync::Arc;
 
 use crate::clock::Clock;

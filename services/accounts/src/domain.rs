@@ -2,7 +2,9 @@
 
 pub mod caller;
 pub mod origin;
+pub mod recovery;
 pub mod refusal;
+pub mod totp;
 
 /// A point in time, to the microsecond that databases keep.
 pub type Time = chrono::DateTime<chrono::Utc>;

@@ -14,6 +14,7 @@ mod clock;
 pub mod config;
 mod domain;
 pub mod error;
+mod random;
 mod sealing;
 mod store;
 

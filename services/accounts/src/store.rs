@@ -5,7 +5,9 @@
 pub mod audit;
 pub mod ended;
 pub mod entity;
+pub mod flows;
 pub mod outbox;
+pub mod second_factors;
 
 use kinora_store::{Database, StoreError};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend};
