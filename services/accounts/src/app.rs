@@ -1,6 +1,7 @@
 //! The use cases: one module a topic, each with its part of [`App`].
 
 mod first_run;
+mod flows;
 mod hashing;
 mod mail;
 mod notices;

@@ -4,10 +4,12 @@ pub mod caller;
 pub mod email;
 pub mod origin;
 pub mod password;
+pub mod recovery;
 pub mod refusal;
 pub mod session;
 pub mod signing_key;
 pub mod tokens;
+pub mod totp;
 
 /// A point in time, to the microsecond that databases keep.
 pub type Time = chrono::DateTime<chrono::Utc>;

@@ -5,7 +5,9 @@
 pub mod audit;
 pub mod ended;
 pub mod entity;
+pub mod flows;
 pub mod outbox;
+pub mod second_factors;
 pub mod sessions;
 pub mod signing_keys;
 pub mod subjects;
