@@ -5,9 +5,16 @@ mod flows;
 mod hashing;
 mod mail;
 mod notices;
+mod passwords;
+mod profile;
+pub(crate) mod second_factor;
 mod sessions;
+mod sign_in;
+mod sign_up;
 mod signing_keys;
+mod throttles;
 mod tokens;
+mod user_view;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 //! Locks are taken in this order, so that nobody waits in a circle: organisations, users, sessions, everything else.
 
 pub mod audit;
+pub mod codes;
 pub mod ended;
 pub mod entity;
 pub mod flows;
@@ -11,6 +12,8 @@ pub mod second_factors;
 pub mod sessions;
 pub mod signing_keys;
 pub mod subjects;
+pub mod throttles;
+pub mod user_view;
 pub mod users;
 
 use kinora_store::{Database, StoreError};

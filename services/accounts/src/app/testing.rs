@@ -161,3 +161,9 @@ pub(crate) fn claims(token: &str) -> Claims {
     let payload = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
     serde_json::from_slice(&payload).expect("claims")
 }
+
+/// The code in a mail: it stands on a line of its own.
+pub(crate) fn code_in(body: &str) -> String {
+    let is_code = |line: &&str| line.len() == 43 && !line.contains(' ');
+    body.lines().find(is_code).expect("a code").to_owned()
+}

@@ -1,16 +1,30 @@
 //! The contract's calls about sign in.
 
 use kinora_proto::accounts::v1 as pb;
+use kinora_proto::accounts::v1::sign_in_response::Outcome;
 use tonic::{Request, Response, Status};
 
-use super::convert::{id_from_pb, origin_from_pb, tokens_to_pb};
+use super::convert::{id_from_pb, origin_from_pb, time_to_pb, tokens_to_pb};
+use crate::app::second_factor::SignedIn;
 use crate::app::{App, Switch};
 
 pub(super) async fn sign_in(
-    _app: &App,
-    _request: Request<pb::SignInRequest>,
+    app: &App,
+    request: Request<pb::SignInRequest>,
 ) -> Result<Response<pb::SignInResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let request = request.into_inner();
+    let origin = origin_from_pb(request.origin);
+    let signed_in = app.sign_in(&request.email, &request.password, &origin);
+    let outcome = match signed_in.await? {
+        SignedIn::Tokens(tokens) => Outcome::Tokens(tokens_to_pb(tokens)),
+        SignedIn::Challenge(challenge) => Outcome::Challenge(pb::Challenge {
+            token: challenge.token,
+            methods: challenge.methods.into_iter().map(str::to_owned).collect(),
+            expire_time: Some(time_to_pb(challenge.expire_time)),
+        }),
+    };
+    let outcome = Some(outcome);
+    Ok(Response::new(pb::SignInResponse { outcome }))
 }
 
 pub(super) async fn refresh(
