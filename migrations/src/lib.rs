@@ -3,4 +3,5 @@
 //! The schema builder writes the SQL of either engine, so that a table is described once. A migration
 //! that has been released is never changed; the next one corrects it.
 
+pub mod accounts;
 pub mod scheduler;

@@ -14,5 +14,7 @@ mod store;
 
 pub use embedded::{EmbeddedError, EmbeddedS3};
 pub use error::{BlobError, BlobErrorKind};
-pub use options::{BlobOptions, Secret};
+
+pub use kinora_mesh::secret::Secret;
+pub use options::BlobOptions;
 pub use store::{BlobInfo, BlobStore};

@@ -1,8 +1,7 @@
 //! How to reach an object store.
 
-use std::fmt;
-
 use clap::Args;
+use kinora_mesh::secret::Secret;
 
 /// Where the object store is and how to sign for it.
 #[derive(Args, Clone, Debug)]
@@ -48,36 +47,6 @@ pub struct BlobOptions {
         hide_env_values = true
     )]
     pub secret_key: Secret,
-}
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Hands out the text itself; keep it away from logs and errors.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
 }
 
 #[cfg(test)]

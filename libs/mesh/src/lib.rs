@@ -12,10 +12,12 @@ pub mod error;
 pub mod identity;
 pub mod places;
 pub mod principal;
+pub mod secret;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
+pub mod withheld;
 pub mod workload;
 
 use std::net::SocketAddr;

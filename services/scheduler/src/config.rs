@@ -1,14 +1,12 @@
 //! The scheduler's options.
 
-mod withheld;
-
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use humantime::parse_duration;
+use kinora_mesh::withheld::Withheld;
 use kinora_store::DatabaseUrl;
 
-use self::withheld::Withheld;
 use crate::domain::job::Terms;
 use crate::domain::retry::RetryPolicy;
 use crate::policy::PolicyOptions;

@@ -1,0 +1,293 @@
+//! Sign-up: an address and a password wait for the code that was sent to the address. There is no account before.
+//!
+//! Two sign-ups with one address do not know of each other; the one whose code is shown first becomes the account. What a
+//! stranger is answered is the same whether the address has an account or not, and takes the same: one password hash, one
+//! code, one mail.
+
+use chrono::TimeDelta;
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::App;
+use super::mail::templates;
+use super::notices::Notice;
+use super::throttles::{Counted, network_sha256};
+use crate::domain::email::Email;
+use crate::domain::name;
+use crate::domain::origin::Origin;
+use crate::domain::password::Password;
+use crate::domain::refusal::Refusal;
+use crate::domain::throttle::{Kind, network};
+use crate::domain::tokens::{Shown, Tokens};
+use crate::error::Error;
+use crate::random;
+use crate::store::audit::{self, Line};
+use crate::store::codes::{self, NewCode, Purpose};
+use crate::store::entity::people::{code, user};
+use crate::store::{outbox, throttles, users};
+
+/// A code that was sent is good for this long.
+pub(super) const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(30);
+
+/// No code is longer.
+const MAX_CODE_BYTES: usize = 128;
+
+/// What becomes an account with its code.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PendingSignUp {
+    email: String,
+    pub(super) password_hash: String,
+    display_name: String,
+}
+
+/// What takes effect with the code for a change of address.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PendingAddress {
+    pub(super) email: String,
+}
+
+/// What a code has done.
+pub(crate) struct Verified {
+    /// As the account is now.
+    pub(crate) user: user::Model,
+    /// None when the address of an account was changed.
+    pub(crate) tokens: Option<Tokens>,
+}
+
+impl App {
+    /// Lets an address and a password wait for a code, which is sent.
+    ///
+    /// # Errors
+    /// [`Refusal::EmailInvalid`], [`Refusal::NameInvalid`], or as of [`Password::choose`]; [`Error::Throttled`];
+    /// [`Refusal::Busy`]; [`Error::Database`].
+    pub(crate) async fn sign_up(
+        &self,
+        email: &str,
+        password: &str,
+        display_name: &str,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let email = Email::parse(email).map_err(|_| Refusal::EmailInvalid)?;
+        let display_name = display_name_of(display_name)?;
+        let password = Password::choose(password, &email)?;
+        self.charge_mail(Kind::SignUpAccount, &email, origin)
+            .await?;
+        let pending = PendingSignUp {
+            email: email.shown().to_owned(),
+            password_hash: self.hasher.hash(password).await?,
+            display_name,
+        };
+        let tx = self.store.begin().await?;
+        let user = users::find_by_email_key(&tx, email.key()).await?;
+        let mail = if user.is_some() {
+            templates::account_exists(email.shown(), &self.options.public_url)
+        } else {
+            let payload = to_json(&pending)?;
+            let code = self
+                .new_code(&tx, Purpose::SignUp, None, email.key(), Some(payload))
+                .await?;
+            templates::verify(email.shown(), &code, &self.options.public_url)
+        };
+        outbox::enqueue(&tx, mail, self.now()).await?;
+        let line = Line {
+            actor: String::new(),
+            ..Line::by(Uuid::nil(), user.map(|user| user.id), "sign_up", origin)
+        };
+        audit::append(&tx, line, self.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Sends another code for a sign-up that waits. Without one nothing happens.
+    ///
+    /// # Errors
+    /// [`Refusal::EmailInvalid`]; [`Error::Throttled`]; [`Error::Database`].
+    pub(crate) async fn resend_verification(
+        &self,
+        email: &str,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let email = Email::parse(email).map_err(|_| Refusal::EmailInvalid)?;
+        self.charge_mail(Kind::SignUpAccount, &email, origin)
+            .await?;
+        let tx = self.store.begin().await?;
+        let pending = codes::pending_sign_up(&tx, email.key(), self.now()).await?;
+        if let Some(pending) = pending {
+            let code = self
+                .new_code(&tx, Purpose::SignUp, None, email.key(), pending.payload)
+                .await?;
+            let mail = templates::verify(email.shown(), &code, &self.options.public_url);
+            outbox::enqueue(&tx, mail, self.now()).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Takes a code that went to an address: makes the account of a sign-up, or changes the address of one.
+    ///
+    /// # Errors
+    /// [`Refusal::CodeInvalid`]; [`Error::Database`].
+    pub(crate) async fn verify_email(
+        &self,
+        code: &str,
+        origin: &Origin,
+    ) -> Result<Verified, Error> {
+        let tx = self.store.begin().await?;
+        let row = self.code(&tx, code).await?;
+        let row = row.ok_or(Refusal::CodeInvalid)?;
+        let verified = match Purpose::from_number(row.purpose) {
+            Some(Purpose::SignUp) => self.end_sign_up(&tx, row, origin).await?,
+            Some(Purpose::ChangeAddress) => self.end_change_of_address(&tx, row, origin).await?,
+            Some(Purpose::Reset) | None => return Err(Refusal::CodeInvalid.into()),
+        };
+        tx.commit().await?;
+        Ok(verified)
+    }
+
+    async fn end_sign_up(
+        &self,
+        tx: &DatabaseTransaction,
+        row: code::Model,
+        origin: &Origin,
+    ) -> Result<Verified, Error> {
+        let now = self.now();
+        let pending: PendingSignUp = from_json(row.payload.as_deref())?;
+        let email = Email::parse(&pending.email).map_err(|_| Refusal::CodeInvalid)?;
+        let user = user::Model {
+            password_hash: Some(pending.password_hash),
+            password_time: Some(now),
+            ..self.new_user(&email, pending.display_name)
+        };
+        // Whoever comes second by whichever way finds the code used or the address taken.
+        if !codes::take(tx, row.id, now).await? || !users::insert(tx, user.clone()).await? {
+            return Err(Refusal::CodeInvalid.into());
+        }
+        codes::end_sign_ups(tx, email.key(), now).await?;
+        audit::append(tx, Line::own(user.id, "user.create", origin), now).await?;
+        self.know_network(tx, user.id, origin).await?;
+        let shown = Shown {
+            methods: &["pwd"],
+            assurance: 1,
+        };
+        let tokens = self.open_session(tx, user.id, shown, None, origin).await?;
+        Ok(Verified {
+            user,
+            tokens: Some(tokens),
+        })
+    }
+
+    async fn end_change_of_address(
+        &self,
+        tx: &DatabaseTransaction,
+        row: code::Model,
+        origin: &Origin,
+    ) -> Result<Verified, Error> {
+        let now = self.now();
+        let pending: PendingAddress = from_json(row.payload.as_deref())?;
+        let email = Email::parse(&pending.email).map_err(|_| Refusal::CodeInvalid)?;
+        let id = row.user_id.ok_or(Refusal::CodeInvalid)?;
+        let user = users::lock(tx, id).await?;
+        let user = user.filter(|user| users::may_sign_in(user.state));
+        let mut user = user.ok_or(Refusal::CodeInvalid)?;
+        let is_taken = users::find_by_email_key(tx, email.key()).await?.is_some();
+        if is_taken || !codes::take(tx, row.id, now).await? {
+            return Err(Refusal::CodeInvalid.into());
+        }
+        let change = user::ActiveModel {
+            email: Set(email.shown().to_owned()),
+            email_key: Set(email.key().to_owned()),
+            ..Default::default()
+        };
+        users::update(tx, id, change).await?;
+        // Codes that went to the old address are good for nothing any more, nor are sign-ups with the new one.
+        codes::end_all_of(tx, id, now).await?;
+        codes::end_sign_ups(tx, email.key(), now).await?;
+        self.tell_address(tx, &user.email, Notice::EmailChanged)
+            .await?;
+        audit::append(tx, Line::own(id, "email.change", origin), now).await?;
+        user.email = email.shown().to_owned();
+        user.email_key = email.key().to_owned();
+        Ok(Verified { user, tokens: None })
+    }
+
+    /// Makes a code and keeps its hash.
+    pub(super) async fn new_code(
+        &self,
+        tx: &impl ConnectionTrait,
+        purpose: Purpose,
+        user: Option<Uuid>,
+        email_key: &str,
+        payload: Option<String>,
+    ) -> Result<String, Error> {
+        let code = random::code()?;
+        let now = self.now();
+        let new = NewCode {
+            sha256: random::fingerprint(&code),
+            purpose,
+            user,
+            email_key: email_key.to_owned(),
+            payload,
+            expire_time: now + CODE_LIFETIME,
+        };
+        codes::insert(tx, new, now).await?;
+        Ok(code)
+    }
+
+    /// The row of a code that somebody shows, while it is good.
+    pub(super) async fn code(
+        &self,
+        conn: &impl ConnectionTrait,
+        code: &str,
+    ) -> Result<Option<code::Model>, Error> {
+        let code = code.trim();
+        if code.len() > MAX_CODE_BYTES {
+            return Ok(None);
+        }
+        Ok(codes::find(conn, random::fingerprint(code), self.now()).await?)
+    }
+
+    /// Counts a request that sends a mail to an address.
+    pub(super) async fn charge_mail(
+        &self,
+        kind: Kind,
+        email: &Email,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let mut counted = vec![Counted::by(kind, email.key())];
+        counted.extend(Counted::by_network(Kind::MailNetwork, origin));
+        self.charge(&counted).await
+    }
+
+    /// Notes from where a user has signed in, unless that is not known.
+    pub(super) async fn know_network(
+        &self,
+        tx: &impl ConnectionTrait,
+        user: Uuid,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        if network(&origin.address).is_empty() {
+            return Ok(());
+        }
+        Ok(throttles::know(tx, user, network_sha256(user, origin), self.now()).await?)
+    }
+}
+
+/// The name of a person, who need not give one.
+pub(super) fn display_name_of(text: &str) -> Result<String, Refusal> {
+    if text.trim().is_empty() {
+        return Ok(String::new());
+    }
+    name::parse(text)
+}
+
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Broken(format!("a payload: {error}")))
+}
+
+pub(super) fn from_json<'a, T: Deserialize<'a>>(payload: Option<&'a str>) -> Result<T, Error> {
+    let payload = payload.ok_or(Refusal::CodeInvalid)?;
+    serde_json::from_str(payload).map_err(|error| Error::Broken(format!("a payload: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

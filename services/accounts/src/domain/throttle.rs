@@ -1,0 +1,231 @@
+//! Guessing gets slower the more often it fails.
+//!
+//! Tries are counted by network, by account, and by both. Who comes from a network from which somebody has signed in to
+//! the account before is not stopped by what strangers do to it: they cannot lock anybody out.
+
+use std::net::IpAddr;
+
+use chrono::TimeDelta;
+use sha2::{Digest, Sha256};
+
+use super::Time;
+
+/// After this long a counter begins anew.
+pub const FORGET: TimeDelta = TimeDelta::hours(24);
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Sign-ins from a network.
+    SignInNetwork,
+    /// Sign-ins to an account, from networks that are new to it.
+    SignInAccount,
+    /// Sign-ins from a network to an account.
+    SignInBoth,
+    /// Requests from a network that cause mails.
+    MailNetwork,
+    /// Sign-ups with an address.
+    SignUpAccount,
+    /// Resets that were asked for.
+    ResetAccount,
+    /// Passkeys and codes from a network.
+    CodeNetwork,
+}
+
+/// How a counter slows its tries down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// So many tries cost nothing.
+    pub free: i32,
+    /// After the first that does, and twice as long after each further one.
+    pub delay: TimeDelta,
+    /// No wait is longer.
+    pub longest: TimeDelta,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SignInNetwork => "sign_in/network",
+            Self::SignInAccount => "sign_in/account",
+            Self::SignInBoth => "sign_in/both",
+            Self::MailNetwork => "mail/network",
+            Self::SignUpAccount => "sign_up/account",
+            Self::ResetAccount => "reset/account",
+            Self::CodeNetwork => "code/network",
+        }
+    }
+
+    /// How it slows down.
+    #[must_use]
+    pub const fn rule(self) -> Rule {
+        let (free, delay, longest) = match self {
+            Self::SignInNetwork | Self::CodeNetwork => {
+                (50, TimeDelta::seconds(1), TimeDelta::minutes(15))
+            }
+            Self::SignInAccount => (20, TimeDelta::seconds(1), TimeDelta::minutes(15)),
+            Self::SignInBoth => (5, TimeDelta::seconds(1), TimeDelta::minutes(15)),
+            Self::MailNetwork => (20, TimeDelta::seconds(10), TimeDelta::hours(1)),
+            Self::SignUpAccount | Self::ResetAccount => {
+                (3, TimeDelta::minutes(1), TimeDelta::hours(1))
+            }
+        };
+        Rule {
+            free,
+            delay,
+            longest,
+        }
+    }
+
+    /// Names the counter of this kind for what is counted. Nothing personal can be read from it.
+    #[must_use]
+    pub fn key(self, of: &str) -> String {
+        hex::encode(Sha256::digest(format!("{}\n{of}", self.name())))
+    }
+}
+
+/// The network that an address belongs to: who has IPv6 has 64 bits to choose from.
+#[must_use]
+pub fn network(address: &str) -> String {
+    match address
+        .parse::<IpAddr>()
+        .map(|address| address.to_canonical())
+    {
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Err(_) => String::new(),
+    }
+}
+
+/// Tries that have failed, or were not found to be right yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counter {
+    /// How many.
+    pub failures: i32,
+    /// When the last one was.
+    pub last_time: Option<Time>,
+}
+
+impl Counter {
+    /// Until when the next try has to wait. None when it has not.
+    #[must_use]
+    pub fn blocked_until(self, rule: Rule) -> Option<Time> {
+        let beyond = self.failures.checked_sub(rule.free)?;
+        if beyond <= 0 {
+            return None;
+        }
+        // Twenty doublings are more than any longest delay.
+        let doublings = u32::try_from(beyond - 1).unwrap_or(0).min(20);
+        let delay = rule.delay * (1_i32 << doublings);
+        Some(self.last_time? + delay.min(rule.longest))
+    }
+
+    /// How long a try at `now` would have to wait. None when it may be made.
+    #[must_use]
+    pub fn wait(self, rule: Rule, now: Time) -> Option<TimeDelta> {
+        let until = self.forgotten(now).blocked_until(rule)?;
+        (until > now).then(|| until - now)
+    }
+
+    /// Counts a try, before it is known how it ends: many at once count, too.
+    #[must_use]
+    pub fn charge(self, now: Time) -> Self {
+        Self {
+            failures: self.forgotten(now).failures.saturating_add(1),
+            last_time: Some(now),
+        }
+    }
+
+    /// Takes a try back that was right.
+    #[must_use]
+    pub fn refund(self) -> Self {
+        Self {
+            failures: self.failures.saturating_sub(1).max(0),
+            ..self
+        }
+    }
+
+    fn forgotten(self, now: Time) -> Self {
+        match self.last_time {
+            Some(last) if last + FORGET > now => self,
+            _ => Self::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RULE: Rule = Rule {
+        free: 3,
+        delay: TimeDelta::seconds(1),
+        longest: TimeDelta::minutes(1),
+    };
+
+    fn start() -> Time {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn first_tries_are_free_and_then_waits_double_up_to_the_longest() {
+        let mut counter = Counter::default();
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            counter = counter.charge(start());
+            waits.push(counter.wait(RULE, start()).map_or(0, |it| it.num_seconds()));
+        }
+        assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_count_together() {
+        assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2:ffff::"));
+        assert_ne!(network("2001:db8:1:2::"), network("2001:db8:1:3::"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network(""), "");
+    }
+
+    #[test]
+    fn counters_of_different_kinds_have_different_names() {
+        let keys = [Kind::SignInAccount, Kind::SignUpAccount, Kind::ResetAccount];
+        let mut keys = keys.map(|kind| kind.key("ada@example.org")).to_vec();
+        keys.dedup();
+        assert_eq!(keys.len(), 3);
+        assert!(keys.iter().all(|key| key.len() == 64));
+    }
+
+    proptest! {
+        #[test]
+        fn more_failures_never_shorten_the_wait(failures in 0..i32::MAX, more in 0..1000_i32) {
+            let wait = |failures| {
+                let counter = Counter { failures, last_time: Some(start()) };
+                counter.wait(RULE, start()).unwrap_or_default()
+            };
+            let longer = wait(failures.saturating_add(more));
+            prop_assert!(wait(failures) <= longer && longer <= RULE.longest);
+        }
+
+        #[test]
+        fn right_try_costs_nothing(failures in 0..i32::MAX - 1) {
+            let before = Counter { failures, last_time: Some(start()) };
+            prop_assert_eq!(before.charge(start()).refund(), before);
+        }
+
+        #[test]
+        fn who_waits_long_enough_may_try_again(failures in 0..i32::MAX, by in 0..86_400_i64) {
+            let counter = Counter { failures, last_time: Some(start()) };
+            if let Some(wait) = counter.wait(RULE, start() + TimeDelta::seconds(by)) {
+                let then = start() + TimeDelta::seconds(by) + wait;
+                prop_assert_eq!(counter.wait(RULE, then), None);
+            }
+            prop_assert_eq!(counter.wait(RULE, start() + FORGET), None);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The contract, answered by the use cases: one module a topic. Here is only which call goes where.
+
+mod admin;
+mod age;
+mod audit;
+mod auth;
+mod convert;
+mod invitations;
+mod key;
+mod keys;
+mod operators;
+mod organisation;
+mod organisations;
+mod passkeys;
+mod passwords;
+mod privacy;
+mod profile;
+mod providers;
+mod second_factor;
+mod service_accounts;
+mod sessions;
+mod sign_in;
+mod sign_up;
+mod signing_keys;
+mod terms;
+mod trust;
+mod user;
+mod user_view;
+
+use std::pin::Pin;
+
+use futures::Stream;
+use tonic::Status;
+
+pub use admin::AdminGrpc;
+pub use auth::AuthGrpc;
+pub use key::KeyGrpc;
+pub use organisation::OrganisationGrpc;
+pub use trust::TrustGrpc;
+pub use user::UserGrpc;
+
+type ServerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

@@ -1,0 +1,49 @@
+//! Domain types from and to the contract.
+
+use kinora_proto::accounts::v1 as pb;
+use prost_types::Timestamp;
+use tonic::Request;
+use uuid::Uuid;
+
+use crate::domain::Time;
+use crate::domain::caller::Caller;
+use crate::domain::origin::Origin;
+use crate::domain::refusal::Refusal;
+use crate::domain::tokens::Tokens;
+use crate::error::Error;
+
+/// Who calls, which the layer in front of the handlers has checked.
+pub(super) fn caller<T>(request: &Request<T>) -> Result<Caller, Error> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Error::Broken("a call passed without its caller".to_owned()))
+}
+
+/// Where a person is.
+pub(super) fn origin_from_pb(origin: Option<pb::Origin>) -> Origin {
+    let origin = origin.unwrap_or_default();
+    Origin::new(&origin.address, &origin.user_agent)
+}
+
+/// An id. What cannot be one names nothing.
+pub(super) fn id_from_pb(text: &str) -> Result<Uuid, Error> {
+    text.parse().map_err(|_| Refusal::NotFound.into())
+}
+
+/// A point in time.
+pub(super) fn time_to_pb(time: Time) -> Timestamp {
+    Timestamp {
+        seconds: time.timestamp(),
+        nanos: i32::try_from(time.timestamp_subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+/// What a sign-in hands out.
+pub(super) fn tokens_to_pb(tokens: Tokens) -> pb::Tokens {
+    pb::Tokens {
+        access_token: tokens.access,
+        access_expire_time: Some(time_to_pb(tokens.access_expire)),
+        refresh_token: tokens.refresh,
+        refresh_expire_time: Some(time_to_pb(tokens.refresh_expire)),
+        session_id: tokens.session.to_string(),
+    }
+}

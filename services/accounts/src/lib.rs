@@ -1,0 +1,99 @@
+//! The service that knows people, programs and organisations, and proves who calls.
+//!
+//! People sign in here and get a short-lived access token, which every service of the mesh checks by itself against what
+//! this one publishes: the keys that sign, the terms that are in force, and what has been ended lately. API keys are
+//! turned into such tokens, too. Nothing else of the mesh sees a password, a key or a mail address.
+//!
+//! Every change of a credential is one transaction with its line in the audit log and the mail that tells its owner.
+//! Whether a mail address has an account shows in no answer to a stranger, and not in the time that it takes.
+//!
+//! It knows nothing of jobs or money.
+
+mod app;
+mod clock;
+pub mod config;
+mod domain;
+pub mod error;
+mod random;
+mod sealing;
+mod store;
+mod worker;
+
+mod grpc;
+
+use std::sync::Arc;
+
+use kinora_proto::accounts::v1::admin_service_server::{self, AdminServiceServer};
+use kinora_proto::accounts::v1::auth_service_server::{self, AuthServiceServer};
+use kinora_proto::accounts::v1::key_service_server::{self, KeyServiceServer};
+use kinora_proto::accounts::v1::organisation_service_server::{self, OrganisationServiceServer};
+use kinora_proto::accounts::v1::trust_service_server::{self, TrustServiceServer};
+use kinora_proto::accounts::v1::user_service_server::{self, UserServiceServer};
+use kinora_store::Database;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+pub use config::AccountsOptions;
+pub use error::Error;
+
+use app::App;
+use clock::SystemClock;
+use store::Store;
+
+/// Serves accounts on `listener` until `shutdown`, then drains.
+///
+/// # Errors
+/// [`Error::Options`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
+/// [`Error::Server`] when the listener fails.
+pub async fn serve(
+    options: AccountsOptions,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let db = open(&options).await?;
+    let app = App::new(Store::new(db.clone()), Arc::new(SystemClock), options)?;
+    let names = [
+        admin_service_server::SERVICE_NAME,
+        auth_service_server::SERVICE_NAME,
+        key_service_server::SERVICE_NAME,
+        organisation_service_server::SERVICE_NAME,
+        trust_service_server::SERVICE_NAME,
+        user_service_server::SERVICE_NAME,
+    ];
+    app.prepare().await?;
+    let app = Arc::new(app);
+    let stop = CancellationToken::new();
+    let duties = tokio::spawn(worker::run(Arc::clone(&app), stop.clone()));
+    let served = kinora_mesh::serve::grpc(listener, routes(&app), &names, shutdown).await;
+    stop.cancel();
+    if let Err(error) = duties.await {
+        tracing::error!(%error, "the background work broke");
+    }
+    db.close().await?;
+    Ok(served?)
+}
+
+async fn open(options: &AccountsOptions) -> Result<Database, Error> {
+    let db = Database::connect(&options.database).await?;
+    if options.migrate {
+        let lock = db.lock_for_migration().await?;
+        kinora_migrations::accounts::migrate(db.writer())
+            .await
+            .map_err(Error::Migration)?;
+        lock.release().await?;
+    }
+    Ok(db)
+}
+
+fn routes(app: &Arc<App>) -> Routes {
+    let app = || Arc::clone(app);
+    Routes::new(AuthServiceServer::new(grpc::AuthGrpc::new(app())))
+        .add_service(UserServiceServer::new(grpc::UserGrpc::new(app())))
+        .add_service(KeyServiceServer::new(grpc::KeyGrpc::new(app())))
+        .add_service(OrganisationServiceServer::new(grpc::OrganisationGrpc::new(
+            app(),
+        )))
+        .add_service(AdminServiceServer::new(grpc::AdminGrpc::new(app())))
+        .add_service(TrustServiceServer::new(grpc::TrustGrpc::new(app())))
+}

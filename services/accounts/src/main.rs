@@ -1,0 +1,34 @@
+//! The `kinora-accounts` program.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use clap::Parser;
+use kinora_accounts::AccountsOptions;
+use kinora_mesh::telemetry::TelemetryOptions;
+
+/// Knows people, programs and organisations, and proves who calls.
+#[derive(Parser)]
+#[command(name = "kinora-accounts", version)]
+struct Arguments {
+    /// Address to listen on.
+    #[arg(long, env = "KINORA_ACCOUNTS_LISTEN", default_value = "127.0.0.1:7003")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    telemetry: TelemetryOptions,
+    #[command(flatten)]
+    accounts: AccountsOptions,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    // Fails only when a provider is installed already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _telemetry = kinora_mesh::telemetry::init("kinora-accounts", &arguments.telemetry)?;
+    let shutdown = kinora_mesh::shutdown::on_signals();
+    let listener = kinora_mesh::serve::bind(arguments.listen).await?;
+    kinora_accounts::serve(arguments.accounts, listener, shutdown)
+        .await
+        .context("the accounts service stopped")
+}

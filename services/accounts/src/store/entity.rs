@@ -1,0 +1,5 @@
+//! The tables, as sea-orm sees them.
+
+pub mod people;
+pub mod programs;
+pub mod trust;
