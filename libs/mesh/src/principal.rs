@@ -7,6 +7,7 @@
 use std::fmt;
 
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use uuid::Uuid;
 
 use crate::error::{Kind, PublicError};
 
@@ -35,6 +36,18 @@ impl Principal {
             ));
         }
         Ok(Self(name))
+    }
+
+    /// A user, or a program that acts for itself.
+    #[must_use]
+    pub fn of_user(user: Uuid) -> Self {
+        Self(user.to_string())
+    }
+
+    /// A user or service account that acts for an organisation.
+    #[must_use]
+    pub fn of_member(organisation: Uuid, user: Uuid) -> Self {
+        Self(format!("{organisation}:{user}"))
     }
 
     /// Reads the principal of a call.
@@ -82,6 +95,17 @@ mod tests {
         let mut metadata = MetadataMap::new();
         principal.attach(&mut metadata);
         assert_eq!(Principal::from_metadata(&metadata), Ok(principal));
+    }
+
+    #[test]
+    fn ids_make_legal_names() {
+        let (organisation, user) = (Uuid::now_v7(), Uuid::now_v7());
+        for made in [
+            Principal::of_user(user),
+            Principal::of_member(organisation, user),
+        ] {
+            assert_eq!(Principal::new(made.as_str()), Ok(made));
+        }
     }
 
     #[test]

@@ -1,0 +1,51 @@
+//! Checks a token against the present trust bundle.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::caller::Caller;
+use crate::error::Refusal;
+use crate::token::{Unverified, Verifier};
+use crate::trust::{TrustBundle, TrustKeeper};
+
+/// Who calls, by token. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Authenticator {
+    verifier: Arc<Verifier>,
+    trust: Arc<TrustKeeper>,
+}
+
+impl Authenticator {
+    /// Checks with `verifier` against what `trust` keeps.
+    #[must_use]
+    pub fn new(verifier: Verifier, trust: Arc<TrustKeeper>) -> Self {
+        Self {
+            verifier: Arc::new(verifier),
+            trust,
+        }
+    }
+
+    /// The caller behind a token.
+    ///
+    /// # Errors
+    /// [`Refusal::Token`] or [`Refusal::TrustUnavailable`].
+    pub async fn authenticate(&self, token: &str) -> Result<Caller, Refusal> {
+        Ok(self.check(token).await?.0)
+    }
+
+    /// The caller, and the bundle by which the token was good.
+    pub(crate) async fn check(&self, token: &str) -> Result<(Caller, Arc<TrustBundle>), Refusal> {
+        let token = Unverified::parse(token)?;
+        let bundle = self.trust.bundle_with_key(token.key_id()).await?;
+        let claims = self.verifier.check(&token, &bundle, unix_now())?;
+        Ok((claims.into(), bundle))
+    }
+}
+
+/// Unix time in seconds by this machine's clock.
+pub(crate) fn unix_now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

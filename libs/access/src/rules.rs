@@ -1,0 +1,229 @@
+//! Which workloads may call a method, and what it wants of the caller.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use prost::Message;
+use prost_types::FileDescriptorSet;
+
+use crate::caller::Caller;
+use crate::claims::Scope;
+use crate::error::Refusal;
+
+/// How long ago a credential may have been shown for calls that want it fresh, in seconds.
+pub const FRESH_SECONDS: i64 = 10 * 60;
+
+/// What one method wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The full path: `/kinora.scheduler.v1.SchedulerService/Submit`.
+    pub method: &'static str,
+    /// The services of this mesh that may call it.
+    pub workloads: &'static [&'static str],
+    /// The person or program that must be behind the call.
+    pub caller: Wanted,
+}
+
+/// Whom a method wants behind a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The workload calls for itself.
+    Nobody,
+    /// Somebody with a token.
+    User {
+        /// What the token must be good for.
+        scope: Scope,
+        /// Whether the terms that are in force must have been accepted.
+        needs_terms: bool,
+        /// Whether a credential must have been shown in the last ten minutes.
+        fresh: bool,
+    },
+}
+
+impl Rule {
+    /// For calls that a workload makes for itself.
+    #[must_use]
+    pub const fn nobody(method: &'static str, workloads: &'static [&'static str]) -> Self {
+        Self {
+            method,
+            workloads,
+            caller: Wanted::Nobody,
+        }
+    }
+
+    /// For callers with this scope.
+    #[must_use]
+    pub const fn user(
+        method: &'static str,
+        workloads: &'static [&'static str],
+        scope: Scope,
+    ) -> Self {
+        Self {
+            method,
+            workloads,
+            caller: Wanted::User {
+                scope,
+                needs_terms: false,
+                fresh: false,
+            },
+        }
+    }
+
+    /// For those alone who have accepted the terms that are in force.
+    #[must_use]
+    pub const fn with_terms(mut self) -> Self {
+        if let Wanted::User { needs_terms, .. } = &mut self.caller {
+            *needs_terms = true;
+        }
+        self
+    }
+
+    /// For those alone who have shown a credential in the last ten minutes.
+    #[must_use]
+    pub const fn freshly(mut self) -> Self {
+        if let Wanted::User { fresh, .. } = &mut self.caller {
+            *fresh = true;
+        }
+        self
+    }
+}
+
+impl Wanted {
+    /// Whether a caller is wanted, and whether this one will do, at `now` (Unix time in seconds).
+    pub(crate) fn admit(self, caller: &Caller, terms: u32, now: i64) -> Result<(), Refusal> {
+        let Self::User {
+            scope,
+            needs_terms,
+            fresh,
+        } = self
+        else {
+            return Ok(());
+        };
+        if !caller.may(scope) {
+            return Err(Refusal::Scope(scope));
+        }
+        if fresh && caller.auth_time < now.saturating_sub(FRESH_SECONDS) {
+            return Err(Refusal::StepUp);
+        }
+        if needs_terms && caller.terms_version < terms {
+            return Err(Refusal::Terms(terms));
+        }
+        Ok(())
+    }
+}
+
+/// The rules of a service do not fit its methods.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct RulesError {
+    problems: Vec<String>,
+}
+
+impl fmt::Display for RulesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the access rules are not complete: {}",
+            self.problems.join("; ")
+        )
+    }
+}
+
+/// Rules by method, one for each that is served.
+pub(crate) fn complete(
+    descriptors: &[u8],
+    services: &[&str],
+    rules: &[Rule],
+) -> Result<HashMap<&'static str, Rule>, RulesError> {
+    let methods = methods_of(descriptors, services)?;
+    let mut problems = Vec::new();
+    let mut table: BTreeMap<&'static str, Rule> = BTreeMap::new();
+    for rule in rules {
+        let method = rule.method;
+        if !methods.contains(method) {
+            problems.push(format!("`{method}` has a rule and is not served"));
+        }
+        if rule.workloads.is_empty() {
+            problems.push(format!("no workload may call `{method}`"));
+        }
+        if table.insert(method, *rule).is_some() {
+            problems.push(format!("`{method}` has two rules"));
+        }
+    }
+    let without = methods
+        .iter()
+        .filter(|method| !table.contains_key(method.as_str()));
+    problems.extend(without.map(|method| format!("`{method}` has no rule")));
+    if problems.is_empty() {
+        Ok(table.into_iter().collect())
+    } else {
+        Err(RulesError { problems })
+    }
+}
+
+/// The paths of all methods of these services.
+fn methods_of(descriptors: &[u8], services: &[&str]) -> Result<BTreeSet<String>, RulesError> {
+    let problem = |text: String| RulesError {
+        problems: vec![text],
+    };
+    let set = FileDescriptorSet::decode(descriptors)
+        .map_err(|error| problem(format!("the descriptors cannot be read: {error}")))?;
+    let mut methods = BTreeSet::new();
+    let mut missing: BTreeSet<&str> = services.iter().copied().collect();
+    for file in &set.file {
+        for service in &file.service {
+            let name = format!("{}.{}", file.package(), service.name());
+            if missing.remove(name.as_str()) {
+                let paths = service
+                    .method
+                    .iter()
+                    .map(|method| format!("/{name}/{}", method.name()));
+                methods.extend(paths);
+            }
+        }
+    }
+    match missing.first() {
+        Some(name) => Err(problem(format!("`{name}` is no service"))),
+        None => Ok(methods),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kinora_proto::DESCRIPTORS;
+
+    use super::*;
+
+    const TRUST: &str = "kinora.accounts.v1.TrustService";
+    const GET_TRUST: Rule = Rule::nobody("/kinora.accounts.v1.TrustService/GetTrust", &["edge"]);
+
+    #[track_caller]
+    fn check(rules: &[Rule], services: &[&str], problem: &str) {
+        let error = complete(DESCRIPTORS, services, rules).expect_err("not complete");
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+
+    #[test]
+    fn each_method_has_exactly_one_rule() {
+        let table = complete(DESCRIPTORS, &[TRUST], &[GET_TRUST]).expect("complete");
+        assert_eq!(table[GET_TRUST.method], GET_TRUST);
+        check(
+            &[],
+            &[TRUST],
+            "`/kinora.accounts.v1.TrustService/GetTrust` has no rule",
+        );
+        check(&[GET_TRUST, GET_TRUST], &[TRUST], "has two rules");
+        let other = Rule::nobody("/kinora.accounts.v1.TrustService/Get", &["edge"]);
+        check(
+            &[GET_TRUST, other],
+            &[TRUST],
+            "has a rule and is not served",
+        );
+        let nobody = Rule::nobody(GET_TRUST.method, &[]);
+        check(&[nobody], &[TRUST], "no workload may call");
+        check(
+            &[GET_TRUST],
+            &[TRUST, "kinora.Nothing"],
+            "`kinora.Nothing` is no service",
+        );
+    }
+}
