@@ -1,6 +1,13 @@
 //! The use cases: one module a topic, each with its part of [`App`].
 
+mod first_run;
 mod flows;
+mod hashing;
+mod mail;
+mod notices;
+mod sessions;
+mod signing_keys;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -11,12 +18,16 @@ use crate::error::Error;
 use crate::sealing::Sealer;
 use crate::store::Store;
 
+use hashing::{Cost, Hasher};
+pub(crate) use sessions::Switch;
+
 /// What the use cases share.
 pub struct App {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: AccountsOptions,
     pub(crate) sealer: Sealer,
+    pub(crate) hasher: Hasher,
 }
 
 impl App {
@@ -31,12 +42,26 @@ impl App {
     ) -> Result<Self, Error> {
         let key = hex::decode(options.sealing_key.reveal())
             .map_err(|_| Error::Options("the sealing key is hexadecimal".to_owned()))?;
+        let cost = Cost {
+            memory_kib: options.password_hash_memory_kib,
+            passes: options.password_hash_passes,
+        };
         Ok(Self {
+            hasher: Hasher::new(cost, options.password_hash_slots())?,
             sealer: Sealer::new(&key)?,
             store,
             clock,
             options,
         })
+    }
+
+    /// Makes what the service needs before its first call: keys that sign, and the first operator.
+    ///
+    /// # Errors
+    /// [`Error::Options`] when the first operator cannot be made; [`Error::Database`].
+    pub async fn prepare(&self) -> Result<(), Error> {
+        self.prepare_signing_keys().await?;
+        self.prepare_first_operator().await
     }
 
     pub(crate) fn now(&self) -> Time {

@@ -1,9 +1,14 @@
 //! The accounts service's options.
 
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
 use clap::{ArgAction, Args};
 use kinora_mesh::secret::Secret;
 use kinora_mesh::withheld::Withheld;
 use kinora_store::DatabaseUrl;
+
+use crate::error::Error;
 
 /// How the accounts service runs.
 #[derive(Args, Clone, Debug)]
@@ -52,6 +57,50 @@ pub struct AccountsOptions {
         default_value = "http://127.0.0.1:8080"
     )]
     pub public_url: String,
+    /// Memory of a password hash (argon2id), in KiB.
+    #[arg(
+        long,
+        env = "KINORA_PASSWORD_HASH_MEMORY_KIB",
+        default_value_t = PASSWORD_HASH_MEMORY_KIB
+    )]
+    pub password_hash_memory_kib: u32,
+    /// Passes over that memory.
+    #[arg(
+        long,
+        env = "KINORA_PASSWORD_HASH_PASSES",
+        default_value_t = PASSWORD_HASH_PASSES
+    )]
+    pub password_hash_passes: u32,
+    /// How many passwords are hashed at a time. As many as there are cores when unset.
+    #[arg(long, env = "KINORA_PASSWORD_HASH_SLOTS")]
+    pub password_hash_slots: Option<NonZeroUsize>,
+    /// The mail address of the first operator, who is made at the start when the platform has none.
+    #[arg(
+        long,
+        env = "KINORA_FIRST_OPERATOR_EMAIL",
+        requires = "first_operator_password"
+    )]
+    pub first_operator_email: Option<String>,
+    /// The password of the first operator.
+    #[arg(
+        long,
+        env = "KINORA_FIRST_OPERATOR_PASSWORD",
+        hide_env_values = true,
+        requires = "first_operator_email"
+    )]
+    pub first_operator_password: Option<Secret>,
+}
+
+/// The floor that OWASP gives for argon2id.
+const PASSWORD_HASH_MEMORY_KIB: u32 = 19 * 1024;
+
+/// Belongs to that memory.
+const PASSWORD_HASH_PASSES: u32 = 2;
+
+/// Who is to be the first operator.
+pub(crate) struct FirstOperator<'a> {
+    pub(crate) email: &'a str,
+    pub(crate) password: &'a Secret,
 }
 
 impl AccountsOptions {
@@ -64,6 +113,28 @@ impl AccountsOptions {
             sealing_key,
             issuer: "kinora".to_owned(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            password_hash_memory_kib: PASSWORD_HASH_MEMORY_KIB,
+            password_hash_passes: PASSWORD_HASH_PASSES,
+            password_hash_slots: None,
+            first_operator_email: None,
+            first_operator_password: None,
+        }
+    }
+
+    pub(crate) fn password_hash_slots(&self) -> usize {
+        let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
+        self.password_hash_slots
+            .map_or_else(cores, NonZeroUsize::get)
+    }
+
+    /// Who is to be the first operator, if anybody.
+    pub(crate) fn first_operator(&self) -> Result<Option<FirstOperator<'_>>, Error> {
+        match (&self.first_operator_email, &self.first_operator_password) {
+            (None, None) => Ok(None),
+            (Some(email), Some(password)) => Ok(Some(FirstOperator { email, password })),
+            _ => Err(Error::Options(
+                "the first operator has an address and a password".to_owned(),
+            )),
         }
     }
 }

@@ -1,9 +1,14 @@
 //! Pure types and rules: no I/O, no contract, no tables.
 
 pub mod caller;
+pub mod email;
 pub mod origin;
+pub mod password;
 pub mod recovery;
 pub mod refusal;
+pub mod session;
+pub mod signing_key;
+pub mod tokens;
 pub mod totp;
 
 /// A point in time, to the microsecond that databases keep.

@@ -17,6 +17,7 @@ pub mod error;
 mod random;
 mod sealing;
 mod store;
+mod worker;
 
 mod grpc;
 
@@ -60,8 +61,15 @@ pub async fn serve(
         trust_service_server::SERVICE_NAME,
         user_service_server::SERVICE_NAME,
     ];
-    let routes = routes(&Arc::new(app));
-    let served = kinora_mesh::serve::grpc(listener, routes, &names, shutdown).await;
+    app.prepare().await?;
+    let app = Arc::new(app);
+    let stop = CancellationToken::new();
+    let duties = tokio::spawn(worker::run(Arc::clone(&app), stop.clone()));
+    let served = kinora_mesh::serve::grpc(listener, routes(&app), &names, shutdown).await;
+    stop.cancel();
+    if let Err(error) = duties.await {
+        tracing::error!(%error, "the background work broke");
+    }
     db.close().await?;
     Ok(served?)
 }

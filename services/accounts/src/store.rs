@@ -8,6 +8,10 @@ pub mod entity;
 pub mod flows;
 pub mod outbox;
 pub mod second_factors;
+pub mod sessions;
+pub mod signing_keys;
+pub mod subjects;
+pub mod users;
 
 use kinora_store::{Database, StoreError};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend};

@@ -9,6 +9,7 @@ use crate::domain::Time;
 use crate::domain::caller::Caller;
 use crate::domain::origin::Origin;
 use crate::domain::refusal::Refusal;
+use crate::domain::tokens::Tokens;
 use crate::error::Error;
 
 /// Who calls, which the layer in front of the handlers has checked.
@@ -33,5 +34,16 @@ pub(super) fn time_to_pb(time: Time) -> Timestamp {
     Timestamp {
         seconds: time.timestamp(),
         nanos: i32::try_from(time.timestamp_subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+/// What a sign-in hands out.
+pub(super) fn tokens_to_pb(tokens: Tokens) -> pb::Tokens {
+    pb::Tokens {
+        access_token: tokens.access,
+        access_expire_time: Some(time_to_pb(tokens.access_expire)),
+        refresh_token: tokens.refresh,
+        refresh_expire_time: Some(time_to_pb(tokens.refresh_expire)),
+        session_id: tokens.session.to_string(),
     }
 }

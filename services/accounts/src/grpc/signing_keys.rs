@@ -1,34 +1,81 @@
-//! The contract's calls about signing keys.
+//! The contract's calls about signing keys, and what tokens are checked against.
 
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
+use super::convert::{caller, id_from_pb, time_to_pb};
 use crate::app::App;
+use crate::domain::signing_key::{KeyState, SigningKeyInfo, Trust};
 
 pub(super) async fn list_signing_keys(
-    _app: &App,
+    app: &App,
     _request: Request<pb::ListSigningKeysRequest>,
 ) -> Result<Response<pb::ListSigningKeysResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let keys = keys_to_pb(app.signing_keys().await?);
+    Ok(Response::new(pb::ListSigningKeysResponse { keys }))
 }
 
 pub(super) async fn rotate_signing_key(
-    _app: &App,
-    _request: Request<pb::RotateSigningKeyRequest>,
+    app: &App,
+    request: Request<pb::RotateSigningKeyRequest>,
 ) -> Result<Response<pb::RotateSigningKeyResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let keys = app.rotate_signing_key(&caller(&request)?).await?;
+    let keys = keys_to_pb(keys);
+    Ok(Response::new(pb::RotateSigningKeyResponse { keys }))
 }
 
 pub(super) async fn revoke_signing_key(
-    _app: &App,
-    _request: Request<pb::RevokeSigningKeyRequest>,
+    app: &App,
+    request: Request<pb::RevokeSigningKeyRequest>,
 ) -> Result<Response<pb::RevokeSigningKeyResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let caller = caller(&request)?;
+    let id = id_from_pb(&request.get_ref().id)?;
+    let keys = keys_to_pb(app.revoke_signing_key(&caller, id).await?);
+    Ok(Response::new(pb::RevokeSigningKeyResponse { keys }))
 }
 
 pub(super) async fn get_trust(
-    _app: &App,
-    _request: Request<pb::GetTrustRequest>,
+    app: &App,
+    request: Request<pb::GetTrustRequest>,
 ) -> Result<Response<pb::GetTrustResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let trust = app.trust().await?;
+    let revision = trust.revision();
+    let is_known = request.get_ref().known_revision == revision;
+    let trust = (!is_known).then(|| trust_to_pb(trust));
+    Ok(Response::new(pb::GetTrustResponse { revision, trust }))
+}
+
+fn trust_to_pb(trust: Trust) -> pb::Trust {
+    let key = |(id, public_key): (uuid::Uuid, Vec<u8>)| pb::VerifyingKey {
+        id: id.to_string(),
+        public_key,
+    };
+    let ended = |(id, end_time): (uuid::Uuid, i64)| pb::Ended {
+        id: id.to_string(),
+        end_time,
+    };
+    pb::Trust {
+        keys: trust.keys.into_iter().map(key).collect(),
+        terms_version: trust.terms_version,
+        ended: trust.ended.into_iter().map(ended).collect(),
+    }
+}
+
+fn keys_to_pb(keys: Vec<SigningKeyInfo>) -> Vec<pb::SigningKey> {
+    let key = |key: SigningKeyInfo| pb::SigningKey {
+        id: key.id.to_string(),
+        state: state_to_pb(key.state).into(),
+        create_time: Some(time_to_pb(key.create_time)),
+        state_time: Some(time_to_pb(key.state_time)),
+    };
+    keys.into_iter().map(key).collect()
+}
+
+const fn state_to_pb(state: KeyState) -> pb::SigningKeyState {
+    match state {
+        KeyState::Standby => pb::SigningKeyState::Standby,
+        KeyState::Current => pb::SigningKeyState::Current,
+        KeyState::Previous => pb::SigningKeyState::Previous,
+        KeyState::Revoked => pb::SigningKeyState::Revoked,
+    }
 }

@@ -1,0 +1,89 @@
+//! The first operator, without whom nobody could make others.
+
+use sea_orm::DatabaseTransaction;
+use uuid::Uuid;
+
+use super::App;
+use crate::domain::email::Email;
+use crate::domain::origin::Origin;
+use crate::domain::password::Password;
+use crate::error::Error;
+use crate::store::audit::{self, Line};
+use crate::store::entity::people::user;
+use crate::store::{signing_keys, users};
+
+impl App {
+    /// Makes the operator of the options, unless the platform has one. Replicas that start at once make one.
+    ///
+    /// # Errors
+    /// [`Error::Options`] when address, password or key are not in order; [`Error::Database`].
+    pub(crate) async fn prepare_first_operator(&self) -> Result<(), Error> {
+        let Some(first) = self.options.first_operator()? else {
+            return Ok(());
+        };
+        if users::has_operator(self.store.reader()).await? {
+            return Ok(());
+        }
+        let email = Email::parse(first.email)
+            .map_err(|_| Error::Options("the first operator's address".to_owned()))?;
+        let password = Password::choose(first.password.reveal(), &email).map_err(|why| {
+            Error::Options(format!("the first operator's password: {}", why.parts().2))
+        })?;
+        let hash = self.hasher.hash(password).await?;
+        let tx = self.store.begin().await?;
+        // Any lock that all replicas take serves; this one is there.
+        signing_keys::lock(&tx).await?;
+        if !users::has_operator(&tx).await? {
+            self.make_operator(&tx, &email, hash).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn make_operator(
+        &self,
+        tx: &DatabaseTransaction,
+        email: &Email,
+        password_hash: String,
+    ) -> Result<(), Error> {
+        let user = user::Model {
+            is_operator: true,
+            password_hash: Some(password_hash),
+            password_time: Some(self.now()),
+            ..self.new_user(email, String::new())
+        };
+        let id = user.id;
+        if !users::insert(tx, user).await? {
+            return Err(Error::Options(
+                "the first operator's address has an account that is no operator".to_owned(),
+            ));
+        }
+        let line = Line {
+            actor: "system".to_owned(),
+            ..Line::own(id, "user.create", &Origin::default())
+        };
+        audit::append(tx, line.with_detail("first operator"), self.now()).await?;
+        tracing::info!(user = %id, "the first operator was made");
+        Ok(())
+    }
+
+    /// An account that has nothing but its address.
+    pub(super) fn new_user(&self, email: &Email, display_name: String) -> user::Model {
+        user::Model {
+            id: Uuid::now_v7(),
+            email: email.shown().to_owned(),
+            email_key: email.key().to_owned(),
+            display_name,
+            password_hash: None,
+            password_time: None,
+            state: users::ACTIVE,
+            is_operator: false,
+            terms_version: 0,
+            age_assurance: 1,
+            age_method: String::new(),
+            age_is_adult: false,
+            age_time: None,
+            create_time: self.now(),
+            erase_time: None,
+        }
+    }
+}

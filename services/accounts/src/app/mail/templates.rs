@@ -1,0 +1,97 @@
+//! The texts of mails: plain and short. Nothing that a stranger has typed stands in them, so that nobody can have us send
+//! their words to others.
+
+use crate::app::notices::Notice;
+use crate::domain::Time;
+use crate::store::outbox::Mail;
+
+const FOOT: &str =
+    "You get this mail because the address belongs to an account of Kinora, or was given for one.";
+
+/// The code that ends a sign-up.
+pub(crate) fn verify(address: &str, code: &str, public_url: &str) -> Mail {
+    mail(
+        address,
+        "Verify your mail address",
+        &format!(
+            "Welcome to Kinora. To verify your address, open\n\n{}\n\nor enter this code:\n\n{code}\n\nIt is good for 30 minutes. If you did not sign up, there is nothing to do.",
+            link(public_url, "verify", code)
+        ),
+    )
+}
+
+/// Somebody signed up with an address that has an account.
+pub(crate) fn account_exists(address: &str, public_url: &str) -> Mail {
+    mail(
+        address,
+        "You have an account already",
+        &format!(
+            "Somebody, perhaps you, signed up with this address, which has an account already. Nothing was changed.\n\nTo sign in, or to set a new password, open\n\n{}\n\nIf that was not you, there is nothing to do.",
+            page(public_url, "sign-in")
+        ),
+    )
+}
+
+/// The code that sets a new password.
+pub(crate) fn reset(address: &str, code: &str, public_url: &str) -> Mail {
+    mail(
+        address,
+        "Set a new password",
+        &format!(
+            "Somebody, perhaps you, asked for a new password. To set one, open\n\n{}\n\nor enter this code:\n\n{code}\n\nIt is good for 30 minutes. If you did not ask for it, there is nothing to do: your password stays as it is.",
+            link(public_url, "reset", code)
+        ),
+    )
+}
+
+/// The code that gives an account this address.
+pub(crate) fn change_address(address: &str, code: &str, public_url: &str) -> Mail {
+    mail(
+        address,
+        "Verify your new mail address",
+        &format!(
+            "To use this address for your account, open\n\n{}\n\nor enter this code:\n\n{code}\n\nIt is good for 30 minutes. If you did not ask for it, there is nothing to do.",
+            link(public_url, "verify", code)
+        ),
+    )
+}
+
+/// Somebody wants to give another account this address, which has one.
+pub(crate) fn address_taken(address: &str) -> Mail {
+    mail(
+        address,
+        "Your address was given for another account",
+        "Somebody, perhaps you, wanted to use this address for another account. It belongs to yours, and nothing was changed.",
+    )
+}
+
+/// Something has happened to an account.
+pub(crate) fn notice(address: &str, notice: Notice, now: Time, public_url: &str) -> Mail {
+    let (subject, sentence) = notice.parts();
+    let time = now.format("%Y-%m-%d %H:%M UTC");
+    mail(
+        address,
+        subject,
+        &format!(
+            "{sentence}\n\nThat was at {time}. If it was not you, set a new password and end all sessions at once:\n\n{}",
+            page(public_url, "security")
+        ),
+    )
+}
+
+fn mail(address: &str, subject: &str, text: &str) -> Mail {
+    Mail {
+        recipient: address.to_owned(),
+        subject: subject.to_owned(),
+        body: format!("{text}\n\n-- \n{FOOT}\n"),
+    }
+}
+
+fn page(public_url: &str, page: &str) -> String {
+    format!("{}/{page}", public_url.trim_end_matches('/'))
+}
+
+/// The code stands in the fragment, which browsers send to no server, so that it gets into no log.
+fn link(public_url: &str, name: &str, code: &str) -> String {
+    format!("{}#{code}", page(public_url, name))
+}

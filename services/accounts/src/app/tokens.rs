@@ -1,0 +1,170 @@
+//! Access tokens: what they say of a person or program at this moment, signed by the current key.
+
+use chrono::TimeDelta;
+use kinora_access::claims::MAX_LIFETIME_SECONDS;
+use kinora_access::{Age, Claims, Scope, Scopes, token};
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
+
+use super::App;
+use crate::domain::Time;
+use crate::domain::caller::Role;
+use crate::domain::refusal::Refusal;
+use crate::error::Error;
+use crate::store::entity::people::user;
+use crate::store::{subjects, users};
+
+/// The services that take tokens.
+const AUDIENCES: [&str; 2] = ["accounts", "scheduler"];
+
+/// Age assurance as rows have it.
+const AGE_DECLARED: i16 = 2;
+const AGE_VERIFIED: i16 = 3;
+
+/// What a token says of the one it is about.
+pub(crate) struct Subject {
+    id: Uuid,
+    terms: u32,
+    age: Age,
+    is_operator: bool,
+}
+
+/// What else it says.
+pub(crate) struct Grant {
+    /// The session or API key.
+    pub(crate) session: Uuid,
+    pub(crate) organisation: Option<(Uuid, Role)>,
+    pub(crate) methods: Vec<String>,
+    pub(crate) assurance: u8,
+    /// When a credential was last shown. None for a program, which shows none.
+    pub(crate) auth_time: Option<Time>,
+    pub(crate) scopes: Scopes,
+}
+
+impl Subject {
+    /// A person, for whom they are.
+    pub(crate) fn of(user: &user::Model) -> Self {
+        Self {
+            id: user.id,
+            terms: u32::try_from(user.terms_version).unwrap_or(0),
+            age: age_of(user),
+            is_operator: user.is_operator,
+        }
+    }
+
+    /// All that this one may be given.
+    pub(crate) fn scopes(&self) -> Scopes {
+        let may = |scope: &Scope| self.is_operator || *scope != Scope::Admin;
+        Scope::ALL.into_iter().filter(may).collect()
+    }
+}
+
+impl App {
+    /// A token for an API key of a user or service account. It never counts as fresh.
+    ///
+    /// `admin` among the scopes is worth something for operators only.
+    ///
+    /// # Errors
+    /// [`Refusal::ApiKeyInvalid`] when the subject is not there or disabled; [`Error::Database`].
+    pub(crate) async fn access_token_of_key(
+        &self,
+        conn: &impl ConnectionTrait,
+        subject: Uuid,
+        key: Uuid,
+        organisation: Option<(Uuid, Role)>,
+        scopes: &[String],
+    ) -> Result<(String, Time), Error> {
+        let subject = self.subject_of_key(conn, subject).await?;
+        let asked = Scopes::parse(&scopes.join(" "));
+        let grant = Grant {
+            session: key,
+            organisation,
+            methods: vec!["key".to_owned()],
+            assurance: 1,
+            auth_time: None,
+            scopes: asked.intersection(subject.scopes()),
+        };
+        self.sign_token(conn, &subject, grant).await
+    }
+
+    /// Signs a token that is good from now on.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; [`Error::Broken`] when there is no key that signs.
+    pub(crate) async fn sign_token(
+        &self,
+        conn: &impl ConnectionTrait,
+        subject: &Subject,
+        grant: Grant,
+    ) -> Result<(String, Time), Error> {
+        let (id, key) = self.current_key(conn).await?;
+        let now = self.now();
+        let expire = now + TimeDelta::seconds(MAX_LIFETIME_SECONDS);
+        let claims = Claims {
+            iss: self.options.issuer.clone(),
+            aud: AUDIENCES.map(str::to_owned).to_vec(),
+            sub: subject.id,
+            iat: now.timestamp(),
+            nbf: now.timestamp(),
+            exp: expire.timestamp(),
+            jti: Uuid::now_v7(),
+            sid: grant.session,
+            auth_time: grant.auth_time.map_or(0, |time| time.timestamp()),
+            aal: grant.assurance,
+            amr: grant.methods,
+            scope: grant.scopes.to_string(),
+            org: grant.organisation.map(|(id, _)| id),
+            role: grant.organisation.map(|(_, role)| role_claim(role)),
+            terms: subject.terms,
+            age: subject.age,
+            adm: subject.is_operator,
+        };
+        let token = token::sign(&claims, &id.to_string(), &key)
+            .map_err(|error| Error::Broken(format!("a token cannot be signed: {error}")))?;
+        Ok((token, expire))
+    }
+
+    async fn subject_of_key(
+        &self,
+        conn: &impl ConnectionTrait,
+        id: Uuid,
+    ) -> Result<Subject, Error> {
+        if let Some(user) = users::find(conn, id).await? {
+            if user.state != users::ACTIVE {
+                return Err(Refusal::ApiKeyInvalid.into());
+            }
+            return Ok(Subject::of(&user));
+        }
+        let organisation = subjects::organisation_of_program(conn, id).await?;
+        let organisation = organisation.ok_or(Refusal::ApiKeyInvalid)?;
+        // A program accepts nothing and has no age: it acts under what an owner of its organisation has accepted.
+        let owners = subjects::owners(conn, organisation).await?;
+        let owner = owners
+            .iter()
+            .filter(|owner| owner.state == users::ACTIVE)
+            .max_by_key(|owner| (owner.terms_version, age_of(owner), owner.id));
+        Ok(Subject {
+            id,
+            terms: owner.map_or(0, |owner| Subject::of(owner).terms),
+            age: owner.map_or(Age::Unverified, age_of),
+            is_operator: false,
+        })
+    }
+}
+
+/// Nothing is said for a person of whom it is not known that they are of age.
+const fn age_of(user: &user::Model) -> Age {
+    match user.age_assurance {
+        AGE_DECLARED if user.age_is_adult => Age::Declared,
+        AGE_VERIFIED if user.age_is_adult => Age::Verified,
+        _ => Age::Unverified,
+    }
+}
+
+const fn role_claim(role: Role) -> kinora_access::Role {
+    match role {
+        Role::Member => kinora_access::Role::Member,
+        Role::Admin => kinora_access::Role::Admin,
+        Role::Owner => kinora_access::Role::Owner,
+    }
+}
