@@ -5,8 +5,10 @@ mod flows;
 mod hashing;
 mod mail;
 mod notices;
+pub(crate) mod second_factor;
 mod sessions;
 mod signing_keys;
+pub(crate) mod step_up;
 mod tokens;
 
 use std::sync::Arc;
