@@ -20,7 +20,7 @@ use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::random;
 use crate::store::audit::{self, Line};
-use crate::store::entity::people::{identity, user};
+use crate::store::entity::people::identity;
 use crate::store::flows::Purpose;
 use crate::store::{identities, users};
 

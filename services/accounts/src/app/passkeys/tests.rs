@@ -1,6 +1,6 @@
 mod authenticator;
 
-use kinora_store::{DatabaseUrl, on_both_databases};
+use kinora_store::on_both_databases;
 use sea_orm::EntityTrait;
 
 use self::authenticator::Authenticator;

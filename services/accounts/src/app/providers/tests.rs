@@ -13,6 +13,7 @@ use url::Url;
 use self::liar::{Liar, Plan, Signature};
 use super::*;
 use crate::app::testing::TestApp;
+use crate::store::entity::people::user;
 
 const BACK: &str = "http://127.0.0.1:8080/back";
 

@@ -1,5 +1,5 @@
 use chrono::TimeDelta;
-use kinora_store::{DatabaseUrl, on_both_databases};
+use kinora_store::on_both_databases;
 use sea_orm::EntityTrait;
 use totp_rs::Secret;
 
