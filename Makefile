@@ -33,7 +33,7 @@ CASES ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## fetch libtorch, and ffmpeg, PostgreSQL and NATS where missing (once, into the user's cache)
+setup: ## fetch libtorch, an OpenID provider, and ffmpeg, PostgreSQL and NATS where missing (once, into the user's cache)
 	@scripts/env
 
 run: ## draw PROMPT on this machine's CPU and write OUT, an mp4
@@ -46,7 +46,7 @@ up: ## start the whole mesh in one process
 	cargo build -p kinora-cli
 	$(kinora) up
 
-test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS and a real ffmpeg
+test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID provider and ffmpeg
 	@$(test_settings)
 	# The journeys start the programs themselves.
 	cargo build --workspace --bins

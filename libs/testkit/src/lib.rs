@@ -1,6 +1,6 @@
 //! For tests only: what several crates' tests need and no service ships.
 //!
-//! Tests run against real programs (PostgreSQL, NATS, ffmpeg), which `make test` makes ready and names in the environment.
+//! Tests run against real programs (PostgreSQL, NATS, an OpenID provider, ffmpeg), which `make test` makes ready and names in the environment.
 //! A test that misses one fails and says so; none is skipped.
 
 pub mod env;
@@ -8,6 +8,7 @@ pub mod env;
 pub mod identity;
 pub mod nats;
 pub mod net;
+pub mod oidc;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod receiver;

@@ -7,20 +7,27 @@ mod mail;
 mod notices;
 mod passwords;
 mod profile;
+mod passkeys;
+pub(crate) mod providers;
 pub(crate) mod second_factor;
 mod sessions;
 mod sign_in;
 mod sign_up;
 mod signing_keys;
 mod throttles;
+pub(crate) mod step_up;
 mod tokens;
 mod user_view;
 
 use std::sync::Arc;
 
+use webauthn_rs::Webauthn;
+
+use crate::clients::oidc::Providers;
 use crate::clock::Clock;
 use crate::config::AccountsOptions;
 use crate::domain::Time;
+use crate::domain::relying_party::relying_party;
 use crate::error::Error;
 use crate::sealing::Sealer;
 use crate::store::Store;
@@ -34,6 +41,9 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: AccountsOptions,
     pub(crate) sealer: Sealer,
+    pub(crate) providers: Providers,
+    /// None where authenticators could not name us.
+    pub(crate) relying_party: Option<Webauthn>,
     pub(crate) hasher: Hasher,
 }
 
@@ -56,6 +66,8 @@ impl App {
         Ok(Self {
             hasher: Hasher::new(cost, options.password_hash_slots())?,
             sealer: Sealer::new(&key)?,
+            providers: Providers::new(options.providers()?)?,
+            relying_party: relying_party(&options.public_url)?,
             store,
             clock,
             options,

@@ -3,10 +3,15 @@
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args};
 use kinora_mesh::secret::Secret;
 use kinora_mesh::withheld::Withheld;
 use kinora_store::DatabaseUrl;
+
+use crate::domain::providers::{self, ProviderConfig};
 
 use crate::error::Error;
 
@@ -57,6 +62,13 @@ pub struct AccountsOptions {
         default_value = "http://127.0.0.1:8080"
     )]
     pub public_url: String,
+    /// The file (TOML) of other providers that may sign people in. Without one there are none.
+    #[arg(
+        id = "accounts_providers_file",
+        long = "accounts-providers-file",
+        env = "KINORA_ACCOUNTS_PROVIDERS_FILE"
+    )]
+    pub providers_file: Option<PathBuf>,
     /// Memory of a password hash (argon2id), in KiB.
     #[arg(
         long,
@@ -104,6 +116,20 @@ pub(crate) struct FirstOperator<'a> {
 }
 
 impl AccountsOptions {
+    /// Reads the file of other providers, by name.
+    ///
+    /// # Errors
+    /// [`Error::Options`] when it cannot be read or makes no sense.
+    pub(crate) fn providers(&self) -> Result<BTreeMap<String, ProviderConfig>, Error> {
+        let Some(path) = &self.providers_file else {
+            return Ok(BTreeMap::new());
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::Options(format!("{}: {error}", path.display())))?;
+        providers::parse(&text, |path| std::fs::read_to_string(path))
+            .map_err(|error| Error::Options(kinora_mesh::error::chain(&error)))
+    }
+
     /// The defaults, on a database and with a sealing key of 64 hexadecimal digits.
     #[must_use]
     pub fn new(database: DatabaseUrl, sealing_key: Secret) -> Self {
@@ -113,6 +139,7 @@ impl AccountsOptions {
             sealing_key,
             issuer: "kinora".to_owned(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            providers_file: None,
             password_hash_memory_kib: PASSWORD_HASH_MEMORY_KIB,
             password_hash_passes: PASSWORD_HASH_PASSES,
             password_hash_slots: None,

@@ -10,6 +10,7 @@
 //! It knows nothing of jobs or money.
 
 mod app;
+mod clients;
 mod clock;
 pub mod config;
 mod domain;

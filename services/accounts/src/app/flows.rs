@@ -110,7 +110,7 @@ impl App {
 
 #[cfg(test)]
 mod tests {
-    use kinora_store::{DatabaseUrl, on_both_databases};
+    use kinora_store::on_both_databases;
 
     use super::*;
     use crate::app::testing::TestApp;

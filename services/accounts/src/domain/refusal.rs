@@ -53,6 +53,12 @@ pub enum Refusal {
     LastCredential,
     /// The passkey was not accepted.
     PasskeyInvalid,
+    /// The new passkey was not accepted.
+    PasskeyUnfit,
+    /// This registration has ended; begin again.
+    RegistrationEnded,
+    /// There are time-based codes already; remove them first.
+    TotpEnrolled,
     /// The API key is not known here.
     ApiKeyInvalid,
     /// The API key has expired.
@@ -229,6 +235,21 @@ impl Refusal {
                 Kind::Unauthenticated,
                 "PASSKEY_INVALID",
                 "the passkey was not accepted",
+            ),
+            Self::PasskeyUnfit => (
+                Kind::InvalidArgument,
+                "PASSKEY_INVALID",
+                "the passkey was not accepted",
+            ),
+            Self::RegistrationEnded => (
+                Kind::InvalidArgument,
+                "CHALLENGE_INVALID",
+                "this registration has ended; begin again",
+            ),
+            Self::TotpEnrolled => (
+                Kind::FailedPrecondition,
+                "TOTP_ENROLLED",
+                "there are time-based codes already; remove them first",
             ),
             Self::ApiKeyInvalid => (
                 Kind::Unauthenticated,

@@ -1,0 +1,90 @@
+//! What a browser and the person before it do at the real provider.
+
+use std::collections::BTreeMap;
+
+use reqwest::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response};
+use url::Url;
+use url::form_urlencoded::Serializer;
+
+/// A sign-in takes fewer pages.
+const MOST_PAGES: usize = 12;
+
+/// Keeps cookies, follows redirects up to where the provider sends it back.
+pub struct Browser {
+    client: Client,
+    cookies: BTreeMap<String, String>,
+}
+
+impl Browser {
+    pub fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().redirect(Policy::none()).no_proxy();
+        Self {
+            client: client.build().unwrap(),
+            cookies: BTreeMap::new(),
+        }
+    }
+
+    /// Signs in as `name`, agrees to everything, and answers where the provider sends it at the end. With no name it
+    /// changes its mind at the first form.
+    pub async fn visit(&mut self, address: &str, back: &str, name: Option<&str>) -> Url {
+        let mut url = Url::parse(address).unwrap();
+        let mut page = self.get(&url).await;
+        for _ in 0..MOST_PAGES {
+            if let Some(location) = page.headers().get(LOCATION) {
+                url = url.join(location.to_str().unwrap()).unwrap();
+                if url.as_str().starts_with(back) {
+                    return url;
+                }
+                page = self.get(&url).await;
+                continue;
+            }
+            let text = page.text().await.unwrap();
+            page = match name {
+                Some(name) if text.contains(r#"value="login""#) => {
+                    let fields = [("prompt", "login"), ("login", name), ("password", "any")];
+                    self.post(&url, &fields).await
+                }
+                Some(_) if text.contains(r#"value="consent""#) => {
+                    self.post(&url, &[("prompt", "consent")]).await
+                }
+                None if url.path().starts_with("/interaction/") => {
+                    url = format!("{url}/abort").parse().unwrap();
+                    self.get(&url).await
+                }
+                _ => panic!("{url} shows {text}"),
+            };
+        }
+        panic!("the provider sends its visitors round and round: {url}");
+    }
+
+    async fn get(&mut self, url: &Url) -> Response {
+        let request = self.client.get(url.clone());
+        self.send(request).await
+    }
+
+    async fn post(&mut self, url: &Url, fields: &[(&str, &str)]) -> Response {
+        let form = Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = self.client.post(url.clone()).body(form);
+        let kind = "application/x-www-form-urlencoded";
+        self.send(request.header(CONTENT_TYPE, kind)).await
+    }
+
+    async fn send(&mut self, request: RequestBuilder) -> Response {
+        let cookies: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let request = request.header(COOKIE, cookies.join("; "));
+        let response = request.send().await.unwrap();
+        for cookie in response.headers().get_all(SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        response
+    }
+}

@@ -1,0 +1,3 @@
+//! Servers of others that this service asks.
+
+pub mod oidc;
