@@ -3,13 +3,19 @@
 mod first_run;
 mod flows;
 mod hashing;
+mod invitations;
+mod keys;
 mod mail;
 mod notices;
+mod organisations;
+mod service_accounts;
 mod sessions;
 mod signing_keys;
 mod tokens;
 
 use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::config::AccountsOptions;
@@ -19,7 +25,11 @@ use crate::sealing::Sealer;
 use crate::store::Store;
 
 use hashing::{Cost, Hasher};
+pub use keys::NewKey;
 pub(crate) use sessions::Switch;
+
+/// So many uses of API keys are written at a time; each is a statement on one row.
+const KEY_USES: usize = 16;
 
 /// What the use cases share.
 pub struct App {
@@ -28,6 +38,7 @@ pub struct App {
     pub(crate) options: AccountsOptions,
     pub(crate) sealer: Sealer,
     pub(crate) hasher: Hasher,
+    pub(crate) key_uses: Arc<Semaphore>,
 }
 
 impl App {
@@ -49,6 +60,7 @@ impl App {
         Ok(Self {
             hasher: Hasher::new(cost, options.password_hash_slots())?,
             sealer: Sealer::new(&key)?,
+            key_uses: Arc::new(Semaphore::new(KEY_USES)),
             store,
             clock,
             options,

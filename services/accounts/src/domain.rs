@@ -1,11 +1,14 @@
 //! Pure types and rules: no I/O, no contract, no tables.
 
+pub mod api_key;
 pub mod caller;
 pub mod email;
+pub mod name;
 pub mod origin;
 pub mod password;
 pub mod recovery;
 pub mod refusal;
+pub mod scope;
 pub mod session;
 pub mod signing_key;
 pub mod tokens;
