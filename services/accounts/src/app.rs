@@ -3,6 +3,8 @@
 mod first_run;
 mod flows;
 mod hashing;
+mod invitations;
+mod keys;
 mod mail;
 mod notices;
 mod passwords;
@@ -10,6 +12,8 @@ mod profile;
 mod passkeys;
 pub(crate) mod providers;
 pub(crate) mod second_factor;
+mod organisations;
+mod service_accounts;
 mod sessions;
 mod sign_in;
 mod sign_up;
@@ -24,6 +28,8 @@ use std::sync::Arc;
 use webauthn_rs::Webauthn;
 
 use crate::clients::oidc::Providers;
+use tokio::sync::Semaphore;
+
 use crate::clock::Clock;
 use crate::config::AccountsOptions;
 use crate::domain::Time;
@@ -33,7 +39,11 @@ use crate::sealing::Sealer;
 use crate::store::Store;
 
 use hashing::{Cost, Hasher};
+pub use keys::NewKey;
 pub(crate) use sessions::Switch;
+
+/// So many uses of API keys are written at a time; each is a statement on one row.
+const KEY_USES: usize = 16;
 
 /// What the use cases share.
 pub struct App {
@@ -45,6 +55,7 @@ pub struct App {
     /// None where authenticators could not name us.
     pub(crate) relying_party: Option<Webauthn>,
     pub(crate) hasher: Hasher,
+    pub(crate) key_uses: Arc<Semaphore>,
 }
 
 impl App {
@@ -68,6 +79,7 @@ impl App {
             sealer: Sealer::new(&key)?,
             providers: Providers::new(options.providers()?)?,
             relying_party: relying_party(&options.public_url)?,
+            key_uses: Arc::new(Semaphore::new(KEY_USES)),
             store,
             clock,
             options,

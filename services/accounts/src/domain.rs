@@ -1,6 +1,7 @@
 //! Pure types and rules: no I/O, no contract, no tables.
 
 pub mod age;
+pub mod api_key;
 pub mod caller;
 pub mod email;
 pub mod name;
@@ -10,6 +11,7 @@ pub mod providers;
 pub mod recovery;
 pub mod refusal;
 pub mod relying_party;
+pub mod scope;
 pub mod session;
 pub mod signing_key;
 pub mod throttle;

@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use config::AccountsOptions;
+pub use domain::api_key::{self, ApiKey};
 pub use error::Error;
 
 use app::App;

@@ -10,6 +10,11 @@ pub mod flows;
 pub mod identities;
 pub mod outbox;
 pub mod passkeys;
+pub mod invitations;
+pub mod keys;
+pub mod members;
+pub mod organisations;
+pub mod programs;
 pub mod second_factors;
 pub mod sessions;
 pub mod signing_keys;
@@ -20,6 +25,9 @@ pub mod users;
 
 use kinora_store::{Database, StoreError};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend};
+use uuid::Uuid;
+
+use crate::domain::Time;
 
 /// The tables of the service. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,6 +54,22 @@ impl Store {
     #[must_use]
     pub const fn reader(&self) -> &DatabaseConnection {
         self.db.reader()
+    }
+
+    /// Notes the use of an API key, unless that minute or a later one was noted before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database refuses it.
+    pub async fn note_key_use(&self, id: Uuid, minute: Time) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        keys::note_use(&tx, id, minute).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Lets every query from now on fail.
+    #[cfg(test)]
+    pub(crate) async fn close(&self) {
+        self.db.close().await.expect("closes");
     }
 
     /// Which dialect is spoken.

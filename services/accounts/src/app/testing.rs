@@ -15,6 +15,7 @@ use super::App;
 use crate::clock::testing::ManualClock;
 use crate::config::AccountsOptions;
 use crate::domain::caller::{Caller, Role};
+use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::entity::people::{mail, user};
@@ -148,6 +149,15 @@ impl TestApp {
         let query = mail::Entity::find().order_by_asc(mail::Column::Id);
         let mails = query.all(self.app.store.reader()).await;
         mails.expect("the outbox reads")
+    }
+}
+
+/// Why something was refused.
+pub(crate) fn refusal_of<T>(result: Result<T, Error>) -> Refusal {
+    match result {
+        Err(Error::Refused(refusal)) => refusal,
+        Err(error) => panic!("it failed instead of being refused: {error:?}"),
+        Ok(_) => panic!("it was done"),
     }
 }
 

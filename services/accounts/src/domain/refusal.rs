@@ -75,6 +75,8 @@ pub enum Refusal {
     ExpiryInvalid,
     /// You have as many keys as you may; revoke one first.
     TooManyKeys,
+    /// The organisation has as many service accounts as it may; delete one first.
+    TooManyServiceAccounts,
     /// Your role in the organisation does not allow this.
     RoleInsufficient,
     /// The organisation would have no owner; name another one first.
@@ -290,6 +292,11 @@ impl Refusal {
                 Kind::ResourceExhausted,
                 "TOO_MANY_KEYS",
                 "you have as many keys as you may; revoke one first",
+            ),
+            Self::TooManyServiceAccounts => (
+                Kind::ResourceExhausted,
+                "TOO_MANY_SERVICE_ACCOUNTS",
+                "the organisation has as many service accounts as it may; delete one first",
             ),
             Self::RoleInsufficient => (
                 Kind::PermissionDenied,

@@ -6,7 +6,7 @@ use tonic::Request;
 use uuid::Uuid;
 
 use crate::domain::Time;
-use crate::domain::caller::Caller;
+use crate::domain::caller::{Caller, Role};
 use crate::domain::origin::Origin;
 use crate::domain::refusal::Refusal;
 use crate::domain::tokens::Tokens;
@@ -45,5 +45,42 @@ pub(super) fn tokens_to_pb(tokens: Tokens) -> pb::Tokens {
         refresh_token: tokens.refresh,
         refresh_expire_time: Some(time_to_pb(tokens.refresh_expire)),
         session_id: tokens.session.to_string(),
+    }
+}
+
+/// A point in time. None for what no calendar has.
+pub(super) fn time_from_pb(time: Timestamp) -> Option<Time> {
+    let nanos = u32::try_from(time.nanos).ok()?;
+    let time = Time::from_timestamp(time.seconds, nanos)?;
+    Time::from_timestamp_micros(time.timestamp_micros())
+}
+
+/// An id that may be left out.
+pub(super) fn optional_id_from_pb(text: &str) -> Result<Option<Uuid>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    id_from_pb(text).map(Some)
+}
+
+/// A role that is named.
+pub(super) fn role_from_pb(role: i32) -> Result<Role, Error> {
+    match pb::Role::try_from(role) {
+        Ok(pb::Role::Member) => Ok(Role::Member),
+        Ok(pb::Role::Admin) => Ok(Role::Admin),
+        Ok(pb::Role::Owner) => Ok(Role::Owner),
+        Ok(pb::Role::Unspecified) | Err(_) => Err(Error::Field {
+            field: "role",
+            problem: "is not a role",
+        }),
+    }
+}
+
+/// A role as the contract names it.
+pub(super) const fn role_to_pb(role: Role) -> pb::Role {
+    match role {
+        Role::Member => pb::Role::Member,
+        Role::Admin => pb::Role::Admin,
+        Role::Owner => pb::Role::Owner,
     }
 }

@@ -2,33 +2,94 @@
 
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
-use crate::app::App;
+use super::convert::{
+    caller, id_from_pb, optional_id_from_pb, origin_from_pb, time_from_pb, time_to_pb,
+};
+use crate::app::{App, NewKey};
+use crate::domain::refusal::Refusal;
+use crate::error::Error;
+use crate::store::entity::programs::api_key;
 
 pub(super) async fn exchange_api_key(
-    _app: &App,
-    _request: Request<pb::ExchangeApiKeyRequest>,
+    app: &App,
+    request: Request<pb::ExchangeApiKeyRequest>,
 ) -> Result<Response<pb::ExchangeApiKeyResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let request = request.into_inner();
+    let (access_token, expire) = app.exchange_key(&request.api_key).await?;
+    Ok(Response::new(pb::ExchangeApiKeyResponse {
+        access_token,
+        expire_time: Some(time_to_pb(expire)),
+    }))
 }
 
 pub(super) async fn create_api_key(
-    _app: &App,
-    _request: Request<pb::CreateApiKeyRequest>,
+    app: &App,
+    request: Request<pb::CreateApiKeyRequest>,
 ) -> Result<Response<pb::CreateApiKeyResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let caller = caller(&request)?;
+    let mut request = request.into_inner();
+    let origin = origin_from_pb(request.origin.take());
+    let (row, key) = app
+        .create_key(&caller, new_key_from_pb(request)?, &origin)
+        .await?;
+    Ok(Response::new(pb::CreateApiKeyResponse {
+        key: Some(key_to_pb(row)),
+        secret: key.reveal(),
+    }))
 }
 
 pub(super) async fn list_api_keys(
-    _app: &App,
-    _request: Request<pb::ListApiKeysRequest>,
+    app: &App,
+    request: Request<pb::ListApiKeysRequest>,
 ) -> Result<Response<pb::ListApiKeysResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let caller = caller(&request)?;
+    let program = optional_id_from_pb(&request.get_ref().service_account_id)?;
+    let keys = app.list_keys(&caller, program).await?;
+    Ok(Response::new(pb::ListApiKeysResponse {
+        keys: keys.into_iter().map(key_to_pb).collect(),
+    }))
 }
 
 pub(super) async fn revoke_api_key(
-    _app: &App,
-    _request: Request<pb::RevokeApiKeyRequest>,
+    app: &App,
+    request: Request<pb::RevokeApiKeyRequest>,
 ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let caller = caller(&request)?;
+    let request = request.into_inner();
+    let origin = origin_from_pb(request.origin);
+    app.revoke_key(&caller, id_from_pb(&request.id)?, &origin)
+        .await?;
+    Ok(Response::new(pb::RevokeApiKeyResponse {}))
+}
+
+fn new_key_from_pb(request: pb::CreateApiKeyRequest) -> Result<NewKey, Error> {
+    let expire_time = match request.expire_time {
+        Some(time) => Some(time_from_pb(time).ok_or(Refusal::ExpiryInvalid)?),
+        None => None,
+    };
+    Ok(NewKey {
+        expire_time,
+        organisation: optional_id_from_pb(&request.organisation_id)?,
+        program: optional_id_from_pb(&request.service_account_id)?,
+        name: request.name,
+        scopes: request.scopes,
+    })
+}
+
+fn key_to_pb(key: api_key::Model) -> pb::ApiKey {
+    let id_or_empty = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    pb::ApiKey {
+        id: key.id.to_string(),
+        name: key.name,
+        hint: key.hint,
+        scopes: key.scopes.split_whitespace().map(str::to_owned).collect(),
+        organisation_id: id_or_empty(key.organisation_id),
+        service_account_id: id_or_empty(key.service_account_id),
+        create_time: Some(time_to_pb(key.create_time)),
+        expire_time: key.expire_time.map(time_to_pb),
+        last_use_time: key.last_use_time.map(time_to_pb),
+        revoke_time: key.revoke_time.map(time_to_pb),
+    }
 }

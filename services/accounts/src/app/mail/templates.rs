@@ -56,6 +56,18 @@ pub(crate) fn change_address(address: &str, code: &str, public_url: &str) -> Mai
     )
 }
 
+/// The code by which an account with this address joins an organisation. Its name is not told: its owners choose it.
+pub(crate) fn invitation(address: &str, inviter: &str, code: &str, public_url: &str) -> Mail {
+    mail(
+        address,
+        "You were invited to an organisation",
+        &format!(
+            "{inviter} invites you to an organisation on Kinora. To join it, sign in with an account of this address and open\n\n{}\n\nor enter this code:\n\n{code}\n\nIt is good for seven days. If you do not want to join, there is nothing to do.",
+            link(public_url, "join", code)
+        ),
+    )
+}
+
 /// Somebody wants to give another account this address, which has one.
 pub(crate) fn address_taken(address: &str) -> Mail {
     mail(
