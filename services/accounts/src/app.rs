@@ -1,6 +1,10 @@
 //! The use cases: one module a topic, each with its part of [`App`].
 
+mod audit;
 mod flows;
+mod operators;
+mod terms;
+mod user_view;
 
 use std::sync::Arc;
 

@@ -52,6 +52,15 @@ pub struct AccountsOptions {
         default_value = "http://127.0.0.1:8080"
     )]
     pub public_url: String,
+    /// Whether people who are verified to be of age may make adult content.
+    #[arg(
+        id = "adult_content",
+        long = "adult-content",
+        env = "KINORA_ADULT_CONTENT",
+        default_value_t = false,
+        action = ArgAction::Set
+    )]
+    pub adult_content: bool,
 }
 
 impl AccountsOptions {
@@ -64,6 +73,7 @@ impl AccountsOptions {
             sealing_key,
             issuer: "kinora".to_owned(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            adult_content: false,
         }
     }
 }

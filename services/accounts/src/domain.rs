@@ -1,9 +1,13 @@
 //! Pure types and rules: no I/O, no contract, no tables.
 
+pub mod age;
+pub mod audit;
 pub mod caller;
 pub mod origin;
+pub mod page;
 pub mod recovery;
 pub mod refusal;
+pub mod terms;
 pub mod totp;
 
 /// A point in time, to the microsecond that databases keep.

@@ -25,6 +25,7 @@ mod signing_keys;
 mod terms;
 mod trust;
 mod user;
+mod user_view;
 
 use std::pin::Pin;
 

@@ -3,11 +3,18 @@
 //! Locks are taken in this order, so that nobody waits in a circle: organisations, users, sessions, everything else.
 
 pub mod audit;
+pub mod audit_log;
 pub mod ended;
+pub mod endings;
 pub mod entity;
 pub mod flows;
+pub mod groups;
+pub mod lock;
 pub mod outbox;
+pub mod people;
 pub mod second_factors;
+pub mod terms;
+pub mod user_view;
 
 use kinora_store::{Database, StoreError};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend};

@@ -83,6 +83,8 @@ pub enum Refusal {
     TermsOutdated,
     /// Your age has been verified already.
     AgeVerified,
+    /// You have stated that you are a minor; ask the operator if that was a mistake.
+    AgeDeclared,
     /// The signature of the verifier does not hold.
     AgeCallbackInvalid,
     /// Nothing is configured that could verify your age.
@@ -302,6 +304,11 @@ impl Refusal {
                 Kind::FailedPrecondition,
                 "AGE_VERIFIED",
                 "your age has been verified already",
+            ),
+            Self::AgeDeclared => (
+                Kind::FailedPrecondition,
+                "AGE_DECLARED",
+                "you have stated that you are a minor; ask the operator if that was a mistake",
             ),
             Self::AgeCallbackInvalid => (
                 Kind::Unauthenticated,

@@ -35,3 +35,14 @@ pub(super) fn time_to_pb(time: Time) -> Timestamp {
         nanos: i32::try_from(time.timestamp_subsec_nanos()).unwrap_or_default(),
     }
 }
+
+/// A point in time that a caller gave, to the microsecond.
+pub(super) fn time_from_pb(time: Timestamp, field: &'static str) -> Result<Time, Error> {
+    let nanos = u32::try_from(time.nanos).ok();
+    let time = nanos.and_then(|nanos| Time::from_timestamp(time.seconds, nanos));
+    let micros = time.and_then(|time| Time::from_timestamp_micros(time.timestamp_micros()));
+    micros.ok_or(Error::Field {
+        field,
+        problem: "is no point in time",
+    })
+}
