@@ -1,5 +1,6 @@
 //! The use cases: one module a topic, each with its part of [`App`].
 
+mod age;
 mod audit;
 mod flows;
 mod operators;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::AccountsOptions;
 use crate::domain::Time;
+use crate::domain::verifier::AgeVerifier;
 use crate::error::Error;
 use crate::sealing::Sealer;
 use crate::store::Store;
@@ -21,6 +23,7 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: AccountsOptions,
     pub(crate) sealer: Sealer,
+    pub(crate) age_verifier: Option<Arc<dyn AgeVerifier>>,
 }
 
 impl App {
@@ -37,6 +40,7 @@ impl App {
             .map_err(|_| Error::Options("the sealing key is hexadecimal".to_owned()))?;
         Ok(Self {
             sealer: Sealer::new(&key)?,
+            age_verifier: age::verifier_of(&options)?,
             store,
             clock,
             options,

@@ -61,6 +61,30 @@ pub struct AccountsOptions {
         action = ArgAction::Set
     )]
     pub adult_content: bool,
+    /// Where people go to have their age verified, with `{flow}` in the place of the token that the verifier sends back:
+    /// `https://verifier.example/start?session={flow}`. None for no verifier.
+    #[arg(
+        id = "age_verifier_url",
+        long = "age-verifier-url",
+        env = "KINORA_AGE_VERIFIER_URL"
+    )]
+    pub age_verifier_url: Option<String>,
+    /// The secret under which the verifier signs its calls: at least 32 bytes.
+    #[arg(
+        id = "age_verifier_secret",
+        long = "age-verifier-secret",
+        env = "KINORA_AGE_VERIFIER_SECRET",
+        hide_env_values = true
+    )]
+    pub age_verifier_secret: Option<Secret>,
+    /// By which name it is remembered who verified an age.
+    #[arg(
+        id = "age_verifier_name",
+        long = "age-verifier-name",
+        env = "KINORA_AGE_VERIFIER_NAME",
+        default_value = "verifier"
+    )]
+    pub age_verifier_name: String,
 }
 
 impl AccountsOptions {
@@ -74,6 +98,9 @@ impl AccountsOptions {
             issuer: "kinora".to_owned(),
             public_url: "http://127.0.0.1:8080".to_owned(),
             adult_content: false,
+            age_verifier_url: None,
+            age_verifier_secret: None,
+            age_verifier_name: "verifier".to_owned(),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod recovery;
 pub mod refusal;
 pub mod terms;
 pub mod totp;
+pub mod verifier;
 
 /// A point in time, to the microsecond that databases keep.
 pub type Time = chrono::DateTime<chrono::Utc>;
