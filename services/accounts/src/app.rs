@@ -2,6 +2,7 @@
 
 mod age;
 mod audit;
+mod erasure;
 mod flows;
 mod operators;
 mod terms;

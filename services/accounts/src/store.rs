@@ -7,6 +7,7 @@ pub mod audit_log;
 pub mod ended;
 pub mod endings;
 pub mod entity;
+pub mod erasure;
 pub mod flows;
 pub mod groups;
 pub mod lock;
