@@ -1,5 +1,5 @@
 use futures::StreamExt;
-use kinora_store::{DatabaseUrl, on_both_databases};
+use kinora_store::on_both_databases;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ConnectionTrait, EntityTrait};
 

@@ -2,7 +2,7 @@ use std::io::Read;
 
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt};
-use kinora_store::{DatabaseUrl, on_both_databases};
+use kinora_store::on_both_databases;
 use serde_json::Value;
 use zip::ZipArchive;
 

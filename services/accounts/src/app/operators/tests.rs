@@ -1,4 +1,4 @@
-use kinora_store::{DatabaseUrl, on_both_databases};
+use kinora_store::on_both_databases;
 use sea_orm::{IntoActiveModel, PaginatorTrait};
 
 use super::*;
