@@ -3,6 +3,7 @@
 mod m20261122_000001_people;
 mod m20261122_000002_programs;
 mod m20261122_000003_trust;
+mod m20261122_000004_append_only;
 
 use sea_orm_migration::prelude::{DbErr, Index, IndexCreateStatement};
 use sea_orm_migration::sea_orm::DatabaseConnection;
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_people::Migration),
             Box::new(m20261122_000002_programs::Migration),
             Box::new(m20261122_000003_trust::Migration),
+            Box::new(m20261122_000004_append_only::Migration),
         ]
     }
 }

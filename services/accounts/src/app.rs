@@ -1,5 +1,8 @@
 //! The use cases: one module a topic, each with its part of [`App`].
 
+mod age;
+mod audit;
+mod erasure;
 mod first_run;
 mod flows;
 mod hashing;
@@ -7,19 +10,22 @@ mod invitations;
 mod keys;
 mod mail;
 mod notices;
+mod operators;
+mod organisations;
+mod passkeys;
 mod passwords;
 mod profile;
-mod passkeys;
 pub(crate) mod providers;
 pub(crate) mod second_factor;
-mod organisations;
 mod service_accounts;
 mod sessions;
 mod sign_in;
 mod sign_up;
 mod signing_keys;
-mod throttles;
 pub(crate) mod step_up;
+mod terms;
+pub(crate) mod testing;
+mod throttles;
 mod tokens;
 mod user_view;
 
@@ -34,6 +40,7 @@ use crate::clock::Clock;
 use crate::config::AccountsOptions;
 use crate::domain::Time;
 use crate::domain::relying_party::relying_party;
+use crate::domain::verifier::AgeVerifier;
 use crate::error::Error;
 use crate::sealing::Sealer;
 use crate::store::Store;
@@ -56,6 +63,7 @@ pub struct App {
     pub(crate) relying_party: Option<Webauthn>,
     pub(crate) hasher: Hasher,
     pub(crate) key_uses: Arc<Semaphore>,
+    pub(crate) age_verifier: Option<Arc<dyn AgeVerifier>>,
 }
 
 impl App {
@@ -80,6 +88,7 @@ impl App {
             providers: Providers::new(options.providers()?)?,
             relying_party: relying_party(&options.public_url)?,
             key_uses: Arc::new(Semaphore::new(KEY_USES)),
+            age_verifier: age::verifier_of(&options)?,
             store,
             clock,
             options,
@@ -101,4 +110,3 @@ impl App {
 }
 
 #[cfg(test)]
-pub(crate) mod testing;

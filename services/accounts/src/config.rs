@@ -101,6 +101,39 @@ pub struct AccountsOptions {
         requires = "first_operator_email"
     )]
     pub first_operator_password: Option<Secret>,
+    /// Whether people who are verified to be of age may make adult content.
+    #[arg(
+        id = "adult_content",
+        long = "adult-content",
+        env = "KINORA_ADULT_CONTENT",
+        default_value_t = false,
+        action = ArgAction::Set
+    )]
+    pub adult_content: bool,
+    /// Where people go to have their age verified, with `{flow}` in the place of the token that the verifier sends back:
+    /// `https://verifier.example/start?session={flow}`. None for no verifier.
+    #[arg(
+        id = "age_verifier_url",
+        long = "age-verifier-url",
+        env = "KINORA_AGE_VERIFIER_URL"
+    )]
+    pub age_verifier_url: Option<String>,
+    /// The secret under which the verifier signs its calls: at least 32 bytes.
+    #[arg(
+        id = "age_verifier_secret",
+        long = "age-verifier-secret",
+        env = "KINORA_AGE_VERIFIER_SECRET",
+        hide_env_values = true
+    )]
+    pub age_verifier_secret: Option<Secret>,
+    /// By which name it is remembered who verified an age.
+    #[arg(
+        id = "age_verifier_name",
+        long = "age-verifier-name",
+        env = "KINORA_AGE_VERIFIER_NAME",
+        default_value = "verifier"
+    )]
+    pub age_verifier_name: String,
 }
 
 /// The floor that OWASP gives for argon2id.
@@ -145,6 +178,10 @@ impl AccountsOptions {
             password_hash_slots: None,
             first_operator_email: None,
             first_operator_password: None,
+            adult_content: false,
+            age_verifier_url: None,
+            age_verifier_secret: None,
+            age_verifier_name: "verifier".to_owned(),
         }
     }
 

@@ -2,10 +2,12 @@
 
 pub mod age;
 pub mod api_key;
+pub mod audit;
 pub mod caller;
 pub mod email;
 pub mod name;
 pub mod origin;
+pub mod page;
 pub mod password;
 pub mod providers;
 pub mod recovery;
@@ -14,9 +16,11 @@ pub mod relying_party;
 pub mod scope;
 pub mod session;
 pub mod signing_key;
+pub mod terms;
 pub mod throttle;
 pub mod tokens;
 pub mod totp;
+pub mod verifier;
 
 /// A point in time, to the microsecond that databases keep.
 pub type Time = chrono::DateTime<chrono::Utc>;

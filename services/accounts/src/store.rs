@@ -3,22 +3,29 @@
 //! Locks are taken in this order, so that nobody waits in a circle: organisations, users, sessions, everything else.
 
 pub mod audit;
+pub mod audit_log;
 pub mod codes;
 pub mod ended;
+pub mod endings;
 pub mod entity;
+pub mod erasure;
 pub mod flows;
+pub mod groups;
 pub mod identities;
-pub mod outbox;
-pub mod passkeys;
 pub mod invitations;
 pub mod keys;
+pub mod lock;
 pub mod members;
 pub mod organisations;
+pub mod outbox;
+pub mod passkeys;
+pub mod people;
 pub mod programs;
 pub mod second_factors;
 pub mod sessions;
 pub mod signing_keys;
 pub mod subjects;
+pub mod terms;
 pub mod throttles;
 pub mod user_view;
 pub mod users;

@@ -1,5 +1,7 @@
 //! An application on a database of its own, for tests.
 
+pub(crate) mod people;
+
 use std::sync::Arc;
 
 use base64::Engine;

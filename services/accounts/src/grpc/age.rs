@@ -3,25 +3,53 @@
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
+use super::convert::{caller, id_from_pb, origin_from_pb};
+use super::user_view::{age_to_pb, user_to_pb};
 use crate::app::App;
+use crate::domain::verifier::Callback;
 
 pub(super) async fn declare_age(
-    _app: &App,
-    _request: Request<pb::DeclareAgeRequest>,
+    app: &App,
+    request: Request<pb::DeclareAgeRequest>,
 ) -> Result<Response<pb::DeclareAgeResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let caller = caller(&request)?;
+    let message = request.into_inner();
+    let origin = origin_from_pb(message.origin);
+    let age = app.declare_age(&caller, message.year_of_birth, &origin);
+    let age = Some(age_to_pb(age.await?));
+    Ok(Response::new(pb::DeclareAgeResponse { age }))
 }
 
 pub(super) async fn begin_age_verification(
-    _app: &App,
-    _request: Request<pb::BeginAgeVerificationRequest>,
+    app: &App,
+    request: Request<pb::BeginAgeVerificationRequest>,
 ) -> Result<Response<pb::BeginAgeVerificationResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let url = app.begin_age_verification(&caller(&request)?).await?;
+    Ok(Response::new(pb::BeginAgeVerificationResponse { url }))
+}
+
+pub(super) async fn complete_age_verification(
+    app: &App,
+    request: Request<pb::CompleteAgeVerificationRequest>,
+) -> Result<Response<pb::CompleteAgeVerificationResponse>, Status> {
+    let message = request.into_inner();
+    let callback = Callback {
+        body: &message.body,
+        signature: &message.signature,
+        timestamp: &message.timestamp,
+    };
+    app.complete_age_verification(callback).await?;
+    Ok(Response::new(pb::CompleteAgeVerificationResponse {}))
 }
 
 pub(super) async fn set_age(
-    _app: &App,
-    _request: Request<pb::SetAgeRequest>,
+    app: &App,
+    request: Request<pb::SetAgeRequest>,
 ) -> Result<Response<pb::SetAgeResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let operator = caller(&request)?;
+    let message = request.into_inner();
+    let id = id_from_pb(&message.id)?;
+    let changed = app.set_age(&operator, id, message.is_adult, message.method);
+    let user = Some(user_to_pb(app, changed.await?));
+    Ok(Response::new(pb::SetAgeResponse { user }))
 }

@@ -6,7 +6,7 @@ use kinora_proto::accounts::v1 as pb;
 use kinora_proto::accounts::v1::auth_service_server::AuthService;
 use tonic::{Request, Response, Status};
 
-use super::{keys, passkeys, passwords, providers, second_factor, sign_in, sign_up};
+use super::{age, keys, passkeys, passwords, providers, second_factor, sign_in, sign_up};
 use crate::app::App;
 
 /// Answers the edge, for people who have no token yet.
@@ -126,5 +126,12 @@ impl AuthService for AuthGrpc {
         request: Request<pb::ListProvidersRequest>,
     ) -> Result<Response<pb::ListProvidersResponse>, Status> {
         providers::list_providers(&self.app, request).await
+    }
+
+    async fn complete_age_verification(
+        &self,
+        request: Request<pb::CompleteAgeVerificationRequest>,
+    ) -> Result<Response<pb::CompleteAgeVerificationResponse>, Status> {
+        age::complete_age_verification(&self.app, request).await
     }
 }

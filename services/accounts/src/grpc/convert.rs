@@ -48,13 +48,6 @@ pub(super) fn tokens_to_pb(tokens: Tokens) -> pb::Tokens {
     }
 }
 
-/// A point in time. None for what no calendar has.
-pub(super) fn time_from_pb(time: Timestamp) -> Option<Time> {
-    let nanos = u32::try_from(time.nanos).ok()?;
-    let time = Time::from_timestamp(time.seconds, nanos)?;
-    Time::from_timestamp_micros(time.timestamp_micros())
-}
-
 /// An id that may be left out.
 pub(super) fn optional_id_from_pb(text: &str) -> Result<Option<Uuid>, Error> {
     if text.is_empty() {
@@ -83,4 +76,15 @@ pub(super) const fn role_to_pb(role: Role) -> pb::Role {
         Role::Admin => pb::Role::Admin,
         Role::Owner => pb::Role::Owner,
     }
+}
+
+/// A point in time that a caller gave, to the microsecond.
+pub(super) fn time_from_pb(time: Timestamp, field: &'static str) -> Result<Time, Error> {
+    let nanos = u32::try_from(time.nanos).ok();
+    let time = nanos.and_then(|nanos| Time::from_timestamp(time.seconds, nanos));
+    let micros = time.and_then(|time| Time::from_timestamp_micros(time.timestamp_micros()));
+    micros.ok_or(Error::Field {
+        field,
+        problem: "is no point in time",
+    })
 }

@@ -66,7 +66,7 @@ pub(super) async fn revoke_api_key(
 
 fn new_key_from_pb(request: pb::CreateApiKeyRequest) -> Result<NewKey, Error> {
     let expire_time = match request.expire_time {
-        Some(time) => Some(time_from_pb(time).ok_or(Refusal::ExpiryInvalid)?),
+        Some(time) => Some(time_from_pb(time, "expire_time")?),
         None => None,
     };
     Ok(NewKey {

@@ -3,20 +3,34 @@
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
+use super::convert::{caller, id_from_pb, time_to_pb};
+use super::user_view::user_to_pb;
 use crate::app::App;
+use crate::store::entity::programs::{api_key, organisation};
 
 pub(super) async fn list_users(
-    _app: &App,
-    _request: Request<pb::ListUsersRequest>,
+    app: &App,
+    request: Request<pb::ListUsersRequest>,
 ) -> Result<Response<pb::ListUsersResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let message = request.into_inner();
+    let page = app.list_users(&message.query, message.page_size, &message.page_token);
+    let (found, next_page_token) = page.await?;
+    Ok(Response::new(pb::ListUsersResponse {
+        users: found
+            .into_iter()
+            .map(|view| user_to_pb(app, view))
+            .collect(),
+        next_page_token,
+    }))
 }
 
 pub(super) async fn get_user_by_id(
-    _app: &App,
-    _request: Request<pb::GetUserByIdRequest>,
+    app: &App,
+    request: Request<pb::GetUserByIdRequest>,
 ) -> Result<Response<pb::GetUserByIdResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let found = app.find_user(&request.get_ref().id).await?;
+    let user = Some(user_to_pb(app, found));
+    Ok(Response::new(pb::GetUserByIdResponse { user }))
 }
 
 pub(super) async fn create_user(
@@ -27,57 +41,116 @@ pub(super) async fn create_user(
 }
 
 pub(super) async fn disable_user(
-    _app: &App,
-    _request: Request<pb::DisableUserRequest>,
+    app: &App,
+    request: Request<pb::DisableUserRequest>,
 ) -> Result<Response<pb::DisableUserResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let operator = caller(&request)?;
+    let message = request.into_inner();
+    let id = id_from_pb(&message.id)?;
+    let changed = app.disable_user(&operator, id, &message.reason).await?;
+    let user = Some(user_to_pb(app, changed));
+    Ok(Response::new(pb::DisableUserResponse { user }))
 }
 
 pub(super) async fn enable_user(
-    _app: &App,
-    _request: Request<pb::EnableUserRequest>,
+    app: &App,
+    request: Request<pb::EnableUserRequest>,
 ) -> Result<Response<pb::EnableUserResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let operator = caller(&request)?;
+    let id = id_from_pb(&request.get_ref().id)?;
+    let changed = app.enable_user(&operator, id).await?;
+    let user = Some(user_to_pb(app, changed));
+    Ok(Response::new(pb::EnableUserResponse { user }))
 }
 
 pub(super) async fn set_operator(
-    _app: &App,
-    _request: Request<pb::SetOperatorRequest>,
+    app: &App,
+    request: Request<pb::SetOperatorRequest>,
 ) -> Result<Response<pb::SetOperatorResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let operator = caller(&request)?;
+    let message = request.into_inner();
+    let id = id_from_pb(&message.id)?;
+    let changed = app.set_operator(&operator, id, message.is_operator).await?;
+    let user = Some(user_to_pb(app, changed));
+    Ok(Response::new(pb::SetOperatorResponse { user }))
 }
 
 pub(super) async fn sign_out_user(
-    _app: &App,
-    _request: Request<pb::SignOutUserRequest>,
+    app: &App,
+    request: Request<pb::SignOutUserRequest>,
 ) -> Result<Response<pb::SignOutUserResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let operator = caller(&request)?;
+    let id = id_from_pb(&request.get_ref().id)?;
+    let revoked = app.sign_out_user(&operator, id).await?;
+    Ok(Response::new(pb::SignOutUserResponse { revoked }))
 }
 
 pub(super) async fn reset_second_factors(
-    _app: &App,
-    _request: Request<pb::ResetSecondFactorsRequest>,
+    app: &App,
+    request: Request<pb::ResetSecondFactorsRequest>,
 ) -> Result<Response<pb::ResetSecondFactorsResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let operator = caller(&request)?;
+    let message = request.into_inner();
+    let id = id_from_pb(&message.id)?;
+    let changed = app.reset_second_factors(&operator, id, &message.reason);
+    let user = Some(user_to_pb(app, changed.await?));
+    Ok(Response::new(pb::ResetSecondFactorsResponse { user }))
 }
 
 pub(super) async fn list_all_organisations(
-    _app: &App,
-    _request: Request<pb::ListAllOrganisationsRequest>,
+    app: &App,
+    request: Request<pb::ListAllOrganisationsRequest>,
 ) -> Result<Response<pb::ListAllOrganisationsResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let message = request.into_inner();
+    let page = app.list_all_organisations(&message.query, message.page_size, &message.page_token);
+    let (found, next_page_token) = page.await?;
+    Ok(Response::new(pb::ListAllOrganisationsResponse {
+        organisations: found.into_iter().map(summary_to_pb).collect(),
+        next_page_token,
+    }))
 }
 
 pub(super) async fn list_keys_of(
-    _app: &App,
-    _request: Request<pb::ListKeysOfRequest>,
+    app: &App,
+    request: Request<pb::ListKeysOfRequest>,
 ) -> Result<Response<pb::ListKeysOfResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let owner = id_from_pb(&request.get_ref().owner_id)?;
+    let keys = app.keys_of(owner).await?;
+    let keys = keys.into_iter().map(key_to_pb).collect();
+    Ok(Response::new(pb::ListKeysOfResponse { keys }))
 }
 
 pub(super) async fn revoke_key(
-    _app: &App,
-    _request: Request<pb::RevokeKeyRequest>,
+    app: &App,
+    request: Request<pb::RevokeKeyRequest>,
 ) -> Result<Response<pb::RevokeKeyResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let operator = caller(&request)?;
+    let id = id_from_pb(&request.get_ref().id)?;
+    app.revoke_key_of_anybody(&operator, id).await?;
+    Ok(Response::new(pb::RevokeKeyResponse {}))
+}
+
+fn summary_to_pb((row, members): (organisation::Model, u32)) -> pb::OrganisationSummary {
+    pb::OrganisationSummary {
+        id: row.id.to_string(),
+        name: row.name,
+        members,
+        create_time: Some(time_to_pb(row.create_time)),
+    }
+}
+
+fn key_to_pb(row: api_key::Model) -> pb::ApiKey {
+    let text = |id: Option<uuid::Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    pb::ApiKey {
+        id: row.id.to_string(),
+        name: row.name,
+        hint: row.hint,
+        scopes: row.scopes.split_whitespace().map(str::to_owned).collect(),
+        organisation_id: text(row.organisation_id),
+        service_account_id: text(row.service_account_id),
+        create_time: Some(time_to_pb(row.create_time)),
+        expire_time: row.expire_time.map(time_to_pb),
+        last_use_time: row.last_use_time.map(time_to_pb),
+        revoke_time: row.revoke_time.map(time_to_pb),
+    }
 }

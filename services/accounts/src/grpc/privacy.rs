@@ -4,6 +4,7 @@ use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
 use super::ServerStream;
+use super::convert::{caller, origin_from_pb, time_to_pb};
 use crate::app::App;
 
 pub(super) async fn export_data(
@@ -14,15 +15,23 @@ pub(super) async fn export_data(
 }
 
 pub(super) async fn erase_user(
-    _app: &App,
-    _request: Request<pb::EraseUserRequest>,
+    app: &App,
+    request: Request<pb::EraseUserRequest>,
 ) -> Result<Response<pb::EraseUserResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let caller = caller(&request)?;
+    let origin = origin_from_pb(request.into_inner().origin);
+    let erase_time = app.erase_user(&caller, &origin).await?;
+    Ok(Response::new(pb::EraseUserResponse {
+        erase_time: Some(time_to_pb(erase_time)),
+    }))
 }
 
 pub(super) async fn cancel_erasure(
-    _app: &App,
-    _request: Request<pb::CancelErasureRequest>,
+    app: &App,
+    request: Request<pb::CancelErasureRequest>,
 ) -> Result<Response<pb::CancelErasureResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let caller = caller(&request)?;
+    let origin = origin_from_pb(request.into_inner().origin);
+    app.cancel_erasure(&caller, &origin).await?;
+    Ok(Response::new(pb::CancelErasureResponse {}))
 }

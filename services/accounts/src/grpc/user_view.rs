@@ -4,13 +4,17 @@ use kinora_proto::accounts::v1 as pb;
 
 use super::convert::time_to_pb;
 use crate::app::App;
-use crate::domain::age::{Age, Assurance};
+use crate::domain::age::{Age, Assurance, Tier};
 use crate::store::entity::people::identity;
+use crate::store::people;
 use crate::store::user_view::{UserView, age_of};
-use crate::store::users as people;
 
 /// A user in the contract.
-pub(super) fn user_to_pb(_app: &App, view: UserView) -> pb::User {
+pub(super) fn user_to_pb(app: &App, view: UserView) -> pb::User {
+    let content_tier = match app.content_tier_of(&view.row) {
+        Tier::General => pb::ContentTier::General,
+        Tier::Adult => pb::ContentTier::Adult,
+    };
     let age = age_to_pb(age_of(&view.row));
     let row = view.row;
     pb::User {
@@ -29,6 +33,7 @@ pub(super) fn user_to_pb(_app: &App, view: UserView) -> pb::User {
         state: state_to_pb(row.state).into(),
         create_time: Some(time_to_pb(row.create_time)),
         erase_time: row.erase_time.map(time_to_pb),
+        content_tier: content_tier.into(),
     }
 }
 

@@ -1,0 +1,259 @@
+//! What operators of the platform see and do. Every change is in the audit log, with the operator as actor.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use uuid::Uuid;
+
+use super::App;
+use crate::domain::caller::Caller;
+use crate::domain::origin::Origin;
+use crate::domain::page::Page;
+use crate::domain::refusal::Refusal;
+use crate::error::Error;
+use crate::store::audit::Line;
+use crate::store::entity::people::{passkey, user};
+use crate::store::entity::programs::{api_key, organisation};
+use crate::store::lock::Topic;
+use crate::store::outbox::Mail;
+use crate::store::user_view::UserView;
+use crate::store::{
+    audit, ended, endings, groups, lock, outbox, people, second_factors, user_view,
+};
+
+impl App {
+    /// Lists users who fit `query`, newest first, with the token of the next page.
+    ///
+    /// # Errors
+    /// [`Refusal::PageTokenInvalid`], [`Error::Database`].
+    pub(crate) async fn list_users(
+        &self,
+        query: &str,
+        page_size: u32,
+        page_token: &str,
+    ) -> Result<(Vec<UserView>, String), Error> {
+        let page = Page::of(&["users", query], page_size, page_token)?;
+        let reader = self.store.reader();
+        let rows = people::page(reader, query, page.after, page.rows()).await?;
+        let (rows, next) = page.cut(rows, |row| row.id);
+        Ok((user_view::of(reader, rows).await?, next))
+    }
+
+    /// Reads a user by id or address.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Error::Database`].
+    pub(crate) async fn find_user(&self, id_or_address: &str) -> Result<UserView, Error> {
+        let reader = self.store.reader();
+        let found = people::find(reader, id_or_address).await?;
+        self.view_of(reader, found.ok_or(Refusal::NotFound)?).await
+    }
+
+    /// Lets a user in no longer, and ends sessions, keys and tokens. Once more changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Refusal::LastOperator`], [`Error::Database`].
+    pub(crate) async fn disable_user(
+        &self,
+        operator: &Caller,
+        id: Uuid,
+        reason: &str,
+    ) -> Result<UserView, Error> {
+        let (tx, user) = self.begin_with(id).await?;
+        if user.state != people::DISABLED {
+            must_leave_an_operator(&tx, &user).await?;
+            let disabled = user::ActiveModel {
+                state: Set(people::DISABLED),
+                ..Default::default()
+            };
+            people::update(&tx, id, disabled).await?;
+            endings::everything_of(&tx, id, self.now()).await?;
+            let line = did(operator, id, "user.disable").with_detail(reason);
+            audit::append(&tx, line, self.now()).await?;
+        }
+        self.commit_and_view(tx, id).await
+    }
+
+    /// Lets a disabled user in again: to an account that goes on, or that is about to be erased, as it was before.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Error::Database`].
+    pub(crate) async fn enable_user(&self, operator: &Caller, id: Uuid) -> Result<UserView, Error> {
+        let (tx, user) = self.begin_with(id).await?;
+        if user.state == people::DISABLED {
+            let state = match user.erase_time {
+                Some(_) => people::LEAVING,
+                None => people::ACTIVE,
+            };
+            let enabled = user::ActiveModel {
+                state: Set(state),
+                ..Default::default()
+            };
+            people::update(&tx, id, enabled).await?;
+            audit::append(&tx, did(operator, id, "user.enable"), self.now()).await?;
+        }
+        self.commit_and_view(tx, id).await
+    }
+
+    /// Makes a user an operator, or no longer one. Tokens that say otherwise end.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Refusal::LastOperator`], [`Error::Database`].
+    pub(crate) async fn set_operator(
+        &self,
+        operator: &Caller,
+        id: Uuid,
+        is_operator: bool,
+    ) -> Result<UserView, Error> {
+        let (tx, user) = self.begin_with(id).await?;
+        if user.is_operator != is_operator {
+            if !is_operator {
+                must_leave_an_operator(&tx, &user).await?;
+            }
+            let changed = user::ActiveModel {
+                is_operator: Set(is_operator),
+                ..Default::default()
+            };
+            people::update(&tx, id, changed).await?;
+            ended::note(&tx, id, self.now()).await?;
+            let action = if is_operator {
+                "operator.grant"
+            } else {
+                "operator.revoke"
+            };
+            audit::append(&tx, did(operator, id, action), self.now()).await?;
+        }
+        self.commit_and_view(tx, id).await
+    }
+
+    /// Ends all sessions of a user, and answers how many there were.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Error::Database`].
+    pub(crate) async fn sign_out_user(&self, operator: &Caller, id: Uuid) -> Result<u32, Error> {
+        let (tx, _) = self.begin_with(id).await?;
+        let revoked = endings::sessions_of(&tx, id, self.now()).await?;
+        let line = did(operator, id, "user.sign_out").with_detail(format!("{revoked} sessions"));
+        audit::append(&tx, line, self.now()).await?;
+        tx.commit().await?;
+        Ok(u32::try_from(revoked).unwrap_or(u32::MAX))
+    }
+
+    /// Takes time-based codes, recovery codes and passkeys off an account, ends its sessions, and tells its owner.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Error::Database`].
+    pub(crate) async fn reset_second_factors(
+        &self,
+        operator: &Caller,
+        id: Uuid,
+        reason: &str,
+    ) -> Result<UserView, Error> {
+        let now = self.now();
+        let (tx, user) = self.begin_with(id).await?;
+        second_factors::remove(&tx, id).await?;
+        passkey::Entity::delete_many()
+            .filter(passkey::Column::UserId.eq(id))
+            .exec(&tx)
+            .await?;
+        // Whoever holds the lost device may be signed in with it.
+        endings::sessions_of(&tx, id, now).await?;
+        outbox::enqueue(&tx, factors_are_gone(user.email), now).await?;
+        let line = did(operator, id, "second_factors.reset").with_detail(reason);
+        audit::append(&tx, line, now).await?;
+        self.commit_and_view(tx, id).await
+    }
+
+    /// Lists organisations that fit `query` with their numbers of members, newest first, with the token of the next
+    /// page.
+    ///
+    /// # Errors
+    /// [`Refusal::PageTokenInvalid`], [`Error::Database`].
+    pub(crate) async fn list_all_organisations(
+        &self,
+        query: &str,
+        page_size: u32,
+        page_token: &str,
+    ) -> Result<(Vec<(organisation::Model, u32)>, String), Error> {
+        let page = Page::of(&["organisations", query], page_size, page_token)?;
+        let reader = self.store.reader();
+        let rows = groups::page(reader, query, page.after, page.rows()).await?;
+        let (rows, next) = page.cut(rows, |row| row.id);
+        let members = groups::members(reader, rows.iter().map(|row| row.id)).await?;
+        let with_members = |row: organisation::Model| {
+            let number = members.get(&row.id).copied().unwrap_or_default();
+            (row, u32::try_from(number).unwrap_or(u32::MAX))
+        };
+        Ok((rows.into_iter().map(with_members).collect(), next))
+    }
+
+    /// Lists the keys of a user or service account, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn keys_of(&self, owner: Uuid) -> Result<Vec<api_key::Model>, Error> {
+        Ok(groups::keys_of(self.store.reader(), owner).await?)
+    }
+
+    /// Ends a key of anybody. Once more changes nothing but the log.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Error::Database`].
+    pub(crate) async fn revoke_key_of_anybody(
+        &self,
+        operator: &Caller,
+        id: Uuid,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let tx = self.store.begin().await?;
+        if !endings::key(&tx, id, now).await? {
+            return Err(Refusal::NotFound.into());
+        }
+        audit::append(&tx, did(operator, id, "key.revoke"), now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Begins a change of a user. Who is an operator is decided by one such change at a time.
+    async fn begin_with(&self, id: Uuid) -> Result<(DatabaseTransaction, user::Model), Error> {
+        let tx = self.store.begin().await?;
+        lock::hold(&tx, Topic::Operators).await?;
+        let user = people::lock(&tx, id).await?;
+        let user = user.ok_or(Refusal::NotFound)?;
+        Ok((tx, user))
+    }
+
+    async fn commit_and_view(&self, tx: DatabaseTransaction, id: Uuid) -> Result<UserView, Error> {
+        let row = people::lock(&tx, id).await?.ok_or(Refusal::NotFound)?;
+        let view = self.view_of(&tx, row).await?;
+        tx.commit().await?;
+        Ok(view)
+    }
+}
+
+/// Passes unless a user is the only operator who may sign in. The caller holds [`Topic::Operators`].
+pub(super) async fn must_leave_an_operator(
+    tx: &impl ConnectionTrait,
+    user: &user::Model,
+) -> Result<(), Error> {
+    let counts = user.is_operator && user.state == people::ACTIVE;
+    if counts && people::operators_beside(tx, user.id).await? == 0 {
+        return Err(Refusal::LastOperator.into());
+    }
+    Ok(())
+}
+
+fn did(operator: &Caller, subject: Uuid, action: &'static str) -> Line {
+    Line::by(operator.id, Some(subject), action, &Origin::default())
+}
+
+fn factors_are_gone(recipient: String) -> Mail {
+    Mail {
+        recipient,
+        subject: "Your second factors were removed".to_owned(),
+        body: "An operator of the platform has removed the codes and passkeys of your account, and ended its \
+               sessions.\n\nIf you have not asked for that, tell the operator at once.\n"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

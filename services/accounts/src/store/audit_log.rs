@@ -1,0 +1,96 @@
+//! The audit log as it is read. Ids grow with time, so they are the order.
+
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{QueryFilter, QueryOrder, QuerySelect, Select};
+use uuid::Uuid;
+
+use super::entity::trust::audit;
+use super::people::begins_with;
+use crate::domain::audit::Filter;
+
+/// Reads lines that fit, newest first.
+///
+/// # Errors
+/// [`DbErr`] when the database does not answer.
+pub async fn newest(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    before: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<audit::Model>, DbErr> {
+    let mut lines = fitting(filter);
+    if let Some(before) = before {
+        lines = lines.filter(audit::Column::Id.lt(before));
+    }
+    lines
+        .order_by_desc(audit::Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Reads lines that fit, oldest first, up to and with the line `last`.
+///
+/// # Errors
+/// [`DbErr`] when the database does not answer.
+pub async fn oldest(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    after: Option<Uuid>,
+    last: Uuid,
+    limit: u64,
+) -> Result<Vec<audit::Model>, DbErr> {
+    let mut lines = fitting(filter).filter(audit::Column::Id.lte(last));
+    if let Some(after) = after {
+        lines = lines.filter(audit::Column::Id.gt(after));
+    }
+    lines
+        .order_by_asc(audit::Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Reads lines that a user did or that concern the user, newest first.
+///
+/// # Errors
+/// [`DbErr`] when the database does not answer.
+pub async fn of_user(
+    db: &impl ConnectionTrait,
+    user: Uuid,
+    before: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<audit::Model>, DbErr> {
+    let concerns = Condition::any()
+        .add(audit::Column::Subject.eq(user))
+        .add(audit::Column::Actor.eq(user.to_string()));
+    let mut lines = audit::Entity::find().filter(concerns);
+    if let Some(before) = before {
+        lines = lines.filter(audit::Column::Id.lt(before));
+    }
+    lines
+        .order_by_desc(audit::Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+fn fitting(filter: &Filter) -> Select<audit::Entity> {
+    let mut lines = audit::Entity::find();
+    if let Some(actor) = &filter.actor {
+        lines = lines.filter(audit::Column::Actor.eq(actor));
+    }
+    if let Some(subject) = filter.subject {
+        lines = lines.filter(audit::Column::Subject.eq(subject));
+    }
+    if let Some(action) = &filter.action {
+        lines = lines.filter(begins_with(audit::Column::Action, action));
+    }
+    if let Some(since) = filter.since {
+        lines = lines.filter(audit::Column::Time.gte(since));
+    }
+    if let Some(until) = filter.until {
+        lines = lines.filter(audit::Column::Time.lt(until));
+    }
+    lines
+}
