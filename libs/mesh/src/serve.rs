@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tower::ServiceExt;
 
 use crate::MeshError;
 use crate::trace::ServerTraceLayer;
@@ -22,6 +24,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long a client may take to send its request head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Who is at the other end of an HTTP request's connection: in the extensions of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
 
 /// Binds an address.
 ///
@@ -96,8 +102,12 @@ pub async fn http(
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30));
     let graceful = GracefulShutdown::new();
-    while let Some(stream) = next_connection(&listener, &shutdown).await? {
-        let service = TowerToHyperService::new(router.clone());
+    while let Some((stream, address)) = next_connection(&listener, &shutdown).await? {
+        let with_peer = move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(PeerAddress(address));
+            request
+        };
+        let service = TowerToHyperService::new(router.clone().map_request(with_peer));
         let connection = builder
             .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .into_owned();
@@ -122,18 +132,18 @@ pub async fn http(
 async fn next_connection(
     listener: &TcpListener,
     shutdown: &CancellationToken,
-) -> Result<Option<TcpStream>, MeshError> {
+) -> Result<Option<(TcpStream, SocketAddr)>, MeshError> {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = shutdown.cancelled() => return Ok(None),
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a client left at once");
                 }
-                return Ok(Some(stream));
+                return Ok(Some((stream, address)));
             }
             // Out of descriptors, or a client that left: wait a moment, do not spin.
             Err(error) => {

@@ -2,7 +2,9 @@
 
 use http::Method;
 use http::uri::PathAndQuery;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value,
+};
 
 use crate::template::Template;
 
@@ -144,6 +146,15 @@ impl Route {
     #[must_use]
     pub fn is_streaming(&self) -> bool {
         self.method.is_server_streaming()
+    }
+
+    /// Whether the answer is a stream of messages that hold nothing but `bytes chunk`: parts of a file.
+    #[must_use]
+    pub fn is_of_chunks(&self) -> bool {
+        let output = self.method.output();
+        let chunk = output.get_field_by_name("chunk");
+        let is_bytes = chunk.is_some_and(|chunk| matches!(chunk.kind(), Kind::Bytes));
+        self.is_streaming() && is_bytes && output.fields().len() == 1
     }
 
     /// What is called: `/package.Service/Method`.

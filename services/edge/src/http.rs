@@ -8,6 +8,7 @@ mod groups;
 mod headers;
 mod health;
 mod query;
+mod transcoded;
 mod videos;
 mod webhooks;
 
@@ -32,6 +33,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::body::Intake;
+pub(crate) use self::transcoded::Accounts;
 use crate::auth::KeyRing;
 use crate::client::Scheduler;
 use crate::problem::{self, Problem};
@@ -40,6 +42,7 @@ use crate::problem::{self, Problem};
 #[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) scheduler: Scheduler,
+    pub(crate) accounts: Accounts,
     pub(crate) keys: KeyRing,
     pub(crate) blobs: BlobStore,
     pub(crate) link_lifetime: Duration,
@@ -66,7 +69,7 @@ pub(crate) fn router(edge: Edge, cors_origins: Vec<HeaderValue>) -> Router {
         .merge(admin_router())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .fallback(async || Problem::route_not_found())
+        .fallback(transcoded::answer)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(edge);
     layered(router, cors_origins)
