@@ -3,8 +3,6 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use prost::Message;
-
 const FILES: [&str; 12] = [
     "kinora/accounts/v1/account.proto",
     "kinora/accounts/v1/admin_service.proto",
@@ -22,15 +20,18 @@ const FILES: [&str; 12] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(FILES, ["proto"])?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).open_files(FILES)?;
     #[expect(
         clippy::disallowed_methods,
         reason = "cargo tells its build scripts where to write in the environment"
     )]
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    // Encoded by the compiler: its types keep options that are extensions, such as routes, and prost's do not.
+    let descriptors = compiler.encode_file_descriptor_set();
+    std::fs::write(out.join("descriptors.bin"), descriptors)?;
     // Without `connect`, which would open plain connections: channels come from kinora_mesh.
     let generator = tonic_prost_build::configure().build_transport(false);
-    generator.compile_fds(descriptors)?;
+    generator.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

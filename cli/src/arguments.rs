@@ -1,5 +1,6 @@
 //! The command line. Nothing else reads the environment.
 
+pub mod accounts;
 mod admin;
 mod generate;
 mod identity;

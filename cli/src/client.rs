@@ -1,5 +1,6 @@
 //! A client of the REST interface.
 
+mod accounts;
 mod admin;
 pub mod download;
 pub mod follow;

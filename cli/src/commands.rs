@@ -1,5 +1,6 @@
 //! The commands.
 
+mod accounts;
 pub mod admin;
 mod approval;
 pub mod batch;

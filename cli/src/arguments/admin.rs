@@ -3,9 +3,12 @@
 use clap::{Args, Subcommand};
 
 use super::ServerArguments;
+use super::accounts::{
+    AuditArguments, KeysCommand, OrgsCommand, SigningKeysCommand, TermsCommand, UsersCommand,
+};
 
 const HELP: &str = "\
-For operators; the scheduler's options name them. The key of a mesh on this machine is one.
+For operators. The key that `kinora up` makes is an operator's.
 
 Examples:
   kinora admin workers                    who works, on what
@@ -14,7 +17,13 @@ Examples:
   kinora admin queues                     what waits, and for how long
   kinora admin dead-letters               jobs that failed for good, with their attempts
   kinora admin retry 01890000-0000-7000-8000-000000000000
-  kinora admin tenant studio --weight 200 --max-running 8";
+  kinora admin tenant studio --weight 200 --max-running 8
+
+  kinora admin users list --query example.org
+  kinora admin users disable 01890000-0000-7000-8000-000000000000 --reason abuse
+  kinora admin terms publish terms.md     nobody generates until they accept it
+  kinora admin audit --action key.        who made and revoked keys
+  kinora admin signing-keys rotate";
 
 /// Options of `kinora admin`.
 #[derive(Args, Clone, Debug)]
@@ -66,6 +75,23 @@ pub enum AdminCommand {
     },
     /// Show a tenant's share and limits, after changing what is said.
     Tenant(TenantArguments),
+    /// People and their accounts.
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Organisations.
+    #[command(subcommand)]
+    Orgs(OrgsCommand),
+    /// API keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// The terms of use.
+    #[command(subcommand)]
+    Terms(TermsCommand),
+    /// The keys that sign tokens.
+    #[command(subcommand)]
+    SigningKeys(SigningKeysCommand),
+    /// Show who did what, newest first.
+    Audit(AuditArguments),
 }
 
 /// Options of `kinora admin tenant`.

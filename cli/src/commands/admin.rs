@@ -2,6 +2,7 @@
 
 use kinora_edge::view::{DeadLetter, Queue, Tenant, Worker};
 
+use super::accounts;
 use super::connect::any_mesh;
 use crate::arguments::{AdminArguments, AdminCommand, Folders};
 use crate::client::Api;
@@ -44,6 +45,12 @@ pub async fn run(arguments: AdminArguments, folders: &Folders) -> Result<(), Fai
             let tenant = api.set_tenant(&change.tenant, limits).await?;
             show(json, &tenant, || tenant_table(&tenant))?;
         }
+        AdminCommand::Users(command) => accounts::users(&api, command, json).await?,
+        AdminCommand::Orgs(command) => accounts::orgs(&api, command, json).await?,
+        AdminCommand::Keys(command) => accounts::keys(&api, command, json).await?,
+        AdminCommand::Terms(command) => accounts::terms(&api, command, json).await?,
+        AdminCommand::SigningKeys(command) => accounts::signing_keys(&api, command, json).await?,
+        AdminCommand::Audit(arguments) => accounts::audit(&api, arguments, json).await?,
     }
     Ok(())
 }

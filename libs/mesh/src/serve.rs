@@ -5,6 +5,7 @@ mod incoming;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tower::ServiceExt;
 
 pub use self::incoming::MeshStream;
 use crate::MeshError;
@@ -25,6 +27,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long a client may take to send its request head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Who is at the other end of an HTTP request's connection: in the extensions of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
 
 /// Binds an address.
 ///
@@ -108,8 +114,12 @@ pub async fn http(
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30));
     let graceful = GracefulShutdown::new();
-    while let Some(stream) = next_connection(&listener, &shutdown).await? {
-        let service = TowerToHyperService::new(router.clone());
+    while let Some((stream, address)) = next_connection(&listener, &shutdown).await? {
+        let with_peer = move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(PeerAddress(address));
+            request
+        };
+        let service = TowerToHyperService::new(router.clone().map_request(with_peer));
         let connection = builder
             .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .into_owned();
@@ -134,18 +144,18 @@ pub async fn http(
 async fn next_connection(
     listener: &TcpListener,
     shutdown: &CancellationToken,
-) -> Result<Option<TcpStream>, MeshError> {
+) -> Result<Option<(TcpStream, SocketAddr)>, MeshError> {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = shutdown.cancelled() => return Ok(None),
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a client left at once");
                 }
-                return Ok(Some(stream));
+                return Ok(Some((stream, address)));
             }
             // Out of descriptors, or a client that left: wait a moment, do not spin.
             Err(error) => {

@@ -24,7 +24,6 @@ mod sign_up;
 mod signing_keys;
 pub(crate) mod step_up;
 mod terms;
-pub(crate) mod testing;
 mod throttles;
 mod tokens;
 mod user_view;
@@ -110,3 +109,4 @@ impl App {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;

@@ -35,6 +35,13 @@ pub struct EdgeOptions {
         value_parser = parse_origin
     )]
     pub cors_origins: Vec<HeaderValue>,
+    /// A proxy whose `X-Forwarded-For` is believed, as a network such as 10.0.0.0/8. Repeat it, or separate by commas.
+    #[arg(
+        long = "trusted-proxy",
+        env = "KINORA_EDGE_TRUSTED_PROXIES",
+        value_delimiter = ','
+    )]
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// How long a link to a clip stays valid.
     #[arg(
         long,

@@ -8,6 +8,7 @@ mod groups;
 mod headers;
 mod health;
 mod query;
+mod transcoded;
 mod videos;
 mod webhooks;
 
@@ -33,6 +34,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::body::Intake;
 use crate::auth::{Bearer, Gate};
+pub(crate) use self::transcoded::Accounts;
 use crate::client::Scheduler;
 use crate::problem::{self, Problem};
 
@@ -41,6 +43,7 @@ use crate::problem::{self, Problem};
 pub(crate) struct Edge {
     pub(crate) scheduler: Scheduler,
     pub(crate) gate: Gate,
+    pub(crate) accounts: Accounts,
     pub(crate) blobs: BlobStore,
     pub(crate) link_lifetime: Duration,
     pub(crate) shutdown: CancellationToken,
@@ -66,7 +69,7 @@ pub(crate) fn router(edge: Edge, cors_origins: Vec<HeaderValue>) -> Router {
         .merge(admin_router())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .fallback(async || Problem::route_not_found())
+        .fallback(transcoded::answer)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(edge);
     layered(router, cors_origins)

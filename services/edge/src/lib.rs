@@ -40,6 +40,7 @@ pub mod config;
 pub mod error;
 mod fields;
 mod http;
+mod origin;
 pub mod problem;
 mod settings;
 pub mod submission;

@@ -181,6 +181,13 @@ impl Problem {
         self
     }
 
+    /// Adds a header whose value is not known beforehand.
+    #[must_use]
+    pub fn with_header_value(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.insert(name, value);
+        self
+    }
+
     /// A problem for a bare status, as layers and the HTTP stack answer with.
     fn of_status(status: StatusCode) -> Self {
         let title = title(status);

@@ -111,6 +111,22 @@ pub(super) async fn read_optional_json<T: Send + 'static>(
     })
 }
 
+/// Reads a body that is JSON, or absent, of at most `max_bytes`.
+pub(super) async fn read_any_json(
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+) -> Result<Bytes, Problem> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    require_json(headers)?;
+    if declared_length(headers).is_some_and(|length| length > max_bytes as u64) {
+        return Err(too_large(max_bytes));
+    }
+    read(body, max_bytes, BODY_TIMEOUT).await
+}
+
 async fn read(body: Body, max_bytes: usize, limit: Duration) -> Result<Bytes, Problem> {
     match tokio::time::timeout(limit, to_bytes(body, max_bytes)).await {
         Ok(Ok(bytes)) => Ok(bytes),
