@@ -6,12 +6,15 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use kinora_accounts::ApiKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 const LOCK: &str = "lock";
 const API_KEY: &str = "api-key";
 const S3_CREDENTIALS: &str = "s3-credentials.json";
+const OPERATOR: &str = "operator.json";
+const OPERATOR_EMAIL: &str = "operator@kinora.local";
 const RUNNING_MESH: &str = "mesh.json";
 
 /// A data folder that this process owns until the value drops.
@@ -45,6 +48,17 @@ pub struct S3Credentials {
     pub access_key: String,
     /// Its secret.
     pub secret_key: String,
+}
+
+/// The first operator, and the key under which accounts keep secrets.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct AccountSecrets {
+    /// The address to sign in with.
+    pub operator_email: String,
+    /// The password, until the operator changes it.
+    pub operator_password: String,
+    /// 32 bytes in hexadecimal.
+    pub sealing_key: String,
 }
 
 /// What a mesh that serves writes down, so that other commands find it.
@@ -93,12 +107,32 @@ impl DataFolder {
     /// When the file cannot be read or written.
     pub fn api_key(&self) -> anyhow::Result<String> {
         let path = api_key_file(&self.path);
-        if let Some(key) = read_api_key(&path)? {
+        // A key of an older form opens nothing any more.
+        if let Some(key) = read_api_key(&path)?.filter(|key| key.parse::<ApiKey>().is_ok()) {
             return Ok(key);
         }
-        let key = format!("kk_{}", random_hex());
+        let key = ApiKey::generate()?.reveal();
         write_private(&path, format!("{key}\n").as_bytes())?;
         Ok(key)
+    }
+
+    /// What the accounts service begins with, made on first use.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written.
+    pub fn account_secrets(&self) -> anyhow::Result<AccountSecrets> {
+        let path = operator_file(&self.path);
+        if let Some(secrets) = read_json(&path)? {
+            return Ok(secrets);
+        }
+        let secrets = AccountSecrets {
+            operator_email: OPERATOR_EMAIL.to_owned(),
+            operator_password: random_hex(),
+            sealing_key: hex::encode(rand::random::<[u8; 32]>()),
+        };
+        write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
+        Ok(secrets)
     }
 
     /// The key pair of the object store, made on first use.
@@ -154,6 +188,12 @@ impl Drop for Announcement {
 /// When the note cannot be read.
 pub fn running_mesh(data_dir: &Path) -> anyhow::Result<Option<RunningMesh>> {
     read_json(&data_dir.join(RUNNING_MESH))
+}
+
+/// Where the first operator's address and password are.
+#[must_use]
+pub fn operator_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(OPERATOR)
 }
 
 /// Where the API key of a data folder is.

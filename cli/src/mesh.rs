@@ -1,4 +1,4 @@
-//! The whole mesh in this process: object store, scheduler, one worker, edge.
+//! The whole mesh in this process: object store, accounts, scheduler, one worker, edge.
 //!
 //! Each part is the service that a cluster runs as a process of its own, on a loopback port of its own; nothing here
 //! is a shortcut around a contract. The data folder keeps everything, so a mesh that dies mid-job goes on with that
@@ -77,6 +77,7 @@ enum Part {
     Edge,
     Worker,
     Scheduler,
+    Accounts,
     ObjectStore,
 }
 
@@ -86,6 +87,7 @@ impl Part {
             Self::Edge => "edge",
             Self::Worker => "worker",
             Self::Scheduler => "scheduler",
+            Self::Accounts => "accounts service",
             Self::ObjectStore => "object store",
         }
     }
@@ -98,6 +100,7 @@ type Ended = (Part, anyhow::Result<()>);
 struct Tokens {
     front: CancellationToken,
     scheduler: CancellationToken,
+    accounts: CancellationToken,
     object_store: CancellationToken,
 }
 
@@ -111,10 +114,12 @@ impl LocalMesh {
         let listener = bind(options.listen, "the REST interface").await?;
         let object_listener = bind(options.s3_listen, "the object store").await?;
         let scheduler_listener = bind(LOOPBACK, "the scheduler").await?;
+        let accounts_listener = bind(LOOPBACK, "the accounts service").await?;
         let addresses = Addresses {
             edge_url: local_url(listener.local_addr()?),
             object_url: local_url(object_listener.local_addr()?),
             scheduler_url: format!("https://{}", scheduler_listener.local_addr()?),
+            accounts_url: format!("https://{}", accounts_listener.local_addr()?),
         };
         let tokens = Tokens::default();
         let renewing = tokens.object_store.clone();
@@ -134,6 +139,7 @@ impl LocalMesh {
             edge: listener,
             object_store: object_listener,
             scheduler: scheduler_listener,
+            accounts: accounts_listener,
         };
         let loaded = mesh.begin(plan, identities, listeners);
         let Err(error) = mesh.become_ready(&options.models, loaded).await else {
@@ -181,7 +187,7 @@ impl LocalMesh {
         }
     }
 
-    /// Stops callers before callees: edge and worker, then the scheduler, then the object store.
+    /// Stops callers before callees: edge and worker, then the scheduler, then accounts, then the object store.
     ///
     /// A job that still runs after the drain time is handed back and goes on with the next start.
     ///
@@ -194,6 +200,7 @@ impl LocalMesh {
         for (token, parts) in [
             (tokens.front, vec![Part::Edge, Part::Worker]),
             (tokens.scheduler, vec![Part::Scheduler]),
+            (tokens.accounts, vec![Part::Accounts]),
             (tokens.object_store, vec![Part::ObjectStore]),
         ] {
             token.cancel();
@@ -246,6 +253,15 @@ impl LocalMesh {
         let objects = parts::object_store(plan.store, listeners.object_store, tokens.object_store);
         let blobs = BlobStore::new(&plan.blobs);
         self.spawn(Part::ObjectStore, objects);
+        self.spawn(
+            Part::Accounts,
+            parts::accounts(
+                plan.accounts,
+                identities.accounts,
+                listeners.accounts,
+                tokens.accounts,
+            ),
+        );
         self.spawn(
             Part::Scheduler,
             parts::scheduler(
@@ -312,6 +328,7 @@ struct Listeners {
     edge: TcpListener,
     object_store: TcpListener,
     scheduler: TcpListener,
+    accounts: TcpListener,
 }
 
 /// Where the parts listen.
@@ -320,6 +337,7 @@ struct Addresses {
     edge_url: String,
     object_url: String,
     scheduler_url: String,
+    accounts_url: String,
 }
 
 async fn offers(api: &Api, models: &[LocalModel]) -> bool {

@@ -98,17 +98,6 @@ pub enum OrgsCommand {
 /// API keys.
 #[derive(Clone, Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make one of one's own. It is shown once.
-    Create {
-        /// Name, to recognise it by.
-        name: String,
-        /// What it is good for; by default videos:read, videos:write and webhooks.
-        #[arg(long, value_delimiter = ',')]
-        scopes: Vec<String>,
-        /// When it ends, for example 2027-01-31T00:00:00Z.
-        #[arg(long)]
-        expires: Option<String>,
-    },
     /// List those of a user or a service account.
     List {
         /// Its id.

@@ -70,21 +70,6 @@ pub(super) async fn orgs(api: &Api, command: OrgsCommand, json: bool) -> Result<
 /// Runs `kinora admin keys`.
 pub(super) async fn keys(api: &Api, command: KeysCommand, json: bool) -> Result<(), Failure> {
     match command {
-        KeysCommand::Create {
-            name,
-            scopes,
-            expires,
-        } => {
-            let mut body = json!({ "name": name, "scopes": scopes });
-            if let Some(expires) = expires {
-                body["expire_time"] = json!(expires);
-            }
-            let made = api.call(Method::POST, &["v1", "keys"], &[], Some(body)).await?;
-            show(json, &made, || {
-                let id = text(&made["key"], "id");
-                format!("{}\n\nKey {id}. It is not shown again.", text(&made, "secret"))
-            })?;
-        }
         KeysCommand::List { owner } => {
             let path = ["v1", "admin", "keys"];
             let mut answer = api.call(Method::GET, &path, &[("owner_id", &owner)], None).await?;

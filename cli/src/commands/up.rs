@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Folders, UpArguments};
-use crate::data::{DataFolder, api_key_file};
+use crate::data::{DataFolder, api_key_file, operator_file};
 use crate::discovery::LocalModel;
 use crate::exit::Failure;
 use crate::mesh::{LocalMesh, LocalMeshOptions};
@@ -62,11 +62,14 @@ fn banner(url: &str, data_dir: &Path, models: &[LocalModel]) -> String {
     let key_file = api_key_file(data_dir);
     let names: Vec<&str> = models.iter().map(|model| model.id.as_str()).collect();
     let (data, key) = (data_dir.display(), key_file.display());
+    let operator = operator_file(data_dir);
+    let operator = operator.display();
     let models = names.join(", ");
     format!(
         "Kinora is ready.\n\n  \
          address   {url}\n  \
          API key   in {key}\n  \
+         operator  in {operator}\n  \
          data      {data}\n  \
          models    {models}\n\n\
          Generate a clip from another terminal:\n\n  \

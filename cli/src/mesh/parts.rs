@@ -4,23 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use kinora_accounts::AccountsOptions;
 use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
 use kinora_edge::EdgeOptions;
-use kinora_edge::auth::ApiKeyHash;
 use kinora_inference::InferenceOptions;
 use kinora_inference::backend::{Backend, Folders};
 use kinora_mesh::identity::Identity;
-use kinora_mesh::principal::Principal;
 use kinora_models::LoadOptions;
 use kinora_scheduler::SchedulerOptions;
+use kinora_store::DatabaseUrl;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{Addresses, LocalMeshOptions};
 
-/// Who the API key of a local mesh belongs to.
-const PRINCIPAL: &str = "local";
+/// Who signs the tokens of a local mesh: the default of all its services.
+const TOKEN_ISSUER: &str = "kinora";
 /// The worker's name. Stable, so that its lease is settled when it attaches again after a restart.
 const WORKER_ID: &str = "local";
 const LINK_LIFETIME: std::time::Duration = std::time::Duration::from_secs(15 * 60);
@@ -30,6 +30,7 @@ const CALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 pub(super) struct Plan {
     pub(super) store: Store,
     pub(super) blobs: BlobOptions,
+    pub(super) accounts: AccountsOptions,
     pub(super) scheduler: SchedulerOptions,
     pub(super) edge: EdgeOptions,
     pub(super) worker: InferenceOptions,
@@ -56,23 +57,47 @@ impl Plan {
                 access_key: blobs.access_key.clone(),
                 secret_key: blobs.secret_key.clone(),
             },
-            scheduler: scheduler_options(options)?,
-            edge: edge_options(options, addresses, api_key, &blobs)?,
+            accounts: accounts_options(options, addresses, api_key)?,
+            scheduler: scheduler_options(options, addresses)?,
+            edge: edge_options(options, addresses, &blobs),
             worker: worker_options(options, addresses, &blobs),
             blobs,
         })
     }
 }
 
-fn scheduler_options(options: &LocalMeshOptions) -> anyhow::Result<SchedulerOptions> {
-    let path = options.data.path().join("scheduler.db");
+/// A database of its own in the data folder.
+fn database(options: &LocalMeshOptions, file: &str) -> anyhow::Result<DatabaseUrl> {
+    let path = options.data.path().join(file);
     let path = path
         .to_str()
         .context("the data folder's name is not valid UTF-8")?;
-    let mut scheduler = SchedulerOptions::new(format!("sqlite://{path}").parse()?);
+    Ok(format!("sqlite://{path}").parse()?)
+}
+
+fn accounts_options(
+    options: &LocalMeshOptions,
+    addresses: &Addresses,
+    api_key: &str,
+) -> anyhow::Result<AccountsOptions> {
+    let secrets = options.data.account_secrets()?;
+    let database = database(options, "accounts.db")?;
+    let mut accounts = AccountsOptions::new(database, Secret::new(secrets.sealing_key));
+    accounts.public_url.clone_from(&addresses.edge_url);
+    accounts.first_operator_email = Some(secrets.operator_email);
+    accounts.first_operator_password = Some(Secret::new(secrets.operator_password));
+    accounts.first_operator_api_key = Some(Secret::new(api_key));
+    Ok(accounts)
+}
+
+fn scheduler_options(
+    options: &LocalMeshOptions,
+    addresses: &Addresses,
+) -> anyhow::Result<SchedulerOptions> {
+    let mut scheduler = SchedulerOptions::new(database(options, "scheduler.db")?);
+    scheduler.accounts_endpoint.clone_from(&addresses.accounts_url);
     // It is one person's machine: a batch may be as long as they like, and nobody else can look after it.
     scheduler.max_active = 0;
-    scheduler.operators = vec![PRINCIPAL.to_owned()];
     scheduler.webhooks.allow_private = options.private_webhooks;
     scheduler.webhooks.allow_http = options.private_webhooks;
     Ok(scheduler)
@@ -81,17 +106,18 @@ fn scheduler_options(options: &LocalMeshOptions) -> anyhow::Result<SchedulerOpti
 fn edge_options(
     options: &LocalMeshOptions,
     addresses: &Addresses,
-    api_key: &str,
     blobs: &BlobOptions,
-) -> anyhow::Result<EdgeOptions> {
-    Ok(EdgeOptions {
+) -> EdgeOptions {
+    EdgeOptions {
         scheduler_endpoint: addresses.scheduler_url.clone(),
-        api_keys: vec![ApiKeyHash::of_key(Principal::new(PRINCIPAL)?, api_key)],
+        accounts_endpoint: addresses.accounts_url.clone(),
+        token_issuer: TOKEN_ISSUER.to_owned(),
+        trusted_proxies: Vec::new(),
         cors_origins: options.cors_origins.clone(),
         link_lifetime: LINK_LIFETIME,
         call_timeout: CALL_TIMEOUT,
         blobs: blobs.clone(),
-    })
+    }
 }
 
 fn worker_options(
@@ -130,6 +156,16 @@ pub(super) async fn object_store(
         stopped,
     )
     .await?;
+    Ok(())
+}
+
+pub(super) async fn accounts(
+    options: AccountsOptions,
+    identity: Identity,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    Box::pin(kinora_accounts::serve(options, identity, listener, shutdown)).await?;
     Ok(())
 }
 

@@ -101,6 +101,14 @@ pub struct AccountsOptions {
         requires = "first_operator_email"
     )]
     pub first_operator_password: Option<Secret>,
+    /// An API key of the first operator, made beforehand. It may do everything that a key of an operator may.
+    #[arg(
+        long,
+        env = "KINORA_FIRST_OPERATOR_API_KEY",
+        hide_env_values = true,
+        requires = "first_operator_email"
+    )]
+    pub first_operator_api_key: Option<Secret>,
     /// Whether people who are verified to be of age may make adult content.
     #[arg(
         id = "adult_content",
@@ -178,6 +186,7 @@ impl AccountsOptions {
             password_hash_slots: None,
             first_operator_email: None,
             first_operator_password: None,
+            first_operator_api_key: None,
             adult_content: false,
             age_verifier_url: None,
             age_verifier_secret: None,

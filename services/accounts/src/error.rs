@@ -38,6 +38,9 @@ pub enum Error {
     /// The options are not consistent.
     #[error("the options are not consistent: {0}")]
     Options(String),
+    /// A method has no rule who may call it, or a rule no method.
+    #[error(transparent)]
+    Rules(#[from] kinora_access::RulesError),
     /// The database failed.
     #[error("the database failed")]
     Database(#[from] StoreError),
@@ -88,6 +91,7 @@ impl From<Error> for PublicError {
             }
             ref error @ (Error::Broken(_)
             | Error::Options(_)
+            | Error::Rules(_)
             | Error::Database(_)
             | Error::Migration(_)
             | Error::Server(_)) => Self::internal(error),

@@ -1,5 +1,6 @@
 //! The contract, answered by the use cases: one module a topic. Here is only which call goes where.
 
+mod access;
 mod admin;
 mod age;
 mod audit;
@@ -32,10 +33,12 @@ use std::pin::Pin;
 use futures::Stream;
 use tonic::Status;
 
+pub use access::{SERVICES, access};
 pub use admin::AdminGrpc;
 pub use auth::AuthGrpc;
 pub use key::KeyGrpc;
 pub use organisation::OrganisationGrpc;
+pub use signing_keys::OwnTrust;
 pub use trust::TrustGrpc;
 pub use user::UserGrpc;
 

@@ -24,12 +24,13 @@ mod grpc;
 
 use std::sync::Arc;
 
-use kinora_proto::accounts::v1::admin_service_server::{self, AdminServiceServer};
-use kinora_proto::accounts::v1::auth_service_server::{self, AuthServiceServer};
-use kinora_proto::accounts::v1::key_service_server::{self, KeyServiceServer};
-use kinora_proto::accounts::v1::organisation_service_server::{self, OrganisationServiceServer};
-use kinora_proto::accounts::v1::trust_service_server::{self, TrustServiceServer};
-use kinora_proto::accounts::v1::user_service_server::{self, UserServiceServer};
+use kinora_mesh::identity::Identity;
+use kinora_proto::accounts::v1::admin_service_server::AdminServiceServer;
+use kinora_proto::accounts::v1::auth_service_server::AuthServiceServer;
+use kinora_proto::accounts::v1::key_service_server::KeyServiceServer;
+use kinora_proto::accounts::v1::organisation_service_server::OrganisationServiceServer;
+use kinora_proto::accounts::v1::trust_service_server::TrustServiceServer;
+use kinora_proto::accounts::v1::user_service_server::UserServiceServer;
 use kinora_store::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -50,24 +51,21 @@ use store::Store;
 /// [`Error::Server`] when the listener fails.
 pub async fn serve(
     options: AccountsOptions,
+    identity: Identity,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let db = open(&options).await?;
     let app = App::new(Store::new(db.clone()), Arc::new(SystemClock), options)?;
-    let names = [
-        admin_service_server::SERVICE_NAME,
-        auth_service_server::SERVICE_NAME,
-        key_service_server::SERVICE_NAME,
-        organisation_service_server::SERVICE_NAME,
-        trust_service_server::SERVICE_NAME,
-        user_service_server::SERVICE_NAME,
-    ];
     app.prepare().await?;
     let app = Arc::new(app);
+    let own = identity.workload().clone();
+    let trust = Arc::new(grpc::OwnTrust::new(Arc::clone(&app)));
+    let access = grpc::access(own, &app.options.issuer, trust, shutdown.clone())?;
+    let routes = access.guard(routes(&app));
     let stop = CancellationToken::new();
     let duties = tokio::spawn(worker::run(Arc::clone(&app), stop.clone()));
-    let served = kinora_mesh::serve::grpc(listener, routes(&app), &names, shutdown).await;
+    let served = kinora_mesh::serve::grpc(listener, &identity, routes, &grpc::SERVICES, shutdown).await;
     stop.cancel();
     if let Err(error) = duties.await {
         tracing::error!(%error, "the background work broke");

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use clap::Parser;
 use kinora_accounts::AccountsOptions;
+use kinora_mesh::identity::{Identity, IdentityOptions};
 use kinora_mesh::telemetry::TelemetryOptions;
 
 /// Knows people, programs and organisations, and proves who calls.
@@ -17,6 +18,8 @@ struct Arguments {
     #[command(flatten)]
     telemetry: TelemetryOptions,
     #[command(flatten)]
+    identity: IdentityOptions,
+    #[command(flatten)]
     accounts: AccountsOptions,
 }
 
@@ -26,9 +29,10 @@ async fn main() -> anyhow::Result<()> {
     // Fails only when a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _telemetry = kinora_mesh::telemetry::init("kinora-accounts", &arguments.telemetry)?;
+    let identity = Identity::load(&arguments.identity)?;
     let shutdown = kinora_mesh::shutdown::on_signals();
     let listener = kinora_mesh::serve::bind(arguments.listen).await?;
-    kinora_accounts::serve(arguments.accounts, listener, shutdown)
+    kinora_accounts::serve(arguments.accounts, identity, listener, shutdown)
         .await
         .context("the accounts service stopped")
 }

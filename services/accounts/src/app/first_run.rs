@@ -4,13 +4,18 @@ use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::App;
+use crate::domain::api_key::ApiKey;
 use crate::domain::email::Email;
 use crate::domain::origin::Origin;
 use crate::domain::password::Password;
 use crate::error::Error;
 use crate::store::audit::{self, Line};
 use crate::store::entity::people::user;
-use crate::store::{signing_keys, users};
+use crate::store::entity::programs::api_key;
+use crate::store::{keys, signing_keys, users};
+
+/// What the first operator's key is good for.
+const FIRST_KEY_SCOPES: &str = "videos:read videos:write webhooks admin";
 
 impl App {
     /// Makes the operator of the options, unless the platform has one. Replicas that start at once make one.
@@ -34,7 +39,8 @@ impl App {
         // Any lock that all replicas take serves; this one is there.
         signing_keys::lock(&tx).await?;
         if !users::has_operator(&tx).await? {
-            self.make_operator(&tx, &email, hash).await?;
+            let user = self.make_operator(&tx, &email, hash).await?;
+            self.give_key(&tx, user).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -44,7 +50,7 @@ impl App {
         tx: &DatabaseTransaction,
         email: &Email,
         password_hash: String,
-    ) -> Result<(), Error> {
+    ) -> Result<Uuid, Error> {
         let user = user::Model {
             is_operator: true,
             password_hash: Some(password_hash),
@@ -63,7 +69,37 @@ impl App {
         };
         audit::append(tx, line.with_detail("first operator"), self.now()).await?;
         tracing::info!(user = %id, "the first operator was made");
-        Ok(())
+        Ok(id)
+    }
+
+    /// The key of the options, so that programs on the operator's machine need no sign-in.
+    async fn give_key(&self, tx: &DatabaseTransaction, user: Uuid) -> Result<(), Error> {
+        let Some(secret) = &self.options.first_operator_api_key else {
+            return Ok(());
+        };
+        let key: ApiKey = secret.reveal().parse().map_err(|_| {
+            Error::Options("the first operator's API key is none of ours".to_owned())
+        })?;
+        let row = api_key::Model {
+            id: key.id(),
+            secret_sha256: key.secret_sha256().to_vec(),
+            user_id: Some(user),
+            service_account_id: None,
+            organisation_id: None,
+            name: "first operator".to_owned(),
+            hint: key.hint(),
+            scopes: FIRST_KEY_SCOPES.to_owned(),
+            create_time: self.now(),
+            expire_time: None,
+            last_use_time: None,
+            revoke_time: None,
+        };
+        keys::insert(tx, row).await?;
+        let line = Line {
+            actor: "system".to_owned(),
+            ..Line::own(user, "key.create", &Origin::default())
+        };
+        Ok(audit::append(tx, line.with_detail("first operator"), self.now()).await?)
     }
 
     /// An account that has nothing but its address.

@@ -14,8 +14,25 @@ use crate::error::Error;
 
 /// Who calls, which the layer in front of the handlers has checked.
 pub(super) fn caller<T>(request: &Request<T>) -> Result<Caller, Error> {
-    let caller = request.extensions().get::<Caller>().cloned();
-    caller.ok_or_else(|| Error::Broken("a call passed without its caller".to_owned()))
+    let caller = kinora_access::caller(request).map_err(Error::Caller)?;
+    let time = |seconds| Time::from_timestamp(seconds, 0).unwrap_or_default();
+    Ok(Caller {
+        id: caller.subject,
+        session: caller.session,
+        organisation: caller.organisation.map(|(id, role)| (id, role_of(role))),
+        scopes: caller.scopes.iter().map(|scope| scope.to_string()).collect(),
+        assurance: caller.assurance,
+        auth_time: time(caller.auth_time),
+        is_operator: caller.is_operator,
+    })
+}
+
+const fn role_of(role: kinora_access::Role) -> Role {
+    match role {
+        kinora_access::Role::Member => Role::Member,
+        kinora_access::Role::Admin => Role::Admin,
+        kinora_access::Role::Owner => Role::Owner,
+    }
 }
 
 /// Where a person is.

@@ -1,10 +1,14 @@
 //! The contract's calls about signing keys, and what tokens are checked against.
 
+use std::sync::Arc;
+
+use kinora_access::TrustSource;
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
 use super::convert::{caller, id_from_pb, time_to_pb};
 use crate::app::App;
+use crate::error::Error;
 use crate::domain::signing_key::{KeyState, SigningKeyInfo, Trust};
 
 pub(super) async fn list_signing_keys(
@@ -38,11 +42,38 @@ pub(super) async fn get_trust(
     app: &App,
     request: Request<pb::GetTrustRequest>,
 ) -> Result<Response<pb::GetTrustResponse>, Status> {
+    let known = &request.get_ref().known_revision;
+    Ok(Response::new(trust_beyond(app, known).await?))
+}
+
+/// What this service says to itself: its own calls are checked like those of others.
+pub struct OwnTrust {
+    app: Arc<App>,
+}
+
+impl OwnTrust {
+    /// Says what `app` knows.
+    pub const fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+}
+
+#[tonic::async_trait]
+impl TrustSource for OwnTrust {
+    async fn get_trust(
+        &self,
+        request: pb::GetTrustRequest,
+    ) -> Result<pb::GetTrustResponse, Status> {
+        Ok(trust_beyond(&self.app, &request.known_revision).await?)
+    }
+}
+
+async fn trust_beyond(app: &App, known_revision: &str) -> Result<pb::GetTrustResponse, Error> {
     let trust = app.trust().await?;
     let revision = trust.revision();
-    let is_known = request.get_ref().known_revision == revision;
+    let is_known = known_revision == revision;
     let trust = (!is_known).then(|| trust_to_pb(trust));
-    Ok(Response::new(pb::GetTrustResponse { revision, trust }))
+    Ok(pb::GetTrustResponse { revision, trust })
 }
 
 fn trust_to_pb(trust: Trust) -> pb::Trust {

@@ -166,6 +166,7 @@ fn options(
         accounts_endpoint,
         token_issuer: "kinora".to_owned(),
         cors_origins: vec![ORIGIN.parse().unwrap()],
+        trusted_proxies: Vec::new(),
         link_lifetime: Duration::from_secs(60),
         call_timeout,
         blobs: BlobOptions {
