@@ -9,6 +9,7 @@
     reason = "a harness for tests: what goes wrong here fails the test"
 )]
 
+pub mod accounts;
 mod api;
 pub mod chaos;
 mod checkpoints;

@@ -2,27 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
+use kinora_accounts::ApiKey;
 use kinora_blobs::{EmbeddedS3, Secret};
 use kinora_testkit::net::{free_port, loopback_listener};
 use kinora_testkit::postgres::TestPostgres;
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Api, Program, model_folder, text};
-
-const KEY: &str = "kk_test_0123456789abcdef0123456789abcdef";
+use crate::{Api, Program, accounts, model_folder, text};
 
 /// Edge, scheduler and object store; workers come and go with the tests.
 pub struct SeparateProcesses {
     /// Everything is below it.
     pub folder: tempfile::TempDir,
     scheduler_port: u16,
+    accounts_port: u16,
     store_port: u16,
     /// Ends the object store.
     pub store: CancellationToken,
     /// The scheduler.
     pub scheduler: Program,
     _edge: Program,
+    _accounts: Program,
     /// A client of the edge.
     pub api: Api,
     database: String,
@@ -36,17 +36,22 @@ impl SeparateProcesses {
         let listener = loopback_listener().await;
         let store_port = listener.local_addr().unwrap().port();
         let store = serve_store(listener, folder.path().join("objects"));
-        let (scheduler_port, edge_port) = (free_port(), free_port());
-        let scheduler = start_scheduler(folder.path(), &database, scheduler_port, store_port);
-        let edge = start_edge(folder.path(), edge_port, scheduler_port, store_port);
-        let api = Api::new(format!("http://127.0.0.1:{edge_port}"), KEY);
+        let (scheduler_port, edge_port, accounts_port) = (free_port(), free_port(), free_port());
+        let key = ApiKey::generate().unwrap().reveal();
+        let accounts = start_accounts(folder.path(), accounts_port, &key);
+        let ports = [scheduler_port, accounts_port, store_port];
+        let scheduler = start_scheduler(folder.path(), &database, ports);
+        let edge = start_edge(folder.path(), edge_port, ports);
+        let api = Api::new(format!("http://127.0.0.1:{edge_port}"), &key);
         Self {
             folder,
             scheduler_port,
+            accounts_port,
             store_port,
             store,
             scheduler,
             _edge: edge,
+            _accounts: accounts,
             api,
             database,
         }
@@ -96,8 +101,7 @@ impl SeparateProcesses {
         self.scheduler = start_scheduler(
             self.folder.path(),
             &self.database,
-            self.scheduler_port,
-            self.store_port,
+            [self.scheduler_port, self.accounts_port, self.store_port],
         );
     }
 
@@ -144,8 +148,29 @@ fn store_environment(port: u16) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn start_scheduler(folder: &Path, database: &str, port: u16, store_port: u16) -> Program {
+fn start_accounts(folder: &Path, port: u16, api_key: &str) -> Program {
+    let identity = identity_of(folder, "accounts");
+    let mut arguments = accounts::arguments(folder, port);
+    arguments.extend(["--identity-dir", text(&identity)].map(str::to_owned));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let environment = accounts::environment(Some(api_key));
+    let environment: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(key, value)| (*key, value.as_str()))
+        .collect();
+    Program::start_with(
+        "kinora-accounts",
+        &folder.join("accounts"),
+        &arguments,
+        &environment,
+    )
+}
+
+/// `ports` are those of scheduler, accounts and object store.
+fn start_scheduler(folder: &Path, database: &str, ports: [u16; 3]) -> Program {
+    let [port, accounts_port, store_port] = ports;
     let listen = format!("127.0.0.1:{port}");
+    let accounts = format!("https://127.0.0.1:{accounts_port}");
     let store = store_environment(store_port);
     let environment: Vec<(&str, &str)> = store
         .iter()
@@ -157,6 +182,8 @@ fn start_scheduler(folder: &Path, database: &str, port: u16, store_port: u16) ->
         database,
         "--listen",
         &listen,
+        "--accounts-endpoint",
+        &accounts,
         "--identity-dir",
         text(&identity),
     ];
@@ -168,11 +195,12 @@ fn start_scheduler(folder: &Path, database: &str, port: u16, store_port: u16) ->
     )
 }
 
-fn start_edge(folder: &Path, port: u16, scheduler_port: u16, store_port: u16) -> Program {
+fn start_edge(folder: &Path, port: u16, ports: [u16; 3]) -> Program {
+    let [scheduler_port, accounts_port, store_port] = ports;
+    let accounts = format!("https://127.0.0.1:{accounts_port}");
     let listen = format!("127.0.0.1:{port}");
     let endpoint = format!("https://127.0.0.1:{scheduler_port}");
     let identity = identity_of(folder, "edge");
-    let hash = format!("tester={}", hex::encode(Sha256::digest(KEY)));
     let store = store_environment(store_port);
     let environment: Vec<(&str, &str)> = store
         .iter()
@@ -183,8 +211,8 @@ fn start_edge(folder: &Path, port: u16, scheduler_port: u16, store_port: u16) ->
         &listen,
         "--scheduler-endpoint",
         &endpoint,
-        "--api-key-hash",
-        &hash,
+        "--accounts-endpoint",
+        &accounts,
         "--identity-dir",
         text(&identity),
     ];

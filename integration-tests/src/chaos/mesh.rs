@@ -7,7 +7,6 @@ use std::time::Duration;
 use kinora_blobs::{BlobOptions, BlobStore, Secret};
 use kinora_testkit::net::free_port;
 use kinora_testkit::wait::until;
-use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 
 use super::client::Client;
@@ -15,7 +14,7 @@ use super::entrance::Entrance;
 use super::member::{CommandLine, Member};
 use super::postgres::PostgresServer;
 use super::steps::StepLog;
-use crate::text;
+use crate::{accounts, text};
 
 /// How long a process may take to listen.
 const START: Duration = Duration::from_secs(60);
@@ -70,6 +69,8 @@ pub struct ChaosMesh {
     pub schedulers: Vec<Member>,
     /// The workers.
     pub workers: Vec<Member>,
+    /// The accounts service.
+    pub accounts: Member,
     /// The object store.
     pub store: Member,
     /// The database.
@@ -80,6 +81,7 @@ pub struct ChaosMesh {
     folder: tempfile::TempDir,
     entrance: Entrance,
     store_port: u16,
+    accounts_port: u16,
 }
 
 impl ChaosMesh {
@@ -94,19 +96,23 @@ impl ChaosMesh {
         let objects = objects.unwrap_or_else(|| root.join("objects"));
         let store = start_store(root, &objects, store_port);
         let ports: Vec<u16> = (0..options.schedulers).map(|_| free_port()).collect();
+        let accounts_port = free_port();
         let starting = Starting {
             root,
             options: &options,
             store_port,
+            accounts_port,
         };
+        let accounts = starting.accounts();
+        listening(accounts_port).await;
+        let keys = accounts::tenants(accounts_port, options.callers).await;
         let numbered = ports.iter().enumerate();
         let schedulers = numbered
             .map(|(index, port)| starting.scheduler(index, *port, &database.url()))
             .collect();
         let entrance = Entrance::open(ports.clone()).await;
         let edge_port = free_port();
-        let keys: Vec<String> = (0..options.callers).map(key_of).collect();
-        let edge = starting.edge(edge_port, &entrance, &keys);
+        let edge = starting.edge(edge_port, &entrance);
         let workers = (0..options.workers)
             .map(|index| starting.worker(&format!("w{index}"), &entrance))
             .collect();
@@ -116,12 +122,14 @@ impl ChaosMesh {
             edge,
             schedulers,
             workers,
+            accounts,
             store,
             database,
             clients: clients.collect(),
             options,
             entrance,
             store_port,
+            accounts_port,
             folder,
         };
         for port in ports {
@@ -152,6 +160,7 @@ impl ChaosMesh {
             root: self.folder.path(),
             options: &self.options,
             store_port: self.store_port,
+            accounts_port: self.accounts_port,
         };
         let worker = starting.worker(name, &self.entrance);
         self.workers.push(worker);
@@ -201,9 +210,19 @@ struct Starting<'a> {
     root: &'a Path,
     options: &'a MeshOptions,
     store_port: u16,
+    accounts_port: u16,
 }
 
 impl Starting<'_> {
+    fn accounts(&self) -> Member {
+        let arguments = accounts::arguments(self.root, self.accounts_port);
+        self.member("accounts".to_owned(), "accounts", "kinora-accounts", arguments)
+    }
+
+    fn accounts_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.accounts_port)
+    }
+
     fn scheduler(&self, index: usize, port: u16, database: &str) -> Member {
         let name = format!("s{index}");
         let options = self.options;
@@ -221,6 +240,7 @@ impl Starting<'_> {
         arguments.extend(words(&["--worker-ttl", &format!("{ttl}ms")]));
         arguments.extend(words(&["--heartbeat-interval", &format!("{heartbeat}ms")]));
         arguments.extend(words(&["--late-sweep-delay", &late_sweep]));
+        arguments.extend(words(&["--accounts-endpoint", &self.accounts_url()]));
         let brisk = "--reap-interval 250ms --poll-interval 250ms --sweep-interval 250ms \
                      --retry-delay 100ms --max-attempts 1000 --time-limit 60s --max-active 0";
         arguments.extend(brisk.split_whitespace().map(str::to_owned));
@@ -233,21 +253,14 @@ impl Starting<'_> {
         self.member(name, "scheduler", program, arguments)
     }
 
-    fn edge(&self, port: u16, entrance: &Entrance, keys: &[String]) -> Member {
-        let numbered = keys.iter().enumerate();
-        let hashes: Vec<String> = numbered
-            .map(|(index, key)| {
-                let digest = hex::encode(Sha256::digest(key));
-                format!("tenant{index}:caller={digest}")
-            })
-            .collect();
+    fn edge(&self, port: u16, entrance: &Entrance) -> Member {
         let arguments = words(&[
             "--listen",
             &format!("127.0.0.1:{port}"),
             "--scheduler-endpoint",
             &entrance.url(),
-            "--api-key-hash",
-            &hashes.join(","),
+            "--accounts-endpoint",
+            &self.accounts_url(),
             "--call-timeout",
             "4s",
         ]);
@@ -291,16 +304,20 @@ impl Starting<'_> {
         let identity = folder.join("identity");
         kinora_testkit::identity::issue(service, &identity);
         let endpoint = format!("http://127.0.0.1:{}", self.store_port);
+        let mut environment = vec![
+            ("KINORA_IDENTITY_DIR", text(&identity).to_owned()),
+            ("KINORA_S3_ENDPOINT", endpoint),
+            ("KINORA_S3_ACCESS_KEY", STORE_KEY.to_owned()),
+            ("KINORA_S3_SECRET_KEY", STORE_SECRET.to_owned()),
+        ];
+        if service == "accounts" {
+            environment.extend(accounts::environment(None));
+        }
         let command = CommandLine {
             program,
             folder,
             arguments,
-            environment: vec![
-                ("KINORA_IDENTITY_DIR", text(&identity).to_owned()),
-                ("KINORA_S3_ENDPOINT", endpoint),
-                ("KINORA_S3_ACCESS_KEY", STORE_KEY.to_owned()),
-                ("KINORA_S3_SECRET_KEY", STORE_SECRET.to_owned()),
-            ],
+            environment,
         };
         Member::start(name, command)
     }
@@ -325,10 +342,6 @@ async fn listening(port: u16) {
         TcpStream::connect(("127.0.0.1", port))
     })
     .await;
-}
-
-fn key_of(caller: usize) -> String {
-    format!("kk_test_{caller:040}")
 }
 
 fn clock_file(root: &Path) -> PathBuf {
