@@ -8,7 +8,6 @@ use super::convert::{
     caller, id_from_pb, optional_id_from_pb, origin_from_pb, time_from_pb, time_to_pb,
 };
 use crate::app::{App, NewKey};
-use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::store::entity::programs::api_key;
 

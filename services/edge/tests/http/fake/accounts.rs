@@ -110,6 +110,7 @@ unused! {
     complete_provider_sign_in(CompleteProviderSignInRequest) -> CompleteProviderSignInResponse;
     begin_passkey_sign_in(BeginPasskeySignInRequest) -> BeginPasskeySignInResponse;
     complete_passkey_sign_in(CompletePasskeySignInRequest) -> CompletePasskeySignInResponse;
+    complete_age_verification(CompleteAgeVerificationRequest) -> CompleteAgeVerificationResponse;
     list_providers(ListProvidersRequest) -> ListProvidersResponse;
 }
 
