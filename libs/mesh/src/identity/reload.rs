@@ -44,32 +44,29 @@ enum Seen {
     Problem(String),
 }
 
-/// Acts on what has changed since the last look, once.
+/// Acts on what has changed since the last look. What is wrong is looked at again each time, since it may pass without
+/// another file: a certificate that begins in a moment, by a clock that is a little late.
 fn look(current: &Current, folder: &Path, seen: Seen, read: Result<Files, IdentityError>) -> Seen {
-    let files = match read {
-        Ok(files) => files,
+    if matches!((&seen, &read), (Seen::Files(known), Ok(files)) if known == files) {
+        return seen;
+    }
+    let taken = read.and_then(|files| take_over(current, folder, &files).map(|()| files));
+    match taken {
+        Ok(files) => {
+            tracing::info!(
+                ends = %format_rfc3339_seconds(current.material().certificate.ends),
+                "a new certificate is in use"
+            );
+            Seen::Files(files)
+        }
         Err(error) => {
             let problem = chain(&error);
             if !matches!(&seen, Seen::Problem(known) if *known == problem) {
                 tracing::error!(%problem, "the identity's files are unusable; the old ones stay in use");
             }
-            return Seen::Problem(problem);
+            Seen::Problem(problem)
         }
-    };
-    if matches!(&seen, Seen::Files(known) if *known == files) {
-        return seen;
     }
-    match take_over(current, folder, &files) {
-        Ok(()) => tracing::info!(
-            ends = %format_rfc3339_seconds(current.material().certificate.ends),
-            "a new certificate is in use"
-        ),
-        Err(error) => tracing::error!(
-            problem = %chain(&error),
-            "the identity's new files are unusable; the old ones stay in use"
-        ),
-    }
-    Seen::Files(files)
 }
 
 fn take_over(current: &Current, folder: &Path, files: &Files) -> Result<(), IdentityError> {
