@@ -48,8 +48,8 @@ up: ## start the whole mesh in one process
 
 test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID provider and ffmpeg
 	@$(test_settings)
-	# The journeys start the programs themselves.
-	cargo build --workspace --bins
+	# The journeys start the programs themselves. With --tests, or dependencies would be built once for these and once for those.
+	cargo build --workspace --bins --tests
 	if cargo nextest --version >/dev/null 2>&1; then
 		scripts/with-postgres cargo nextest run --workspace
 	else
@@ -65,7 +65,7 @@ test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID
 
 chaos: ## KILLS faults over MINUTES at a whole mesh, and rolling restarts; fails when a job is lost or done twice
 	@$(test_settings)
-	cargo build -p kinora-scheduler -p kinora-edge -p kinora-integration-tests --bins
+	cargo build -p kinora-accounts -p kinora-scheduler -p kinora-edge -p kinora-integration-tests --bins
 	export KINORA_TEST_POSTGRES_BIN=$$(scripts/setup-postgres)
 	chaos=$(target_dir)/debug/kinora-chaos
 	"$$chaos" --log warn rolling

@@ -186,6 +186,12 @@ pub struct UpArguments {
     /// Let webhooks go to this machine and its network, and over http, to try them out.
     #[arg(long, env = "KINORA_PRIVATE_WEBHOOKS")]
     pub private_webhooks: bool,
+    /// The file (TOML) of other providers that may sign people in. Without one there are none.
+    #[arg(
+        long = "accounts-providers-file",
+        env = "KINORA_ACCOUNTS_PROVIDERS_FILE"
+    )]
+    pub providers_file: Option<PathBuf>,
     /// The engine.
     #[command(flatten)]
     pub engine: EngineArguments,

@@ -55,6 +55,8 @@ pub struct LocalMeshOptions {
     pub drain_timeout: Duration,
     /// Whether webhooks may go to this machine and its network, and over http.
     pub private_webhooks: bool,
+    /// The file of other providers that may sign people in.
+    pub providers_file: Option<PathBuf>,
 }
 
 /// A mesh that serves.

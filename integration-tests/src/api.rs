@@ -61,6 +61,15 @@ impl Api {
         }
     }
 
+    /// The same edge, called with another key or token.
+    #[must_use]
+    pub fn with(&self, key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// Sends a request with the key; follows redirects.
     ///
     /// # Errors

@@ -113,6 +113,16 @@ impl SeparateProcesses {
         self.store = serve_store(listener, self.folder.path().join("objects"));
     }
 
+    /// The addresses of the services that speak gRPC, by their workload's names.
+    #[must_use]
+    pub fn grpc_addresses(&self) -> [(&'static str, std::net::SocketAddr); 2] {
+        [
+            ("accounts", self.accounts_port),
+            ("scheduler", self.scheduler_port),
+        ]
+        .map(|(name, port)| (name, (std::net::Ipv4Addr::LOCALHOST, port).into()))
+    }
+
     /// The folder of a job's objects.
     #[must_use]
     pub fn objects_of(&self, id: &str) -> PathBuf {

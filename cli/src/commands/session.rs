@@ -168,6 +168,7 @@ async fn start(
         engine: engine.clone(),
         drain_timeout: Duration::ZERO,
         private_webhooks: false,
+        providers_file: None,
     };
     let mesh = Box::pin(LocalMesh::start(options))
         .await

@@ -84,6 +84,7 @@ fn accounts_options(
     let database = database(options, "accounts.db")?;
     let mut accounts = AccountsOptions::new(database, Secret::new(secrets.sealing_key));
     accounts.public_url.clone_from(&addresses.edge_url);
+    accounts.providers_file.clone_from(&options.providers_file);
     accounts.first_operator_email = Some(secrets.operator_email);
     accounts.first_operator_password = Some(Secret::new(secrets.operator_password));
     accounts.first_operator_api_key = Some(Secret::new(api_key));

@@ -1,10 +1,14 @@
-//! An OpenID provider of its own for a test.
+//! An OpenID provider of its own for a test, and a browser to visit it.
+
+mod browser;
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+pub use self::browser::Browser;
 
 /// A server starts within a fraction of this.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,4 +1,3 @@
-mod browser;
 mod liar;
 mod linking;
 mod real;

@@ -1,8 +1,7 @@
 //! At a certified provider, without a browser.
 
-use kinora_testkit::oidc::TestOidc;
+use kinora_testkit::oidc::{Browser, TestOidc};
 
-use super::browser::Browser;
 use super::*;
 use crate::clock::{Clock, SystemClock};
 

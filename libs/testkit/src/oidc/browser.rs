@@ -1,4 +1,4 @@
-//! What a browser and the person before it do at the real provider.
+//! What a browser and the person before it do at the provider.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,19 @@ use url::form_urlencoded::Serializer;
 const MOST_PAGES: usize = 12;
 
 /// Keeps cookies, follows redirects up to where the provider sends it back.
+#[derive(Debug)]
 pub struct Browser {
     client: Client,
     cookies: BTreeMap<String, String>,
 }
 
 impl Browser {
+    /// One that has been nowhere.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a browser is started, not a value")]
     pub fn new() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().redirect(Policy::none()).no_proxy();
@@ -29,6 +36,9 @@ impl Browser {
 
     /// Signs in as `name`, agrees to everything, and answers where the provider sends it at the end. With no name it
     /// changes its mind at the first form.
+    ///
+    /// # Panics
+    /// When the provider cannot be reached or shows a page that is not expected.
     pub async fn visit(&mut self, address: &str, back: &str, name: Option<&str>) -> Url {
         let mut url = Url::parse(address).unwrap();
         let mut page = self.get(&url).await;
