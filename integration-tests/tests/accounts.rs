@@ -170,12 +170,16 @@ async fn sign_up(mesh: &Mesh, address: &str) -> Tokens {
     mesh.ok("/v1/auth:signUp", credentials.clone()).await;
     let unverified = mesh.with("").post("/v1/auth:signIn", credentials).await;
     refused(&unverified, StatusCode::BAD_REQUEST, "EMAIL_NOT_VERIFIED");
-    let guessed = json!({ "code": "A".repeat(43) });
+    let guessed = json!({ "code": "A".repeat(43), "password": PASSWORD });
     let guessed = mesh.with("").post("/v1/auth:verifyEmail", guessed).await;
     assert_eq!(guessed.reason(), "CODE_INVALID", "{guessed:?}");
     let code = mesh.code_in_mail_to(address).await;
-    let verified = mesh.ok("/v1/auth:verifyEmail", json!({ "code": code })).await;
-    let again = mesh.with("").post("/v1/auth:verifyEmail", json!({ "code": code })).await;
+    let strangers = json!({ "code": code, "password": "of a stranger who has the mail" });
+    let strangers = mesh.with("").post("/v1/auth:verifyEmail", strangers).await;
+    assert_eq!(strangers.reason(), "CREDENTIALS_INVALID", "{strangers:?}");
+    let this = json!({ "code": code, "password": PASSWORD });
+    let verified = mesh.ok("/v1/auth:verifyEmail", this.clone()).await;
+    let again = mesh.with("").post("/v1/auth:verifyEmail", this).await;
     assert_eq!(again.reason(), "CODE_INVALID", "{again:?}");
     Tokens::of(&verified["tokens"])
 }

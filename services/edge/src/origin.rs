@@ -1,6 +1,6 @@
 //! Where a request comes from: the peer's address, or what proxies that are trusted say of it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
@@ -39,17 +39,24 @@ fn client_of(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer;
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
-    let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     for hop in hops {
         if !is_trusted(&client) {
             break;
         }
-        let Ok(before) = hop.trim().parse::<IpAddr>() else {
+        let Some(before) = address_of(hop) else {
             break;
         };
         client = before.to_canonical();
     }
     client
+}
+
+/// Some proxies add the port.
+fn address_of(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop.trim_ascii()).ok()?;
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    hop.parse().ok().or_else(with_port)
 }
 
 #[cfg(test)]
@@ -60,7 +67,8 @@ mod tests {
     fn check(peer: &str, forwarded: &[&str], trusted: &[&str], expected: &str) {
         let mut headers = HeaderMap::new();
         for line in forwarded {
-            headers.append(FORWARDED_FOR, line.parse().unwrap());
+            let line = axum::http::HeaderValue::from_bytes(line.as_bytes());
+            headers.append(FORWARDED_FOR, line.unwrap());
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
         let origin = Origin::of(&headers, Some(peer.parse().unwrap()), &trusted);
@@ -74,11 +82,19 @@ mod tests {
     }
 
     #[test]
+    fn ports_that_proxies_add_are_none_of_the_address() {
+        let proxies = ["10.0.0.0/8"];
+        check("10.0.0.1", &["203.0.113.9:4711"], &proxies, "203.0.113.9");
+        check("10.0.0.1", &["[2001:db8::1]:4711"], &proxies, "2001:db8::1");
+    }
+
+    #[test]
     fn what_a_client_made_up_does_not_count() {
         let proxies = ["10.0.0.0/8"];
         check("10.0.0.1", &["1.1.1.1, 203.0.113.9"], &proxies, "203.0.113.9");
         check("10.0.0.1", &["1.1.1.1", "203.0.113.9, 10.0.0.2"], &proxies, "203.0.113.9");
         check("10.0.0.1", &["nonsense"], &proxies, "10.0.0.1");
+        check("10.0.0.1", &["\u{e9}, 203.0.113.9"], &proxies, "203.0.113.9");
         check("10.0.0.1", &[], &proxies, "10.0.0.1");
     }
 }

@@ -109,16 +109,18 @@ impl App {
         id: Uuid,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let now = self.now();
         let tx = self.store.begin().await?;
         organisations::lock_as(&tx, id, caller.id, Role::Owner).await?;
+        // Sessions before keys, as everybody locks them.
+        members::lock_sessions(&tx, id, None).await?;
+        let now = self.now();
+        members::change_sessions(&tx, id, None, SessionChange::Unbound, now).await?;
         keys::revoke_of_organisation(&tx, id, None, now).await?;
         for program in programs::list(&tx, id).await? {
             programs::delete(&tx, program.id, now).await?;
-            ended::note(&tx, program.id, now).await?;
+            ended::note_for_good(&tx, program.id, now).await?;
         }
         invitations::revoke_all(&tx, id, now).await?;
-        members::change_sessions(&tx, id, None, SessionChange::Unbound, now).await?;
         members::remove(&tx, id, None).await?;
         organisations::delete(&tx, id, now).await?;
         let line = Line::by(caller.id, Some(id), "organisation.delete", origin);
@@ -155,9 +157,10 @@ impl App {
         role: Role,
         origin: &Origin,
     ) -> Result<Member, Error> {
-        let now = self.now();
         let tx = self.store.begin().await?;
         let own = organisations::lock_as(&tx, organisation, caller.id, Role::Admin).await?;
+        members::lock_sessions(&tx, organisation, Some(user)).await?;
+        let now = self.now();
         let member = members::find(&tx, organisation, user).await?;
         let member = member.ok_or(Refusal::NotFound)?;
         if member.role > own || role > own {
@@ -193,7 +196,6 @@ impl App {
         user: Uuid,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let now = self.now();
         let is_leaving = user == caller.id;
         let needed = if is_leaving {
             Role::Member
@@ -202,6 +204,8 @@ impl App {
         };
         let tx = self.store.begin().await?;
         let own = organisations::lock_as(&tx, organisation, caller.id, needed).await?;
+        members::lock_sessions(&tx, organisation, Some(user)).await?;
+        let now = self.now();
         let member = members::find(&tx, organisation, user).await?;
         let member = member.ok_or(Refusal::NotFound)?;
         if member.role > own {

@@ -18,6 +18,9 @@ use crate::store::audit::{self, Line};
 use crate::store::entity::people::{session, user};
 use crate::store::{sessions, subjects, users};
 
+/// Somebody who signs in on more devices is signed out on the one used longest ago.
+const MAX_SESSIONS: usize = 100;
+
 /// For which organisation a session goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Switch {
@@ -49,7 +52,8 @@ impl App {
         organisation: Option<Uuid>,
         origin: &Origin,
     ) -> Result<Tokens, Error> {
-        let user = users::find(tx, user).await?.ok_or(Refusal::NotFound)?;
+        // Locked, so that nobody is let in beside a call that disables them.
+        let user = users::lock(tx, user).await?.ok_or(Refusal::NotFound)?;
         if !users::may_sign_in(user.state) {
             return Err(Refusal::AccountDisabled.into());
         }
@@ -77,10 +81,28 @@ impl App {
         if acting.is_none() && organisation.is_some() {
             return Err(Refusal::NotFound.into());
         }
+        self.make_room_for_session(tx, user.id).await?;
         sessions::insert(tx, row.clone()).await?;
         let line = Line::own(user.id, "session.open", origin).with_detail(&row.methods);
         audit::append(tx, line, now).await?;
         self.tokens_of(tx, &user, &row, acting).await
+    }
+
+    /// Ends the sessions used longest ago of somebody who has as many as one may.
+    async fn make_room_for_session(
+        &self,
+        tx: &impl ConnectionTrait,
+        user: Uuid,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let live = sessions::live_of(tx, user, now).await?;
+        let mut surplus: Vec<Uuid> = live
+            .iter()
+            .skip(MAX_SESSIONS - 1)
+            .map(|row| row.id)
+            .collect();
+        surplus.sort_unstable();
+        Ok(sessions::end(tx, &surplus, now).await?)
     }
 
     /// Ends a session and opens one in its place that acts for the same organisation: what was shown has changed.
@@ -95,6 +117,8 @@ impl App {
         shown: Shown<'_>,
         origin: &Origin,
     ) -> Result<Tokens, Error> {
+        // The user before the session, as everybody locks them.
+        users::lock(tx, user).await?;
         let row = sessions::lock(tx, old).await?;
         let row = row.filter(|row| row.user_id == user && self.goes_on(row));
         let row = row.ok_or(Refusal::SessionEnded)?;

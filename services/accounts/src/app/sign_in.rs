@@ -1,6 +1,7 @@
 //! Sign-in with address and password.
 //!
-//! Whatever the address is, one password hash is computed, and the answer to a wrong password is the same.
+//! Whatever the address is, a wrong password costs two hashes (of the account, and of a sign-up that waits), and the answer
+//! is the same.
 
 use sea_orm::ActiveValue::Set;
 use uuid::Uuid;
@@ -22,37 +23,12 @@ use crate::store::{codes, users};
 /// Longer texts are no address; they are counted as one that nobody has.
 const NOBODY: &str = "";
 
-/// What a password is compared with.
-enum Account {
-    There(Box<user::Model>),
-    /// Waits for its code, under this hash.
-    Pending(String),
-    None,
-}
-
-impl Account {
-    fn hash(&self) -> Option<&str> {
-        match self {
-            Self::There(user) => user.password_hash.as_deref(),
-            Self::Pending(hash) => Some(hash),
-            Self::None => None,
-        }
-    }
-
-    fn id(&self) -> Option<Uuid> {
-        match self {
-            Self::There(user) => Some(user.id),
-            Self::Pending(_) | Self::None => None,
-        }
-    }
-}
-
 impl App {
     /// Signs in by address and password, or asks for a second step.
     ///
     /// # Errors
-    /// [`Refusal::CredentialsInvalid`]; only after the right password [`Refusal::EmailNotVerified`] or
-    /// [`Refusal::AccountDisabled`]; [`Error::Throttled`]; [`Refusal::Busy`]; [`Error::Database`].
+    /// [`Refusal::CredentialsInvalid`]; [`Refusal::EmailNotVerified`] after the password of a sign-up that waits; only after
+    /// the right password [`Refusal::AccountDisabled`]; [`Error::Throttled`]; [`Refusal::Busy`]; [`Error::Database`].
     pub(crate) async fn sign_in(
         &self,
         email: &str,
@@ -61,46 +37,54 @@ impl App {
     ) -> Result<SignedIn, Error> {
         let email = Email::parse(email).ok();
         let email_key = email.as_ref().map_or(NOBODY, Email::key);
-        let account = self.account(email_key).await?;
-        let counted = self
-            .counted_sign_in(email_key, account.id(), origin)
-            .await?;
+        let user = users::find_by_email_key(self.store.reader(), email_key).await?;
+        let id = user.as_ref().map(|user| user.id);
+        let counted = self.counted_sign_in(email_key, id, origin).await?;
         self.charge(&counted).await?;
         let shown = Password::shown(password);
-        let compared = self.hasher.compare(shown.clone(), account.hash()).await;
-        if matches!(compared, Err(Error::Refused(Refusal::Busy))) {
-            // Nothing was tried.
+        let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
+        let compared = self.compare_counted(&shown, hash, &counted).await?;
+        if let Some(user) = user.filter(|_| compared != Comparison::Different) {
+            let is_cheap = compared == Comparison::SameButCheap;
+            return self
+                .let_in(&user, is_cheap.then_some(shown), &counted, origin)
+                .await;
+        }
+        // Who has signed up with this password is told what is missing, also where there is an account: it is not the one
+        // who learns of it.
+        let waiting = self.waiting_hash(email_key).await?;
+        let compared = self.compare_counted(&shown, waiting.as_deref(), &counted);
+        if compared.await? != Comparison::Different {
             self.refund(&counted).await?;
+            return Err(Refusal::EmailNotVerified.into());
         }
-        let compared = compared?;
-        match account {
-            Account::There(user) if compared != Comparison::Different => {
-                let is_cheap = compared == Comparison::SameButCheap;
-                self.let_in(&user, is_cheap.then_some(shown), &counted, origin)
-                    .await
-            }
-            Account::Pending(_) if compared != Comparison::Different => {
-                self.refund(&counted).await?;
-                Err(Refusal::EmailNotVerified.into())
-            }
-            account => {
-                self.note_refusal(account.id(), "CREDENTIALS_INVALID", origin)
-                    .await?;
-                Err(Refusal::CredentialsInvalid.into())
-            }
-        }
+        self.note_refusal(id, "CREDENTIALS_INVALID", origin).await?;
+        Err(Refusal::CredentialsInvalid.into())
     }
 
-    async fn account(&self, email_key: &str) -> Result<Account, Error> {
-        let conn = self.store.reader();
-        if let Some(user) = users::find_by_email_key(conn, email_key).await? {
-            return Ok(Account::There(Box::new(user)));
+    /// Compares a password whose try was counted, and takes that back when nothing was tried.
+    async fn compare_counted(
+        &self,
+        shown: &Password,
+        hash: Option<&str>,
+        counted: &[Counted],
+    ) -> Result<Comparison, Error> {
+        let compared = self.hasher.compare(shown.clone(), hash).await;
+        if matches!(compared, Err(Error::Refused(Refusal::Busy))) {
+            self.refund(counted).await?;
         }
-        let Some(code) = codes::pending_sign_up(conn, email_key, self.now()).await? else {
-            return Ok(Account::None);
+        compared
+    }
+
+    /// The hash of the newest sign-up that waits for its code.
+    async fn waiting_hash(&self, email_key: &str) -> Result<Option<String>, Error> {
+        let conn = self.store.reader();
+        let waiting = codes::pending_sign_ups(conn, email_key, self.now(), 1).await?;
+        let Some(waiting) = waiting.into_iter().next() else {
+            return Ok(None);
         };
-        let pending: PendingSignUp = from_json(code.payload.as_deref())?;
-        Ok(Account::Pending(pending.password_hash))
+        let pending: PendingSignUp = from_json(waiting.payload.as_deref())?;
+        Ok(Some(pending.password_hash))
     }
 
     /// The password was right.

@@ -1,8 +1,11 @@
 //! Sign-up: an address and a password wait for the code that was sent to the address. There is no account before.
 //!
-//! Two sign-ups with one address do not know of each other; the one whose code is shown first becomes the account. What a
-//! stranger is answered is the same whether the address has an account or not, and takes the same: one password hash, one
-//! code, one mail.
+//! Two sign-ups with one address do not know of each other. A code shows that somebody reads the mail of the address; which
+//! of the sign-ups that wait becomes the account the password says that comes with it. So nobody can make others verify an
+//! account that opens with a stranger's password.
+//!
+//! What a stranger is answered is the same whether the address has an account or not, and takes the same: one password hash,
+//! one code, one mail.
 
 use chrono::TimeDelta;
 use sea_orm::ActiveValue::Set;
@@ -11,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::App;
+use super::hashing::Comparison;
 use super::mail::templates;
 use super::notices::Notice;
 use super::throttles::{Counted, network_sha256};
@@ -33,6 +37,9 @@ pub(super) const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(30);
 
 /// No code is longer.
 const MAX_CODE_BYTES: usize = 128;
+
+/// So many sign-ups of one address are looked at for the one with a password.
+const MAX_SIGN_UPS: u64 = 5;
 
 /// What becomes an account with its code.
 #[derive(Serialize, Deserialize)]
@@ -81,13 +88,14 @@ impl App {
         };
         let tx = self.store.begin().await?;
         let user = users::find_by_email_key(&tx, email.key()).await?;
+        // It waits also where there is an account, whose owner gets no code: a sign-in is answered alike.
+        let payload = to_json(&pending)?;
+        let code = self
+            .new_code(&tx, Purpose::SignUp, None, email.key(), Some(payload))
+            .await?;
         let mail = if user.is_some() {
             templates::account_exists(email.shown(), &self.options.public_url)
         } else {
-            let payload = to_json(&pending)?;
-            let code = self
-                .new_code(&tx, Purpose::SignUp, None, email.key(), Some(payload))
-                .await?;
             templates::verify(email.shown(), &code, &self.options.public_url)
         };
         outbox::enqueue(&tx, mail, self.now()).await?;
@@ -112,46 +120,86 @@ impl App {
         self.charge_mail(Kind::SignUpAccount, &email, origin)
             .await?;
         let tx = self.store.begin().await?;
-        let pending = codes::pending_sign_up(&tx, email.key(), self.now()).await?;
-        if let Some(pending) = pending {
+        let user = users::find_by_email_key(&tx, email.key()).await?;
+        let pending = codes::pending_sign_ups(&tx, email.key(), self.now(), 1).await?;
+        if let Some(pending) = pending.into_iter().next() {
             let code = self
                 .new_code(&tx, Purpose::SignUp, None, email.key(), pending.payload)
                 .await?;
-            let mail = templates::verify(email.shown(), &code, &self.options.public_url);
+            let mail = if user.is_some() {
+                templates::account_exists(email.shown(), &self.options.public_url)
+            } else {
+                templates::verify(email.shown(), &code, &self.options.public_url)
+            };
             outbox::enqueue(&tx, mail, self.now()).await?;
         }
         Ok(tx.commit().await?)
     }
 
-    /// Takes a code that went to an address: makes the account of a sign-up, or changes the address of one.
+    /// Takes a code that went to an address: makes the account of a sign-up, for which the password of the sign-up is
+    /// needed, or changes the address of one.
     ///
     /// # Errors
-    /// [`Refusal::CodeInvalid`]; [`Error::Database`].
+    /// [`Refusal::CodeInvalid`]; [`Refusal::CredentialsInvalid`] when no sign-up with the address has this password, which
+    /// leaves the code good; [`Error::Throttled`]; [`Refusal::Busy`]; [`Error::Database`].
     pub(crate) async fn verify_email(
         &self,
         code: &str,
+        password: &str,
         origin: &Origin,
     ) -> Result<Verified, Error> {
-        let tx = self.store.begin().await?;
-        let row = self.code(&tx, code).await?;
+        let row = self.code(self.store.reader(), code).await?;
         let row = row.ok_or(Refusal::CodeInvalid)?;
-        let verified = match Purpose::from_number(row.purpose) {
-            Some(Purpose::SignUp) => self.end_sign_up(&tx, row, origin).await?,
-            Some(Purpose::ChangeAddress) => self.end_change_of_address(&tx, row, origin).await?,
-            Some(Purpose::Reset) | None => return Err(Refusal::CodeInvalid.into()),
-        };
-        tx.commit().await?;
-        Ok(verified)
+        match Purpose::from_number(row.purpose) {
+            Some(Purpose::SignUp) => {
+                let pending = self.sign_up_with(&row, password).await?;
+                let tx = self.store.begin().await?;
+                let verified = self.end_sign_up(&tx, &row, pending, origin).await?;
+                tx.commit().await?;
+                Ok(verified)
+            }
+            Some(Purpose::ChangeAddress) => {
+                let tx = self.store.begin().await?;
+                let verified = self.end_change_of_address(&tx, row, origin).await?;
+                tx.commit().await?;
+                Ok(verified)
+            }
+            Some(Purpose::Reset) | None => Err(Refusal::CodeInvalid.into()),
+        }
+    }
+
+    /// The sign-up with the address of a code that has this password: the code's own, or another one that waits.
+    async fn sign_up_with(
+        &self,
+        row: &code::Model,
+        password: &str,
+    ) -> Result<PendingSignUp, Error> {
+        // Counted by the code, which no stranger has.
+        let counted = [Counted::by(Kind::SignInBoth, &hex::encode(&row.sha256))];
+        self.charge(&counted).await?;
+        let conn = self.store.reader();
+        let others = codes::pending_sign_ups(conn, &row.email_key, self.now(), MAX_SIGN_UPS).await?;
+        let others = others.iter().filter(|other| other.id != row.id);
+        for waiting in std::iter::once(row).chain(others) {
+            let pending: PendingSignUp = from_json(waiting.payload.as_deref())?;
+            let shown = Password::shown(password);
+            let compared = self.hasher.compare(shown, Some(&pending.password_hash));
+            if compared.await? != Comparison::Different {
+                self.refund(&counted).await?;
+                return Ok(pending);
+            }
+        }
+        Err(Refusal::CredentialsInvalid.into())
     }
 
     async fn end_sign_up(
         &self,
         tx: &DatabaseTransaction,
-        row: code::Model,
+        row: &code::Model,
+        pending: PendingSignUp,
         origin: &Origin,
     ) -> Result<Verified, Error> {
         let now = self.now();
-        let pending: PendingSignUp = from_json(row.payload.as_deref())?;
         let email = Email::parse(&pending.email).map_err(|_| Refusal::CodeInvalid)?;
         let user = user::Model {
             password_hash: Some(pending.password_hash),
@@ -198,7 +246,9 @@ impl App {
             email_key: Set(email.key().to_owned()),
             ..Default::default()
         };
-        users::update(tx, id, change).await?;
+        if !users::change_address(tx, id, change).await? {
+            return Err(Refusal::CodeInvalid.into());
+        }
         // Codes that went to the old address are good for nothing any more, nor are sign-ups with the new one.
         codes::end_all_of(tx, id, now).await?;
         codes::end_sign_ups(tx, email.key(), now).await?;

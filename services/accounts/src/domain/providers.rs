@@ -75,6 +75,11 @@ fn default_scopes() -> Vec<String> {
     ["email", "profile"].map(str::to_owned).to_vec()
 }
 
+fn shares_redirect(one: &ProviderConfig, other: &ProviderConfig) -> bool {
+    let mut redirects = one.redirect_uris.iter();
+    redirects.any(|uri| other.redirect_uris.contains(uri))
+}
+
 /// Reads the text of a file, by name. Secrets in files of their own are read with `read_secret`.
 ///
 /// # Errors
@@ -100,6 +105,11 @@ pub fn parse(
         {
             // Accounts are known by issuer and subject: two clients of one issuer could take each other's.
             let problem = "its issuer is another one's, too";
+            return Err(ProvidersError::Provider { name, problem });
+        }
+        if providers.values().any(|other| shares_redirect(other, &provider)) {
+            // The answer of one could be taken for the other's, and its code sent there.
+            let problem = "one of its redirect addresses is another provider's, too";
             return Err(ProvidersError::Provider { name, problem });
         }
         if providers.insert(name.clone(), provider).is_some() {

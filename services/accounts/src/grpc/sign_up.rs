@@ -39,7 +39,9 @@ pub(super) async fn verify_email(
 ) -> Result<Response<pb::VerifyEmailResponse>, Status> {
     let request = request.into_inner();
     let origin = origin_from_pb(request.origin);
-    let verified = app.verify_email(&request.code, &origin).await?;
+    let verified = app
+        .verify_email(&request.code, &request.password, &origin)
+        .await?;
     let user = app.view_of(app.store.reader(), verified.user).await?;
     Ok(Response::new(pb::VerifyEmailResponse {
         user: Some(user_to_pb(app, user)),

@@ -105,21 +105,22 @@ pub async fn take(tx: &impl ConnectionTrait, id: Uuid, now: Time) -> Result<bool
     Ok(used.rows_affected > 0)
 }
 
-/// The newest sign-up with an address that waits to be verified.
+/// The newest sign-ups with an address that wait to be verified, at most so many.
 ///
 /// # Errors
 /// [`DbErr`] when the database does not answer.
-pub async fn pending_sign_up(
+pub async fn pending_sign_ups(
     conn: &impl ConnectionTrait,
     email_key: &str,
     now: Time,
-) -> Result<Option<code::Model>, DbErr> {
+    limit: u64,
+) -> Result<Vec<code::Model>, DbErr> {
     usable(now)
         .filter(code::Column::EmailKey.eq(email_key))
         .filter(code::Column::Purpose.eq(Purpose::SignUp.number()))
         .order_by_desc(code::Column::Id)
-        .limit(1)
-        .one(conn)
+        .limit(limit)
+        .all(conn)
         .await
 }
 

@@ -1,5 +1,6 @@
 //! Sessions, keys and subjects that have ended while tokens of theirs may live.
 
+use chrono::TimeDelta;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
@@ -8,7 +9,19 @@ use uuid::Uuid;
 use super::entity::trust::ended;
 use crate::domain::Time;
 
-/// Notes that tokens of `id` that were issued until now are refused from now on.
+/// Clocks of replicas differ by less, and a token that is made at this moment is made within it.
+const MARGIN: TimeDelta = TimeDelta::seconds(60);
+
+/// Notes that `id` has ended and does not come back: its tokens are refused from now on, also one that another replica
+/// makes at this moment, or whose clock is a little ahead.
+///
+/// # Errors
+/// [`DbErr`] when the database refuses it.
+pub async fn note_for_good(tx: &impl ConnectionTrait, id: Uuid, now: Time) -> Result<(), DbErr> {
+    note(tx, id, now + MARGIN).await
+}
+
+/// Notes that tokens of `id` that were issued until now are refused from now on. Later ones are good.
 ///
 /// # Errors
 /// [`DbErr`] when the database refuses it.

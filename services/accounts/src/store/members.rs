@@ -180,7 +180,26 @@ pub enum SessionChange {
     Unbound,
 }
 
-/// Ends the tokens of sessions that act for an organisation. The sessions go on.
+/// Locks the sessions of `user`, or of all, that act for an organisation. The time of what is done to them is taken after
+/// that: no token of before is younger.
+///
+/// # Errors
+/// [`DbErr`] when the database does not answer.
+pub async fn lock_sessions(
+    tx: &impl ConnectionTrait,
+    organisation: Uuid,
+    user: Option<Uuid>,
+) -> Result<(), DbErr> {
+    session::Entity::find()
+        .filter(bound_sessions(organisation, user))
+        .order_by_asc(session::Column::Id)
+        .lock_exclusive()
+        .all(tx)
+        .await?;
+    Ok(())
+}
+
+/// Ends the tokens of sessions that act for an organisation, which are locked. The sessions go on.
 ///
 /// # Errors
 /// [`DbErr`] when the database refuses it.
@@ -191,15 +210,8 @@ pub async fn change_sessions(
     change: SessionChange,
     now: Time,
 ) -> Result<(), DbErr> {
-    let filter = Condition::all()
-        .add(session::Column::OrganisationId.eq(organisation))
-        .add(session::Column::EndTime.is_null())
-        .add_option(user.map(|user| session::Column::UserId.eq(user)));
-    let bound = session::Entity::find()
-        .filter(filter.clone())
-        .lock_exclusive()
-        .all(tx)
-        .await?;
+    let filter = bound_sessions(organisation, user);
+    let bound = session::Entity::find().filter(filter.clone()).all(tx).await?;
     for session in bound {
         ended::note(tx, session.id, now).await?;
     }
@@ -214,6 +226,13 @@ pub async fn change_sessions(
             .await?;
     }
     Ok(())
+}
+
+fn bound_sessions(organisation: Uuid, user: Option<Uuid>) -> Condition {
+    Condition::all()
+        .add(session::Column::OrganisationId.eq(organisation))
+        .add(session::Column::EndTime.is_null())
+        .add_option(user.map(|user| session::Column::UserId.eq(user)))
 }
 
 fn of(organisation: Uuid, user: Option<Uuid>) -> Condition {

@@ -2,6 +2,7 @@
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    SqlErr,
 };
 use uuid::Uuid;
 
@@ -82,6 +83,22 @@ pub async fn update(
         .exec(tx)
         .await?;
     Ok(())
+}
+
+/// As [`update`]. False when somebody else has taken the address at the same moment; the transaction is then to be given up.
+///
+/// # Errors
+/// [`DbErr`] when the database refuses it for another reason.
+pub async fn change_address(
+    tx: &impl ConnectionTrait,
+    id: Uuid,
+    change: user::ActiveModel,
+) -> Result<bool, DbErr> {
+    match update(tx, id, change).await {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether there is anybody who administers the platform.

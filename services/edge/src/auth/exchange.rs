@@ -36,7 +36,7 @@ const MAX_KEPT: usize = 16_384;
 /// Refusals that are kept at a time.
 const MAX_REFUSALS: usize = 4096;
 
-/// Questions that are open at a time; more keys are answered with 503.
+/// Questions that are open at a time; more keys, unless they were good lately, are answered with 503.
 const MAX_FLIGHTS: usize = 1024;
 
 type KeyHash = [u8; 32];
@@ -99,7 +99,7 @@ impl KeyExchange {
             }
             match known.flights.get(&hash) {
                 Some(flight) => flight.clone(),
-                None if known.flights.len() >= MAX_FLIGHTS => return Err(away()),
+                None if !known.has_room_for(&hash) => return Err(away()),
                 None => {
                     let flight = self.take_off(hash, key, user_agent);
                     known.flights.insert(hash, flight.clone());
@@ -180,6 +180,12 @@ impl Known {
         }
         let refusal = self.refused.get(hash).filter(|kept| now < kept.until)?;
         Some(Err(refusal.value.clone()))
+    }
+
+    /// Whether a question about a key may be asked now. One that was good lately is asked for in any case: a crowd of wrong
+    /// keys does not stand in its way.
+    fn has_room_for(&self, hash: &KeyHash) -> bool {
+        self.flights.len() < MAX_FLIGHTS || self.good.contains_key(hash)
     }
 
     /// Keeps what was said of a key that was asked for at `asked`.
@@ -318,6 +324,20 @@ mod tests {
         advance(REFUSALS_KEPT).await;
         known.keep(hash(1), Instant::now(), &Err(unknown_key()));
         assert_eq!(known.refused.len(), 1, "there is room again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn crowd_of_unknown_keys_does_not_stand_in_the_way_of_a_good_one() {
+        let mut known = Known::default();
+        known.keep(hash(0), Instant::now(), &Ok((bearer().await, KEPT)));
+        advance(KEPT).await;
+        for number in 1..=MAX_FLIGHTS {
+            assert!(known.has_room_for(&hash(number)));
+            let flight = std::future::pending().boxed().shared();
+            known.flights.insert(hash(number), flight);
+        }
+        assert!(!known.has_room_for(&hash(MAX_FLIGHTS + 1)));
+        assert!(known.has_room_for(&hash(0)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -127,14 +127,14 @@ kinora_store::on_both_databases! {
         assert_eq!(mails.last().unwrap().recipient, ADA);
         let code = code_in(&asked.body);
         assert_eq!(test.app.own_user(&ada).await.unwrap().row.email, ADA);
-        let verified = test.app.verify_email(&code, &home()).await.unwrap();
+        let verified = test.app.verify_email(&code, "", &home()).await.unwrap();
         assert!(verified.tokens.is_none());
         assert_eq!(verified.user.email_key, "countess@example.org");
         let told = (ADA.to_owned(), "The address of your account was changed".to_owned());
         assert_eq!(subjects(&test).await.pop(), Some(told));
         assert!(sign_in(&test, OLD).await.is_none());
         assert!(test.app.sign_in("countess@example.org", OLD, &home()).await.is_ok());
-        let again = test.app.verify_email(&code, &home()).await;
+        let again = test.app.verify_email(&code, "", &home()).await;
         assert_eq!(refusal(again), Some(Refusal::CodeInvalid));
     }
 
@@ -153,8 +153,8 @@ kinora_store::on_both_databases! {
         test.app.change_email(&eve, "free@example.org", &home()).await.unwrap();
         let mails = test.mails().await;
         let second = code_in(&mails[mails.len() - 2].body);
-        test.app.verify_email(&second, &home()).await.unwrap();
-        let late = test.app.verify_email(&first, &home()).await;
+        test.app.verify_email(&second, "", &home()).await.unwrap();
+        let late = test.app.verify_email(&first, "", &home()).await;
         assert_eq!(refusal(late), Some(Refusal::CodeInvalid));
     }
 

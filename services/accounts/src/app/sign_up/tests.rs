@@ -44,12 +44,12 @@ kinora_store::on_both_databases! {
         let mails = test.mails().await;
         assert_eq!((mails.len(), mails[0].recipient.as_str()), (1, "Ada@example.org"));
         let code = newest_code(&test).await;
-        let verified = test.app.verify_email(&format!(" {code}\n"), &home()).await.unwrap();
+        let verified = test.app.verify_email(&format!(" {code}\n"), PASSWORD, &home()).await.unwrap();
         assert_eq!(verified.user.email_key, ADA);
         assert_eq!(verified.user.display_name, "Ada");
         assert_eq!(claims(&verified.tokens.unwrap().access).sub, verified.user.id);
         assert!(has_account(&test, ADA).await);
-        let again = test.app.verify_email(&code, &home()).await;
+        let again = test.app.verify_email(&code, PASSWORD, &home()).await;
         assert_eq!(refusal(again), Some(Refusal::CodeInvalid));
         let signed_in = test.app.sign_in(ADA, PASSWORD, &home()).await.unwrap();
         assert!(matches!(signed_in, SignedIn::Tokens(_)));
@@ -93,13 +93,41 @@ kinora_store::on_both_databases! {
         let stranger = newest_code(&test).await;
         assert_eq!(sign_up(&test, ADA, PASSWORD).await, None);
         let own = newest_code(&test).await;
-        test.app.verify_email(&own, &home()).await.unwrap();
+        test.app.verify_email(&own, PASSWORD, &home()).await.unwrap();
         // The other one has ended, and its password opens nothing.
-        let late = test.app.verify_email(&stranger, &home()).await;
+        let late = test.app.verify_email(&stranger, PASSWORD, &home()).await;
         assert_eq!(refusal(late), Some(Refusal::CodeInvalid));
         let with_it = test.app.sign_in(ADA, "of the stranger 7", &home()).await;
         assert_eq!(refusal(with_it), Some(Refusal::CredentialsInvalid));
         assert!(test.app.sign_in(ADA, PASSWORD, &home()).await.is_ok());
+    }
+
+    async fn nobody_verifies_an_account_with_a_strangers_password(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        assert_eq!(sign_up(&test, ADA, PASSWORD).await, None);
+        assert_eq!(sign_up(&test, ADA, "of the stranger 7").await, None);
+        // Ada takes the newest mail, which the stranger's sign-up has sent.
+        let code = newest_code(&test).await;
+        for wrong in ["", "a wrong one 33"] {
+            let refused = test.app.verify_email(&code, wrong, &home()).await;
+            assert_eq!(refusal(refused), Some(Refusal::CredentialsInvalid));
+        }
+        test.app.verify_email(&code, PASSWORD, &home()).await.unwrap();
+        let strangers = test.app.sign_in(ADA, "of the stranger 7", &home()).await;
+        assert_eq!(refusal(strangers), Some(Refusal::CredentialsInvalid));
+        assert!(test.app.sign_in(ADA, PASSWORD, &home()).await.is_ok());
+    }
+
+    async fn guesses_of_the_password_behind_a_code_are_slowed_down(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        assert_eq!(sign_up(&test, ADA, PASSWORD).await, None);
+        let code = newest_code(&test).await;
+        for _ in 0..6 {
+            let refused = test.app.verify_email(&code, "a wrong one 33", &home()).await;
+            assert_eq!(refusal(refused), Some(Refusal::CredentialsInvalid));
+        }
+        let throttled = test.app.verify_email(&code, PASSWORD, &home()).await;
+        assert!(matches!(throttled, Err(Error::Throttled { .. })));
     }
 
     async fn codes_end_after_half_an_hour_and_are_good_for_their_purpose_only(url: DatabaseUrl) {
@@ -108,21 +136,21 @@ kinora_store::on_both_databases! {
         assert_eq!(sign_up(&test, ADA, PASSWORD).await, None);
         let late = newest_code(&test).await;
         test.clock.advance(TimeDelta::minutes(30));
-        let refused = test.app.verify_email(&late, &home()).await;
+        let refused = test.app.verify_email(&late, PASSWORD, &home()).await;
         assert_eq!(refusal(refused), Some(Refusal::CodeInvalid));
         test.app.request_password_reset("eve@example.org", &home()).await.unwrap();
         let reset = newest_code(&test).await;
-        let crossed = test.app.verify_email(&reset, &home()).await;
+        let crossed = test.app.verify_email(&reset, PASSWORD, &home()).await;
         assert_eq!(refusal(crossed), Some(Refusal::CodeInvalid));
         assert_eq!(sign_up(&test, ADA, PASSWORD).await, None);
         let sign_up = newest_code(&test).await;
         let crossed = test.app.reset_password(&sign_up, "a new one 471", &home()).await;
         assert_eq!(refusal(crossed), Some(Refusal::CodeInvalid));
         for text in [String::new(), "x".repeat(1 << 20), Uuid::now_v7().to_string()] {
-            let refused = test.app.verify_email(&text, &home()).await;
+            let refused = test.app.verify_email(&text, PASSWORD, &home()).await;
             assert_eq!(refusal(refused), Some(Refusal::CodeInvalid));
         }
-        assert!(test.app.verify_email(&sign_up, &home()).await.is_ok());
+        assert!(test.app.verify_email(&sign_up, PASSWORD, &home()).await.is_ok());
     }
 
     async fn code_that_is_shown_twice_at_once_makes_one_account(url: DatabaseUrl) {
@@ -131,8 +159,8 @@ kinora_store::on_both_databases! {
         let code = newest_code(&test).await;
         let home = home();
         let (one, other) = tokio::join!(
-            test.app.verify_email(&code, &home),
-            test.app.verify_email(&code, &home)
+            test.app.verify_email(&code, PASSWORD, &home),
+            test.app.verify_email(&code, PASSWORD, &home)
         );
         assert_eq!(u8::from(one.is_ok()) + u8::from(other.is_ok()), 1);
     }
@@ -145,7 +173,7 @@ kinora_store::on_both_databases! {
         test.app.resend_verification(ADA, &home()).await.unwrap();
         assert_eq!(test.mails().await.len(), 2);
         let code = newest_code(&test).await;
-        test.app.verify_email(&code, &home()).await.unwrap();
+        test.app.verify_email(&code, PASSWORD, &home()).await.unwrap();
         assert!(test.app.sign_in(ADA, PASSWORD, &home()).await.is_ok());
         test.app.resend_verification(ADA, &home()).await.unwrap();
         assert_eq!(test.mails().await.len(), 2);
