@@ -91,6 +91,11 @@ bench-models: ## denoising against diffusers on the same weights; PYTHON needs t
 	cargo build --release -p kinora-cli
 	$(PYTHON) tools/bench/models.py --engine $(target_dir)/release/kinora $(CASES)
 
+bench-accounts: ## signing in, checking a token beside jose, and calling with an API key, as tables (release build)
+	@settings=$$(scripts/env postgres oidc ffmpeg libtorch) ; eval "$$settings"
+	cargo build --release -p kinora-accounts -p kinora-scheduler -p kinora-edge -p kinora-integration-tests --bins
+	scripts/with-postgres cargo bench -p kinora-integration-tests --bench accounts
+
 bench-scheduler: ## claims, submissions, waits and events of the scheduler beside graphile-worker, as a table; then simulate
 	@settings=$$(scripts/env postgres nats) ; eval "$$settings"
 	cargo build --release -p kinora-bench-scheduler

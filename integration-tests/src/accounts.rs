@@ -14,6 +14,8 @@ use crate::text;
 
 const OPERATOR: &str = "operator@example.org";
 const PASSWORD: &str = "a password of nobody else";
+/// Mails are written within a second.
+const MAIL: std::time::Duration = std::time::Duration::from_secs(30);
 const SEALING_KEY: &str = "4242424242424242424242424242424242424242424242424242424242424242";
 
 /// The arguments of `kinora-accounts` on a database file in `folder`.
@@ -21,9 +23,17 @@ const SEALING_KEY: &str = "42424242424242424242424242424242424242424242424242424
 pub fn arguments(folder: &Path, port: u16) -> Vec<String> {
     let database = format!("sqlite://{}", text(&folder.join("accounts.db")));
     let listen = format!("127.0.0.1:{port}");
-    ["--listen", &listen, "--accounts-database", &database]
-        .map(str::to_owned)
-        .to_vec()
+    let mails = folder.join("mails");
+    [
+        "--listen",
+        &listen,
+        "--accounts-database",
+        &database,
+        "--mail-folder",
+        text(&mails),
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// Its environment: an operator whom [`tenants`] signs in, and whose key `api_key` is, if one is given.
@@ -42,11 +52,8 @@ pub fn environment(api_key: Option<&str>) -> Vec<(&'static str, String)> {
 
 /// Makes organisations, each a tenant of its own, and gives an API key of each.
 pub async fn tenants(port: u16, count: usize) -> Vec<String> {
-    let identity = kinora_testkit::identity::identity("edge");
-    let endpoint = format!("https://127.0.0.1:{port}");
-    let channel = kinora_mesh::channel::connect_lazy(&endpoint, &identity, "accounts");
-    let channel = channel.expect("an endpoint");
-    let token = sign_in(channel.clone()).await;
+    let channel = channel(port);
+    let token = operator_token(&channel).await;
     let mut keys = Vec::new();
     for index in 0..count {
         keys.push(key_of_new_tenant(channel.clone(), &token, index).await);
@@ -54,13 +61,74 @@ pub async fn tenants(port: u16, count: usize) -> Vec<String> {
     keys
 }
 
-async fn sign_in(channel: Channel) -> String {
+/// The service on a port, called as the edge calls it.
+#[must_use]
+pub fn channel(port: u16) -> Channel {
+    let identity = kinora_testkit::identity::identity("edge");
+    let endpoint = format!("https://127.0.0.1:{port}");
+    let channel = kinora_mesh::channel::connect_lazy(&endpoint, &identity, "accounts");
+    channel.expect("an endpoint")
+}
+
+/// People who have signed up and verified their addresses, by what they sign in with.
+pub async fn sign_up(channel: &Channel, folder: &Path, count: usize) -> Vec<pb::SignInRequest> {
+    let mut client = AuthServiceClient::new(channel.clone());
+    let mut people = Vec::new();
+    for index in 0..count {
+        let person = pb::SignInRequest {
+            email: format!("person-{index}@example.org"),
+            password: PASSWORD.to_owned(),
+            origin: None,
+        };
+        let request = pb::SignUpRequest {
+            email: person.email.clone(),
+            password: person.password.clone(),
+            ..pb::SignUpRequest::default()
+        };
+        client.sign_up(request).await.expect("signs up");
+        let request = pb::VerifyEmailRequest {
+            code: code_in_mail(&folder.join("mails"), &person.email).await,
+            password: person.password.clone(),
+            origin: None,
+        };
+        client.verify_email(request).await.expect("verifies");
+        people.push(person);
+    }
+    people
+}
+
+/// The code in the newest mail to an address, of those in a folder, once it is there.
+pub async fn code_in_mail(folder: &Path, address: &str) -> String {
+    kinora_testkit::wait::until("the mail is there", MAIL, || async {
+        newest_code(folder, address).ok_or("no mail yet")
+    })
+    .await
+}
+
+/// The code stands alone in its line.
+fn newest_code(folder: &Path, address: &str) -> Option<String> {
+    let mails = std::fs::read_dir(folder).ok()?.flatten();
+    let mails = mails.filter(|mail| mail.path().extension().is_some_and(|end| end == "eml"));
+    let mails = mails.filter_map(|mail| {
+        let written = mail.metadata().ok()?.modified().ok()?;
+        Some((written, std::fs::read_to_string(mail.path()).ok()?))
+    });
+    let (_, mail) = mails
+        .filter(|(_, mail)| mail.contains(address))
+        .max_by_key(|(written, _)| *written)?;
+    let plain = mail.replace("=\r\n", "");
+    let (_, after) = plain.split_once("enter this code:")?;
+    after.split_whitespace().next().map(str::to_owned)
+}
+
+/// An access token of the operator.
+pub async fn operator_token(channel: &Channel) -> String {
     let request = pb::SignInRequest {
         email: OPERATOR.to_owned(),
         password: PASSWORD.to_owned(),
         origin: None,
     };
-    let answer = AuthServiceClient::new(channel).sign_in(request).await;
+    let answer = AuthServiceClient::new(channel.clone()).sign_in(request).await;
     match answer.expect("signs in").into_inner().outcome {
         Some(Outcome::Tokens(tokens)) => tokens.access_token,
         outcome => panic!("no tokens: {outcome:?}"),

@@ -22,7 +22,8 @@ pub struct SeparateProcesses {
     /// The scheduler.
     pub scheduler: Program,
     _edge: Program,
-    _accounts: Program,
+    /// The accounts service.
+    pub accounts: Program,
     /// A client of the edge.
     pub api: Api,
     database: String,
@@ -51,7 +52,7 @@ impl SeparateProcesses {
             store,
             scheduler,
             _edge: edge,
-            _accounts: accounts,
+            accounts,
             api,
             database,
         }
@@ -121,6 +122,12 @@ impl SeparateProcesses {
             ("scheduler", self.scheduler_port),
         ]
         .map(|(name, port)| (name, (std::net::Ipv4Addr::LOCALHOST, port).into()))
+    }
+
+    /// The accounts service, called as the edge calls it.
+    #[must_use]
+    pub fn accounts_channel(&self) -> tonic::transport::Channel {
+        accounts::channel(self.accounts_port)
     }
 
     /// The folder of a job's objects.

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
 use std::time::Duration;
 
-use kinora_integration_tests::{Api, OneProcess, Program, repository, text};
+use kinora_integration_tests::{Api, OneProcess, Program, Reply, accounts, repository, text};
 use kinora_testkit::oidc::{Browser, TestOidc};
 use reqwest::StatusCode;
 use reqwest::Url;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 const PROMPT: &str = "a red circle moves right on a black background";
 const PASSWORD: &str = "seven lanterns by the lake";
@@ -72,28 +72,8 @@ impl Mesh {
 
     /// The code in the newest mail to an address.
     async fn code_in_mail_to(&self, address: &str) -> String {
-        let folder = self.data.path().join("mails");
-        kinora_testkit::wait::until("the mail is there", SOON, || async {
-            newest_code(&folder, address).ok_or("no mail yet")
-        })
-        .await
+        accounts::code_in_mail(&self.data.path().join("mails"), address).await
     }
-}
-
-/// The code stands alone in its line.
-fn newest_code(folder: &Path, address: &str) -> Option<String> {
-    let mails = std::fs::read_dir(folder).ok()?.flatten();
-    let mails = mails.filter(|mail| mail.path().extension().is_some_and(|end| end == "eml"));
-    let mails = mails.filter_map(|mail| {
-        let written = mail.metadata().ok()?.modified().ok()?;
-        Some((written, std::fs::read_to_string(mail.path()).ok()?))
-    });
-    let (_, mail) = mails
-        .filter(|(_, mail)| mail.contains(address))
-        .max_by_key(|(written, _)| *written)?;
-    let plain = mail.replace("=\r\n", "");
-    let (_, after) = plain.split_once("enter this code:")?;
-    after.split_whitespace().next().map(str::to_owned)
 }
 
 struct Tokens {
@@ -118,12 +98,12 @@ async fn ok(api: &Api, path: &str, body: Value) -> Value {
 }
 
 #[track_caller]
-fn refused(reply: &kinora_integration_tests::Reply, status: StatusCode, reason: &str) {
+fn refused(reply: &Reply, status: StatusCode, reason: &str) {
     assert_eq!((reply.status, reply.reason()), (status, reason.to_owned()), "{reply:?}");
 }
 
 /// Asks for a clip without waiting for it.
-async fn ask(api: &Api) -> kinora_integration_tests::Reply {
+async fn ask(api: &Api) -> Reply {
     api.post("/v1/videos", json!({ "prompt": PROMPT, "steps": 2 })).await
 }
 
@@ -237,7 +217,7 @@ async fn sign_in_at_provider(
     mesh: &Mesh,
     name: &str,
     browser_token: Option<&str>,
-) -> kinora_integration_tests::Reply {
+) -> Reply {
     let begun = mesh
         .ok("/v1/auth/providers/it:begin", json!({ "redirect_uri": BACK }))
         .await;
@@ -275,6 +255,39 @@ async fn a_user_of_another_provider_gets_a_clip_too() {
     sign_up(&mesh, "eve@example.org").await;
     let taken = sign_in_at_provider(&mesh, "eve", None).await;
     assert_eq!(taken.reason(), "LINK_REQUIRED", "{taken:?}");
+}
+
+#[tokio::test]
+async fn signing_keys_turn_over_under_load_and_no_call_fails() {
+    let mesh = Mesh::start().await;
+    let operator = mesh.operator().await;
+    let stop = CancellationToken::new();
+    let callers = [mesh.process.api.clone(), operator.clone()].into_iter().cycle();
+    let callers: Vec<_> = callers
+        .take(6)
+        .map(|api| tokio::spawn(call_until(api, stop.clone())))
+        .collect();
+    for _ in 0..5 {
+        ok(&operator, "/v1/admin/signingKeys:rotate", json!({})).await;
+        // So long that keys are exchanged anew, and bundles fetched.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+    stop.cancel();
+    for caller in callers {
+        let calls = caller.await.unwrap();
+        assert!(calls > 30, "{calls} calls are no load");
+    }
+}
+
+/// Calls again and again; every call has to succeed. Answers how many there were.
+async fn call_until(api: Api, stop: CancellationToken) -> u32 {
+    let mut calls = 0;
+    while !stop.is_cancelled() {
+        let reply = api.get("/v1/models").await;
+        assert!(reply.status.is_success(), "call {calls}: {reply:?}");
+        calls += 1;
+    }
+    calls
 }
 
 #[tokio::test]
