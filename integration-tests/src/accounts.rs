@@ -21,9 +21,17 @@ const SEALING_KEY: &str = "42424242424242424242424242424242424242424242424242424
 pub fn arguments(folder: &Path, port: u16) -> Vec<String> {
     let database = format!("sqlite://{}", text(&folder.join("accounts.db")));
     let listen = format!("127.0.0.1:{port}");
-    ["--listen", &listen, "--accounts-database", &database]
-        .map(str::to_owned)
-        .to_vec()
+    let mails = text(&folder.join("mails")).to_owned();
+    [
+        "--listen",
+        &listen,
+        "--accounts-database",
+        &database,
+        "--mail-folder",
+        &mails,
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// Its environment: an operator whom [`tenants`] signs in, and whose key `api_key` is, if one is given.
