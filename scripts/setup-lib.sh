@@ -67,3 +67,36 @@ run_pip() {
         --implementation cp --python-version 3.11 --abi cp311 "${flags[@]}" \
         --retries 2 --dest "$2" "$1" >&2
 }
+
+# node_server NAME VARIABLE WHAT WHY: prints the path of the server of tools/NAME, with its packages installed in the cache,
+# or what VARIABLE names instead. WHAT it is, and WHY it is needed, is for people.
+node_server() {
+    local name=$1 variable=$2 what=$3 why=$4 hint="install node 20 or later with npm."
+    local source_dir=$scripts_dir/../tools/$name version final
+    if [ -n "${!variable:-}" ]; then
+        [ -f "${!variable}" ] || die "$variable is ${!variable}, which is no file" "Unset it to have one made ready."
+        printf '%s\n' "${!variable}"
+        return
+    fi
+    command -v node >/dev/null || die "node is missing" "$why, $hint"
+    command -v npm >/dev/null || die "npm is missing" "$why, $hint"
+    [[ "$(node --version)" =~ ^v([2-9][0-9]|[1-9][0-9]{2})\. ]] || die "node is $(node --version)" "Instead, $hint"
+
+    # Another server or other packages get another folder: a test never runs old ones.
+    version=$(cat "$source_dir"/{package.json,package-lock.json,server.mjs} | sha256sum | cut -c1-16)
+    final=$cache_dir/$name-$version
+    if [ ! -d "$final" ]; then
+        lock "$name"
+        if [ ! -d "$final" ]; then
+            rm -rf "$final.partial" && mkdir -p "$final.partial"
+            cp "$source_dir"/{package.json,package-lock.json,server.mjs} "$final.partial"
+            say "installing $what for tests"
+            npm ci --prefix "$final.partial" --ignore-scripts --no-audit --no-fund >&2 ||
+                die "could not install the packages of tools/$name" \
+                    "Check the network and npm's registry settings, then run this again."
+            mv "$final.partial" "$final"
+            say "$what is ready in $final"
+        fi
+    fi
+    printf '%s\n' "$final/server.mjs"
+}

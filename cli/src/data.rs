@@ -15,6 +15,7 @@ const API_KEY: &str = "api-key";
 const S3_CREDENTIALS: &str = "s3-credentials.json";
 const OPERATOR: &str = "operator.json";
 const OPERATOR_EMAIL: &str = "operator@kinora.local";
+const MAILS: &str = "mails";
 const RUNNING_MESH: &str = "mesh.json";
 
 /// A data folder that this process owns until the value drops.
@@ -98,6 +99,12 @@ impl DataFolder {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the accounts service writes its mails, which nobody sends.
+    #[must_use]
+    pub fn mails(&self) -> PathBuf {
+        self.path.join(MAILS)
     }
 
     /// The API key of this mesh, made on first use.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use kinora_accounts::AccountsOptions;
+use kinora_accounts::{AccountsOptions, MailOptions};
 use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
 use kinora_edge::EdgeOptions;
 use kinora_inference::InferenceOptions;
@@ -83,6 +83,7 @@ fn accounts_options(
     let secrets = options.data.account_secrets()?;
     let database = database(options, "accounts.db")?;
     let mut accounts = AccountsOptions::new(database, Secret::new(secrets.sealing_key));
+    accounts.mail = MailOptions::to_folder(options.data.mails());
     accounts.public_url.clone_from(&addresses.edge_url);
     accounts.providers_file.clone_from(&options.providers_file);
     accounts.first_operator_email = Some(secrets.operator_email);
@@ -96,7 +97,9 @@ fn scheduler_options(
     addresses: &Addresses,
 ) -> anyhow::Result<SchedulerOptions> {
     let mut scheduler = SchedulerOptions::new(database(options, "scheduler.db")?);
-    scheduler.accounts_endpoint.clone_from(&addresses.accounts_url);
+    scheduler
+        .accounts_endpoint
+        .clone_from(&addresses.accounts_url);
     // It is one person's machine: a batch may be as long as they like, and nobody else can look after it.
     scheduler.max_active = 0;
     scheduler.webhooks.allow_private = options.private_webhooks;
@@ -166,7 +169,10 @@ pub(super) async fn accounts(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    Box::pin(kinora_accounts::serve(options, identity, listener, shutdown)).await?;
+    Box::pin(kinora_accounts::serve(
+        options, identity, listener, shutdown,
+    ))
+    .await?;
     Ok(())
 }
 

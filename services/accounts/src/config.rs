@@ -1,5 +1,9 @@
 //! The accounts service's options.
 
+mod mail;
+
+pub use mail::MailOptions;
+
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
@@ -142,10 +146,16 @@ pub struct AccountsOptions {
         default_value = "verifier"
     )]
     pub age_verifier_name: String,
+    /// How mails leave.
+    #[command(flatten)]
+    pub mail: MailOptions,
 }
 
 /// The floor that OWASP gives for argon2id.
 const PASSWORD_HASH_MEMORY_KIB: u32 = 19 * 1024;
+
+/// Where mails go when nothing else is said.
+const MAIL_FOLDER: &str = "kinora-mails";
 
 /// Belongs to that memory.
 const PASSWORD_HASH_PASSES: u32 = 2;
@@ -171,7 +181,8 @@ impl AccountsOptions {
             .map_err(|error| Error::Options(kinora_mesh::error::chain(&error)))
     }
 
-    /// The defaults, on a database and with a sealing key of 64 hexadecimal digits.
+    /// The defaults, on a database and with a sealing key of 64 hexadecimal digits. Mails go into a folder where the process
+    /// runs.
     #[must_use]
     pub fn new(database: DatabaseUrl, sealing_key: Secret) -> Self {
         Self {
@@ -191,6 +202,7 @@ impl AccountsOptions {
             age_verifier_url: None,
             age_verifier_secret: None,
             age_verifier_name: "verifier".to_owned(),
+            mail: MailOptions::to_folder(MAIL_FOLDER),
         }
     }
 

@@ -36,11 +36,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-pub use config::AccountsOptions;
+pub use config::{AccountsOptions, MailOptions};
 pub use domain::api_key::{self, ApiKey};
 pub use error::Error;
 
 use app::App;
+use clients::mail::Carrier;
 use clock::SystemClock;
 use store::Store;
 
@@ -55,6 +56,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let carrier = Arc::new(Carrier::new(&options.mail)?);
     let db = open(&options).await?;
     let app = App::new(Store::new(db.clone()), Arc::new(SystemClock), options)?;
     app.prepare().await?;
@@ -64,8 +66,9 @@ pub async fn serve(
     let access = grpc::access(own, &app.options.issuer, trust, shutdown.clone())?;
     let routes = access.guard(routes(&app));
     let stop = CancellationToken::new();
-    let duties = tokio::spawn(worker::run(Arc::clone(&app), stop.clone()));
-    let served = kinora_mesh::serve::grpc(listener, &identity, routes, &grpc::SERVICES, shutdown).await;
+    let duties = tokio::spawn(worker::run(Arc::clone(&app), carrier, stop.clone()));
+    let served =
+        kinora_mesh::serve::grpc(listener, &identity, routes, &grpc::SERVICES, shutdown).await;
     stop.cancel();
     if let Err(error) = duties.await {
         tracing::error!(%error, "the background work broke");

@@ -25,13 +25,14 @@ pub mod second_factors;
 pub mod sessions;
 pub mod signing_keys;
 pub mod subjects;
+pub mod sweep;
 pub mod terms;
 pub mod throttles;
 pub mod user_view;
 pub mod users;
 
 use kinora_store::{Database, StoreError};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbBackend};
+use sea_orm::{DatabaseConnection, DatabaseTransaction};
 use uuid::Uuid;
 
 use crate::domain::Time;
@@ -77,11 +78,5 @@ impl Store {
     #[cfg(test)]
     pub(crate) async fn close(&self) {
         self.db.close().await.expect("closes");
-    }
-
-    /// Which dialect is spoken.
-    #[must_use]
-    pub fn backend(&self) -> DbBackend {
-        self.db.reader().get_database_backend()
     }
 }

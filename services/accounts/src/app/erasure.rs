@@ -5,6 +5,7 @@ use sea_orm::ActiveValue::Set;
 use uuid::Uuid;
 
 use super::App;
+use super::notices::Notice;
 use super::operators::must_leave_an_operator;
 use crate::domain::Time;
 use crate::domain::caller::Caller;
@@ -14,8 +15,7 @@ use crate::error::Error;
 use crate::store::audit::Line;
 use crate::store::entity::people::user;
 use crate::store::lock::Topic;
-use crate::store::outbox::Mail;
-use crate::store::{audit, endings, erasure, lock, outbox, people};
+use crate::store::{audit, endings, erasure, lock, people};
 
 /// An account that is to be erased can be kept for this long.
 const GRACE: TimeDelta = TimeDelta::days(30);
@@ -52,7 +52,8 @@ impl App {
         people::update(&tx, user.id, leaving).await?;
         endings::everything_of(&tx, user.id, now).await?;
         audit::append(&tx, Line::own(user.id, "erasure.begin", origin), now).await?;
-        outbox::enqueue(&tx, leaving_mail(user.email, erase_time), now).await?;
+        self.tell_address(&tx, &user.email, Notice::ErasureBegun)
+            .await?;
         tx.commit().await?;
         Ok(erase_time)
     }
@@ -80,7 +81,8 @@ impl App {
         };
         people::update(&tx, user.id, staying).await?;
         audit::append(&tx, Line::own(user.id, "erasure.cancel", origin), now).await?;
-        outbox::enqueue(&tx, staying_mail(user.email), now).await?;
+        self.tell_address(&tx, &user.email, Notice::ErasureCancelled)
+            .await?;
         Ok(tx.commit().await?)
     }
 
@@ -125,26 +127,6 @@ fn by_system(subject: Uuid, action: &'static str) -> Line {
     let mut line = Line::own(subject, action, &Origin::default());
     line.actor = "system".to_owned();
     line
-}
-
-fn leaving_mail(recipient: String, erase_time: Time) -> Mail {
-    Mail {
-        recipient,
-        subject: "Your account will be erased".to_owned(),
-        body: format!(
-            "Your account will be erased on {}, as you have asked. All sessions and keys have ended.\n\nIf you have \
-             not asked for that, or would rather keep it, sign in until then and cancel it.\n",
-            erase_time.format("%-d %B %Y")
-        ),
-    }
-}
-
-fn staying_mail(recipient: String) -> Mail {
-    Mail {
-        recipient,
-        subject: "Your account stays".to_owned(),
-        body: "Your account will not be erased, as you have asked.\n".to_owned(),
-    }
 }
 
 #[cfg(test)]

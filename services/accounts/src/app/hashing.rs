@@ -107,6 +107,7 @@ impl Hasher {
     }
 
     /// How many hashes have been computed.
+    #[cfg(test)]
     pub(crate) fn computed(&self) -> u64 {
         self.computed.load(Ordering::Relaxed)
     }

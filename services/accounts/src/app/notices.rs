@@ -102,12 +102,12 @@ impl Notice {
             ),
             Self::ErasureBegun => (
                 "Your account will be erased",
-                "Your account will be erased in 30 days. Sign in before that to keep it.",
+                "Your account will be erased in 30 days, and all sessions and keys have ended. To keep it, sign in before that and cancel it.",
             ),
             Self::ErasureCancelled => ("Your account is kept", "Your account will not be erased."),
             Self::SecondFactorsReset => (
                 "Your second factors were removed",
-                "An operator removed the second factors of your account. Signing in needs the password only until you add one.",
+                "An operator of the platform removed the codes and passkeys of your account, and ended its sessions. Signing in needs no second step until you add one.",
             ),
         }
     }

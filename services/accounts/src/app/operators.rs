@@ -5,6 +5,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, Qu
 use uuid::Uuid;
 
 use super::App;
+use super::notices::Notice;
 use crate::domain::caller::Caller;
 use crate::domain::origin::Origin;
 use crate::domain::page::Page;
@@ -14,11 +15,8 @@ use crate::store::audit::Line;
 use crate::store::entity::people::{passkey, user};
 use crate::store::entity::programs::{api_key, organisation};
 use crate::store::lock::Topic;
-use crate::store::outbox::Mail;
 use crate::store::user_view::UserView;
-use crate::store::{
-    audit, ended, endings, groups, lock, outbox, people, second_factors, user_view,
-};
+use crate::store::{audit, ended, endings, groups, lock, people, second_factors, user_view};
 
 impl App {
     /// Lists users who fit `query`, newest first, with the token of the next page.
@@ -157,7 +155,8 @@ impl App {
             .await?;
         // Whoever holds the lost device may be signed in with it.
         endings::sessions_of(&tx, id, now).await?;
-        outbox::enqueue(&tx, factors_are_gone(user.email), now).await?;
+        self.tell_address(&tx, &user.email, Notice::SecondFactorsReset)
+            .await?;
         let line = did(operator, id, "second_factors.reset").with_detail(reason);
         audit::append(&tx, line, now).await?;
         self.commit_and_view(tx, id).await
@@ -243,16 +242,6 @@ pub(super) async fn must_leave_an_operator(
 
 fn did(operator: &Caller, subject: Uuid, action: &'static str) -> Line {
     Line::by(operator.id, Some(subject), action, &Origin::default())
-}
-
-fn factors_are_gone(recipient: String) -> Mail {
-    Mail {
-        recipient,
-        subject: "Your second factors were removed".to_owned(),
-        body: "An operator of the platform has removed the codes and passkeys of your account, and ended its \
-               sessions.\n\nIf you have not asked for that, tell the operator at once.\n"
-            .to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -28,8 +28,6 @@ pub enum Kind {
     SignUpAccount,
     /// Resets that were asked for.
     ResetAccount,
-    /// Passkeys and codes from a network.
-    CodeNetwork,
 }
 
 /// How a counter slows its tries down.
@@ -52,7 +50,6 @@ impl Kind {
             Self::MailNetwork => "mail/network",
             Self::SignUpAccount => "sign_up/account",
             Self::ResetAccount => "reset/account",
-            Self::CodeNetwork => "code/network",
         }
     }
 
@@ -60,9 +57,7 @@ impl Kind {
     #[must_use]
     pub const fn rule(self) -> Rule {
         let (free, delay, longest) = match self {
-            Self::SignInNetwork | Self::CodeNetwork => {
-                (50, TimeDelta::seconds(1), TimeDelta::minutes(15))
-            }
+            Self::SignInNetwork => (50, TimeDelta::seconds(1), TimeDelta::minutes(15)),
             Self::SignInAccount => (20, TimeDelta::seconds(1), TimeDelta::minutes(15)),
             Self::SignInBoth => (5, TimeDelta::seconds(1), TimeDelta::minutes(15)),
             Self::MailNetwork => (20, TimeDelta::seconds(10), TimeDelta::hours(1)),

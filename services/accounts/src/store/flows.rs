@@ -121,18 +121,6 @@ pub async fn use_up(tx: &impl ConnectionTrait, id: Uuid, now: Time) -> Result<bo
     Ok(used.rows_affected == 1)
 }
 
-/// Removes flows that ended before `before`, and answers how many there were. For the worker that cleans up.
-///
-/// # Errors
-/// [`DbErr`] when the database refuses it.
-pub async fn remove_ended(tx: &impl ConnectionTrait, before: Time) -> Result<u64, DbErr> {
-    let removed = flow::Entity::delete_many()
-        .filter(flow::Column::ExpireTime.lt(before))
-        .exec(tx)
-        .await?;
-    Ok(removed.rows_affected)
-}
-
 fn is_open(now: Time) -> Condition {
     Condition::all()
         .add(flow::Column::UseTime.is_null())
