@@ -3,6 +3,7 @@
 mod age;
 mod audit;
 mod erasure;
+mod export;
 mod first_run;
 mod flows;
 mod hashing;
@@ -10,7 +11,7 @@ mod invitations;
 mod keys;
 mod mail;
 mod notices;
-mod operators;
+pub(crate) mod operators;
 mod organisations;
 mod passkeys;
 mod passwords;

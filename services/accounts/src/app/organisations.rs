@@ -115,7 +115,7 @@ impl App {
         keys::revoke_of_organisation(&tx, id, None, now).await?;
         for program in programs::list(&tx, id).await? {
             programs::delete(&tx, program.id, now).await?;
-            ended::note(&tx, program.id, now).await?;
+            ended::note_for_good(&tx, program.id, now).await?;
         }
         invitations::revoke_all(&tx, id, now).await?;
         members::change_sessions(&tx, id, None, SessionChange::Unbound, now).await?;

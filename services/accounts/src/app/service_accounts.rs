@@ -86,7 +86,7 @@ impl App {
         let organisation = program.organisation_id;
         organisations::lock_as(&tx, organisation, caller.id, Role::Admin).await?;
         programs::delete(&tx, id, now).await?;
-        ended::note(&tx, id, now).await?;
+        ended::note_for_good(&tx, id, now).await?;
         let keys = keys::revoke_of_owner(&tx, Owner::Program(id), now).await?;
         let line = Line::by(
             caller.id,

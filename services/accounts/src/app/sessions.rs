@@ -49,7 +49,8 @@ impl App {
         organisation: Option<Uuid>,
         origin: &Origin,
     ) -> Result<Tokens, Error> {
-        let user = users::find(tx, user).await?.ok_or(Refusal::NotFound)?;
+        // Locked, so that none opens beside an operator who disables the account and ends what is open.
+        let user = users::lock(tx, user).await?.ok_or(Refusal::NotFound)?;
         if !users::may_sign_in(user.state) {
             return Err(Refusal::AccountDisabled.into());
         }

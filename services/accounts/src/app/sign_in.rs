@@ -65,14 +65,10 @@ impl App {
         let counted = self
             .counted_sign_in(email_key, account.id(), origin)
             .await?;
-        self.charge(&counted).await?;
         let shown = Password::shown(password);
-        let compared = self.hasher.compare(shown.clone(), account.hash()).await;
-        if matches!(compared, Err(Error::Refused(Refusal::Busy))) {
-            // Nothing was tried.
-            self.refund(&counted).await?;
-        }
-        let compared = compared?;
+        let compared = self
+            .try_password(shown.clone(), account.hash(), &counted)
+            .await?;
         match account {
             Account::There(user) if compared != Comparison::Different => {
                 let is_cheap = compared == Comparison::SameButCheap;
@@ -134,10 +130,6 @@ impl App {
             users::update(&tx, user.id, change).await?;
         }
         let signed_in = self.end_first_step(&tx, user.id, &["pwd"], origin).await?;
-        // Only who has shown all that is needed makes a network known.
-        if matches!(signed_in, SignedIn::Tokens(_)) {
-            self.know_network(&tx, user.id, origin).await?;
-        }
         audit::append(&tx, Line::own(user.id, "sign_in", origin), self.now()).await?;
         tx.commit().await?;
         Ok(signed_in)

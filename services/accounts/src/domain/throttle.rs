@@ -28,8 +28,14 @@ pub enum Kind {
     SignUpAccount,
     /// Resets that were asked for.
     ResetAccount,
-    /// Passkeys and codes from a network.
-    CodeNetwork,
+    /// Sign-ins at providers and by passkeys that a network has begun and not ended.
+    FlowNetwork,
+    /// Second steps of an account, from networks that are new to it.
+    SecondStepAccount,
+    /// Second steps from a network to an account.
+    SecondStepBoth,
+    /// Archives of somebody's data.
+    ExportAccount,
 }
 
 /// How a counter slows its tries down.
@@ -52,17 +58,30 @@ impl Kind {
             Self::MailNetwork => "mail/network",
             Self::SignUpAccount => "sign_up/account",
             Self::ResetAccount => "reset/account",
-            Self::CodeNetwork => "code/network",
+            Self::FlowNetwork => "flow/network",
+            Self::SecondStepAccount => "second_step/account",
+            Self::SecondStepBoth => "second_step/both",
+            Self::ExportAccount => "export/account",
         }
+    }
+
+    /// Whether all failures are forgiven with the first right try.
+    #[must_use]
+    pub const fn forgives(self) -> bool {
+        matches!(self, Self::SignInBoth | Self::SecondStepBoth)
     }
 
     /// How it slows down.
     #[must_use]
     pub const fn rule(self) -> Rule {
         let (free, delay, longest) = match self {
-            Self::SignInNetwork | Self::CodeNetwork => {
-                (50, TimeDelta::seconds(1), TimeDelta::minutes(15))
-            }
+            Self::SignInNetwork => (50, TimeDelta::seconds(1), TimeDelta::minutes(15)),
+            // A page begins one whenever it is opened, and a company has one network: this bounds the rows, no more.
+            Self::FlowNetwork => (200, TimeDelta::seconds(1), TimeDelta::seconds(30)),
+            // Who comes so far knows the password. Six hours are four codes of a million a day.
+            Self::SecondStepAccount => (10, TimeDelta::seconds(10), TimeDelta::hours(6)),
+            Self::SecondStepBoth => (5, TimeDelta::seconds(1), TimeDelta::hours(1)),
+            Self::ExportAccount => (3, TimeDelta::minutes(5), TimeDelta::hours(6)),
             Self::SignInAccount => (20, TimeDelta::seconds(1), TimeDelta::minutes(15)),
             Self::SignInBoth => (5, TimeDelta::seconds(1), TimeDelta::minutes(15)),
             Self::MailNetwork => (20, TimeDelta::seconds(10), TimeDelta::hours(1)),
@@ -158,6 +177,8 @@ impl Counter {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -194,10 +215,20 @@ mod tests {
 
     #[test]
     fn counters_of_different_kinds_have_different_names() {
-        let keys = [Kind::SignInAccount, Kind::SignUpAccount, Kind::ResetAccount];
-        let mut keys = keys.map(|kind| kind.key("ada@example.org")).to_vec();
-        keys.dedup();
-        assert_eq!(keys.len(), 3);
+        let kinds = [
+            Kind::SignInNetwork,
+            Kind::SignInAccount,
+            Kind::SignInBoth,
+            Kind::MailNetwork,
+            Kind::SignUpAccount,
+            Kind::ResetAccount,
+            Kind::FlowNetwork,
+            Kind::SecondStepAccount,
+            Kind::SecondStepBoth,
+            Kind::ExportAccount,
+        ];
+        let keys: HashSet<String> = kinds.map(|kind| kind.key("ada@example.org")).into();
+        assert_eq!(keys.len(), kinds.len());
         assert!(keys.iter().all(|key| key.len() == 64));
     }
 

@@ -28,7 +28,7 @@ pub async fn sessions_of(tx: &impl ConnectionTrait, user: Uuid, now: Time) -> Re
         .exec(tx)
         .await?;
     for id in &live {
-        ended::note(tx, *id, now).await?;
+        ended::note_for_good(tx, *id, now).await?;
     }
     Ok(live.len())
 }
@@ -47,7 +47,7 @@ pub async fn key(tx: &impl ConnectionTrait, id: Uuid, now: Time) -> Result<bool,
         .filter(api_key::Column::RevokeTime.is_null())
         .exec(tx)
         .await?;
-    ended::note(tx, id, now).await?;
+    ended::note_for_good(tx, id, now).await?;
     Ok(true)
 }
 

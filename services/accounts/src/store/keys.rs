@@ -296,7 +296,7 @@ async fn revoke_all(tx: &impl ConnectionTrait, filter: Condition, now: Time) -> 
     let keys = unrevoked(filter).lock_exclusive().all(tx).await?;
     let ids: Vec<Uuid> = keys.into_iter().map(|key| key.id).collect();
     for &id in &ids {
-        ended::note(tx, id, now).await?;
+        ended::note_for_good(tx, id, now).await?;
     }
     let count = api_key::Entity::update_many()
         .col_expr(api_key::Column::RevokeTime, Expr::value(now))

@@ -98,7 +98,7 @@ pub async fn end(tx: &impl ConnectionTrait, ids: &[Uuid], now: Time) -> Result<(
         .exec(tx)
         .await?;
     for id in ids {
-        ended::note(tx, *id, now).await?;
+        ended::note_for_good(tx, *id, now).await?;
     }
     Ok(())
 }
