@@ -3,6 +3,7 @@
 mod age;
 mod audit;
 mod erasure;
+mod export;
 mod first_run;
 mod flows;
 mod hashing;
@@ -11,7 +12,7 @@ mod keys;
 mod mail;
 pub(crate) mod mail_relay;
 mod notices;
-mod operators;
+pub(crate) mod operators;
 mod organisations;
 mod passkeys;
 mod passwords;

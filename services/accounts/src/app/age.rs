@@ -19,7 +19,7 @@ use crate::store::audit::Line;
 use crate::store::entity::people::user;
 use crate::store::flows::Purpose;
 use crate::store::user_view::{UserView, age_of, assurance_number};
-use crate::store::{audit, ended, people};
+use crate::store::{audit, ended, users};
 
 /// A person has this long to have the age verified.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
@@ -58,7 +58,7 @@ impl App {
     ) -> Result<Age, Error> {
         let now = self.now();
         let tx = self.store.begin().await?;
-        let user = people::lock(&tx, caller.id).await?;
+        let user = users::lock(&tx, caller.id).await?;
         let known = age_of(&user.ok_or(Refusal::NotFound)?);
         let age = known.declare(year_of_birth, now)?;
         if age != known {
@@ -88,13 +88,13 @@ impl App {
         }
         let now = self.now();
         let tx = self.store.begin().await?;
-        people::lock(&tx, id).await?.ok_or(Refusal::NotFound)?;
+        users::lock(&tx, id).await?.ok_or(Refusal::NotFound)?;
         let line = Line::by(operator.id, Some(id), "age.set", &Origin::default());
         let line = line.with_detail(format!("method {method}"));
         self.keep_age(&tx, id, &Age::verified(is_adult, method, now))
             .await?;
         audit::append(&tx, line, now).await?;
-        let row = people::lock(&tx, id).await?.ok_or(Refusal::NotFound)?;
+        let row = users::lock(&tx, id).await?.ok_or(Refusal::NotFound)?;
         let view = self.view_of(&tx, row).await?;
         tx.commit().await?;
         Ok(view)
@@ -108,7 +108,7 @@ impl App {
         let verifier = self.age_verifier.as_ref();
         let verifier = verifier.ok_or(Refusal::NoAgeVerifier)?;
         let tx = self.store.begin().await?;
-        let user = people::lock(&tx, caller.id).await?;
+        let user = users::lock(&tx, caller.id).await?;
         let known = age_of(&user.ok_or(Refusal::NotFound)?);
         if known.assurance == Assurance::Verified {
             return Err(Refusal::AgeVerified.into());
@@ -138,7 +138,7 @@ impl App {
         let flow = self.take_flow::<()>(&tx, purpose, None, &found.token);
         let user = flow.await?.and_then(|flow| flow.user);
         let user = user.ok_or(Refusal::AgeCallbackInvalid)?;
-        let row = people::lock(&tx, user).await?;
+        let row = users::lock(&tx, user).await?;
         row.ok_or(Refusal::AgeCallbackInvalid)?;
         let name = verifier.name().to_owned();
         let mut line = Line::own(user, "age.verify", &Origin::default());
@@ -159,7 +159,7 @@ impl App {
             age_time: Set(age.time),
             ..Default::default()
         };
-        people::update(tx, id, changed).await?;
+        users::update(tx, id, changed).await?;
         Ok(ended::note(tx, id, self.now()).await?)
     }
 }

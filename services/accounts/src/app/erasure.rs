@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::store::audit::Line;
 use crate::store::entity::people::user;
 use crate::store::lock::Topic;
-use crate::store::{audit, endings, erasure, lock, people};
+use crate::store::{audit, endings, erasure, lock, members, users};
 
 /// An account that is to be erased can be kept for this long.
 const GRACE: TimeDelta = TimeDelta::days(30);
@@ -29,15 +29,15 @@ impl App {
     /// [`Error::Database`].
     pub(crate) async fn erase_user(&self, caller: &Caller, origin: &Origin) -> Result<Time, Error> {
         let now = self.now();
-        caller.must_be_fresh(now)?;
+        self.must_prove_itself(self.store.reader(), caller).await?;
         let tx = self.store.begin().await?;
         for organisation in erasure::lock_organisations_of(&tx, caller.id, true).await? {
-            if !erasure::has_owner_beside(&tx, organisation, caller.id).await? {
+            if !members::has_other_owner(&tx, organisation, caller.id).await? {
                 return Err(Refusal::LastOwner.into());
             }
         }
         lock::hold(&tx, Topic::Operators).await?;
-        let user = people::lock(&tx, caller.id).await?;
+        let user = users::lock(&tx, caller.id).await?;
         let user = user.ok_or(Refusal::NotFound)?;
         if let Some(erase_time) = user.erase_time {
             return Ok(erase_time);
@@ -45,11 +45,11 @@ impl App {
         must_leave_an_operator(&tx, &user).await?;
         let erase_time = now + GRACE;
         let leaving = user::ActiveModel {
-            state: Set(people::LEAVING),
+            state: Set(users::LEAVING),
             erase_time: Set(Some(erase_time)),
             ..Default::default()
         };
-        people::update(&tx, user.id, leaving).await?;
+        users::update(&tx, user.id, leaving).await?;
         endings::everything_of(&tx, user.id, now).await?;
         audit::append(&tx, Line::own(user.id, "erasure.begin", origin), now).await?;
         self.tell_address(&tx, &user.email, Notice::ErasureBegun)
@@ -69,17 +69,17 @@ impl App {
     ) -> Result<(), Error> {
         let now = self.now();
         let tx = self.store.begin().await?;
-        let user = people::lock(&tx, caller.id).await?;
+        let user = users::lock(&tx, caller.id).await?;
         let user = user.ok_or(Refusal::NotFound)?;
-        if user.state != people::LEAVING {
+        if user.state != users::LEAVING {
             return Ok(());
         }
         let staying = user::ActiveModel {
-            state: Set(people::ACTIVE),
+            state: Set(users::ACTIVE),
             erase_time: Set(None),
             ..Default::default()
         };
-        people::update(&tx, user.id, staying).await?;
+        users::update(&tx, user.id, staying).await?;
         audit::append(&tx, Line::own(user.id, "erasure.cancel", origin), now).await?;
         self.tell_address(&tx, &user.email, Notice::ErasureCancelled)
             .await?;

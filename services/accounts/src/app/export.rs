@@ -1,143 +1,149 @@
 //! Everything that is kept of a user, as a zip of JSON files.
 //!
-//! The archive is written as it is taken: a page of rows is in memory, and at most a few chunks that nobody has taken yet.
+//! The archive is written as it is taken: one page of rows and less than two chunks are in memory, however much there is,
+//! and no query is open in between. Who stops taking ends it.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use futures::Stream;
+use futures::{Stream, TryStreamExt, stream};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, ZipWriter};
 
 use super::App;
+use super::throttles::Counted;
 use crate::domain::caller::Caller;
 use crate::domain::origin::Origin;
+use crate::domain::refusal::Refusal;
+use crate::domain::throttle::Kind;
 use crate::error::Error;
 use crate::store::audit::Line;
-use crate::store::personal::{self, Part};
-use crate::store::{Store, audit};
+use crate::store::personal::{Part, Reader};
+use crate::store::{Store, audit, users};
 
 /// No chunk has more bytes.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Chunks that wait for a slow reader.
-const WAITING_CHUNKS: usize = 4;
-
-type Chunk = Result<Vec<u8>, Error>;
-
 impl App {
-    /// Writes an archive of everything that is kept of the caller. It ends early when nobody takes it.
+    /// Writes an archive of everything that is kept of the caller, until the call itself.
     ///
     /// # Errors
-    /// [`crate::domain::refusal::Refusal::StepUpRequired`]; [`Error::Database`], also later in the stream.
+    /// [`Refusal::StepUpRequired`]; [`Refusal::NotFound`]; [`Error::Throttled`]; [`Error::Database`], also later in the
+    /// stream.
     pub(crate) async fn export_data(
         &self,
         caller: &Caller,
-    ) -> Result<impl Stream<Item = Chunk> + Send + use<>, Error> {
-        let now = self.now();
-        caller.must_be_fresh(now)?;
+        origin: &Origin,
+    ) -> Result<impl Stream<Item = Result<Vec<u8>, Error>> + Send + use<>, Error> {
+        self.must_prove_itself(self.store.reader(), caller).await?;
+        let user = users::find(self.store.reader(), caller.id).await?;
+        let user = user.ok_or(Refusal::NotFound)?;
+        let counted = Counted::by(Kind::ExportAccount, &user.id.to_string());
+        self.charge(&[counted]).await?;
         let tx = self.store.begin().await?;
-        let line = Line::own(caller.id, "data.export", &Origin::default());
-        audit::append(&tx, line, now).await?;
+        audit::append(&tx, Line::own(user.id, "data.export", origin), self.now()).await?;
         tx.commit().await?;
-        let (chunks, taken) = mpsc::channel(WAITING_CHUNKS);
-        let (store, user) = (self.store.clone(), caller.id);
-        tokio::spawn(async move {
-            if let Err(error) = write_archive(&store, user, &chunks).await {
-                // Nobody is left to tell when the reader has gone, which may be why it failed.
-                let _ = chunks.send(Err(error)).await;
-            }
+        // Every line until here has an id that is not greater.
+        let reader = Reader::new(user.id, user.email_key, Uuid::now_v7());
+        let archive = Archive::new(self.store.clone(), reader);
+        let chunks = stream::try_unfold(archive, async |mut archive| {
+            let chunk = archive.next_chunk().await?;
+            Ok::<_, Error>(chunk.map(|chunk| (chunk, archive)))
         });
-        Ok(ReceiverStream::new(taken))
+        Ok(chunks.into_stream())
     }
-}
-
-async fn write_archive(
-    store: &Store,
-    user: Uuid,
-    chunks: &mpsc::Sender<Chunk>,
-) -> Result<(), Error> {
-    let mut archive = Archive::new();
-    for part in Part::ALL {
-        archive.begin(part.file_name())?;
-        let mut after = Uuid::nil();
-        let mut separator = "[\n";
-        loop {
-            let rows = personal::page(store.reader(), part, user, after).await?;
-            let Some((last, _)) = rows.last() else { break };
-            after = *last;
-            for (_, row) in rows {
-                archive.write(&format!("{separator}{row}"))?;
-                separator = ",\n";
-            }
-            archive.pass_on(chunks, CHUNK_BYTES).await?;
-        }
-        let end = if after.is_nil() { "[]\n" } else { "\n]\n" };
-        archive.write(end)?;
-    }
-    archive.finish(chunks).await
 }
 
 /// A zip whose bytes are taken out as they come.
 struct Archive {
-    zip: ZipWriter<StreamWriter<Sink>>,
+    store: Store,
+    reader: Reader,
+    /// None once it was finished.
+    zip: Option<ZipWriter<StreamWriter<Sink>>>,
     sink: Sink,
+    /// That are still to be written, the next one first.
+    parts: std::slice::Iter<'static, Part>,
+    open: Option<Open>,
 }
 
-/// Where the bytes wait.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// The file that is being written.
+#[derive(Clone, Copy)]
+struct Open {
+    part: Part,
+    /// Id of the row that was written last.
+    after: Uuid,
 }
 
 impl Archive {
-    fn new() -> Self {
+    fn new(store: Store, reader: Reader) -> Self {
         let sink = Sink::default();
         Self {
-            zip: ZipWriter::new_stream(sink.clone()),
+            store,
+            reader,
+            zip: Some(ZipWriter::new_stream(sink.clone())),
             sink,
+            parts: Part::ALL.iter(),
+            open: None,
         }
     }
 
-    fn begin(&mut self, name: &str) -> Result<(), Error> {
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-        self.zip.start_file(name, options).map_err(broken)
-    }
-
-    fn write(&mut self, text: &str) -> Result<(), Error> {
-        self.zip.write_all(text.as_bytes()).map_err(broken)
-    }
-
-    /// Sends what waits, in chunks, as long as at least `enough` bytes wait. It waits for the reader.
-    async fn pass_on(&self, chunks: &mpsc::Sender<Chunk>, enough: usize) -> Result<(), Error> {
-        while let Some(chunk) = self.sink.take(enough) {
-            chunks.send(Ok(chunk)).await.map_err(broken)?;
+    /// None after the last one.
+    async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        loop {
+            if let Some(chunk) = self.sink.take(CHUNK_BYTES) {
+                return Ok(Some(chunk));
+            }
+            if let Some(open) = self.open {
+                self.write_page(open).await?;
+            } else if let Some(part) = self.parts.next() {
+                self.begin(*part)?;
+            } else if let Some(zip) = self.zip.take() {
+                zip.finish().map_err(broken)?;
+            } else {
+                return Ok(self.sink.take(1));
+            }
         }
+    }
+
+    fn begin(&mut self, part: Part) -> Result<(), Error> {
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        let zip = self.zip.as_mut().ok_or_else(|| broken("it is finished"))?;
+        zip.start_file(part.file_name(), options).map_err(broken)?;
+        self.open = Some(Open {
+            part,
+            after: Uuid::nil(),
+        });
         Ok(())
     }
 
-    async fn finish(self, chunks: &mpsc::Sender<Chunk>) -> Result<(), Error> {
-        let Self { zip, sink } = self;
-        zip.finish().map_err(broken)?;
-        while let Some(chunk) = sink.take(1) {
-            chunks.send(Ok(chunk)).await.map_err(broken)?;
+    async fn write_page(&mut self, open: Open) -> Result<(), Error> {
+        let page = self.reader.page(self.store.reader(), open.part, open.after);
+        let rows = page.await?;
+        let zip = self.zip.as_mut().ok_or_else(|| broken("it is finished"))?;
+        let Some((last, _)) = rows.last() else {
+            let end = if open.after.is_nil() { "[]\n" } else { "\n]\n" };
+            zip.write_all(end.as_bytes()).map_err(broken)?;
+            self.open = None;
+            return Ok(());
+        };
+        let mut separator = if open.after.is_nil() { "[\n" } else { ",\n" };
+        for (_, row) in &rows {
+            write!(zip, "{separator}{row}").map_err(broken)?;
+            separator = ",\n";
         }
+        self.open = Some(Open {
+            after: *last,
+            ..open
+        });
         Ok(())
     }
 }
+
+/// Where bytes wait.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
 
 impl Sink {
     /// The next chunk, if `enough` bytes wait.
@@ -148,6 +154,17 @@ impl Sink {
         }
         let length = waiting.len().min(CHUNK_BYTES);
         Some(waiting.drain(..length).collect())
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::store::audit::{self, Line};
 use crate::store::entity::people::user;
 use crate::store::entity::programs::api_key;
-use crate::store::{keys, signing_keys, users};
+use crate::store::lock::Topic;
+use crate::store::{keys, lock, users};
 
 /// What the first operator's key is good for.
 const FIRST_KEY_SCOPES: &str = "videos:read videos:write webhooks admin";
@@ -36,8 +37,7 @@ impl App {
         })?;
         let hash = self.hasher.hash(password).await?;
         let tx = self.store.begin().await?;
-        // Any lock that all replicas take serves; this one is there.
-        signing_keys::lock(&tx).await?;
+        lock::hold(&tx, Topic::Operators).await?;
         if !users::has_operator(&tx).await? {
             let user = self.make_operator(&tx, &email, hash).await?;
             self.give_key(&tx, user).await?;
@@ -123,3 +123,6 @@ impl App {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,14 @@ impl Hasher {
         self.computed.load(Ordering::Relaxed)
     }
 
+    /// Leaves no room for a hash until it is dropped.
+    #[cfg(test)]
+    pub(crate) fn hold_all(&self) -> tokio::sync::SemaphorePermit<'_> {
+        let all = self.admitted.available_permits();
+        let held = self.admitted.try_acquire_many(u32::try_from(all).unwrap());
+        held.unwrap()
+    }
+
     fn is_cheap(&self, hash: &str) -> Result<bool, Error> {
         let hash = argon2::password_hash::phc::PasswordHash::new(hash);
         let hash = hash.map_err(|_| Error::Broken("a password hash cannot be read".to_owned()))?;

@@ -55,7 +55,7 @@ impl App {
         origin: &Origin,
     ) -> Result<(api_key::Model, ApiKey), Error> {
         let now = self.now();
-        caller.must_be_fresh(now)?;
+        self.must_prove_itself(self.store.reader(), caller).await?;
         let name = name::parse(&new.name)?;
         let is_in_time = |end: &Time| (now..=now + MAX_LIFETIME).contains(end) && *end != now;
         if !new.expire_time.as_ref().is_none_or(is_in_time) {

@@ -5,10 +5,14 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, Qu
 use uuid::Uuid;
 
 use super::App;
+use super::mail::templates;
 use super::notices::Notice;
+use super::sign_up::display_name_of;
 use crate::domain::caller::Caller;
+use crate::domain::email::Email;
 use crate::domain::origin::Origin;
 use crate::domain::page::Page;
+use crate::domain::password::Password;
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::store::audit::Line;
@@ -16,7 +20,22 @@ use crate::store::entity::people::{passkey, user};
 use crate::store::entity::programs::{api_key, organisation};
 use crate::store::lock::Topic;
 use crate::store::user_view::UserView;
-use crate::store::{audit, ended, endings, groups, lock, people, second_factors, user_view};
+use crate::store::{
+    audit, codes, ended, endings, groups, lock, outbox, second_factors, user_view, users,
+};
+
+/// An account that an operator wants.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct NewUser<'a> {
+    /// Of mail. It counts as verified: nothing but a mail to it makes the account somebody's.
+    pub(crate) email: &'a str,
+    /// May be empty.
+    pub(crate) display_name: &'a str,
+    /// None when the owner sets one.
+    pub(crate) password: Option<&'a str>,
+    /// Administers the platform.
+    pub(crate) is_operator: bool,
+}
 
 impl App {
     /// Lists users who fit `query`, newest first, with the token of the next page.
@@ -31,7 +50,7 @@ impl App {
     ) -> Result<(Vec<UserView>, String), Error> {
         let page = Page::of(&["users", query], page_size, page_token)?;
         let reader = self.store.reader();
-        let rows = people::page(reader, query, page.after, page.rows()).await?;
+        let rows = users::page(reader, query, page.after, page.rows()).await?;
         let (rows, next) = page.cut(rows, |row| row.id);
         Ok((user_view::of(reader, rows).await?, next))
     }
@@ -42,8 +61,46 @@ impl App {
     /// [`Refusal::NotFound`], [`Error::Database`].
     pub(crate) async fn find_user(&self, id_or_address: &str) -> Result<UserView, Error> {
         let reader = self.store.reader();
-        let found = people::find(reader, id_or_address).await?;
+        let found = users::find_named(reader, id_or_address).await?;
         self.view_of(reader, found.ok_or(Refusal::NotFound)?).await
+    }
+
+    /// Makes an account for somebody, who gets a mail with a code that sets a password. Of two who make one for the same
+    /// address at once, one does.
+    ///
+    /// # Errors
+    /// [`Refusal::EmailInvalid`], [`Refusal::NameInvalid`], [`Refusal::EmailTaken`], or as of [`Password::choose`];
+    /// [`Refusal::Busy`]; [`Error::Database`].
+    pub(crate) async fn create_user(
+        &self,
+        operator: &Caller,
+        new: NewUser<'_>,
+    ) -> Result<UserView, Error> {
+        let now = self.now();
+        let email = Email::parse(new.email).map_err(|_| Refusal::EmailInvalid)?;
+        let mut user = self.new_user(&email, display_name_of(new.display_name)?);
+        user.is_operator = new.is_operator;
+        if let Some(password) = new.password {
+            let password = Password::choose(password, &email)?;
+            user.password_hash = Some(self.hasher.hash(password).await?);
+            user.password_time = Some(now);
+        }
+        let tx = self.store.begin().await?;
+        if !users::insert(&tx, user.clone()).await? {
+            return Err(Refusal::EmailTaken.into());
+        }
+        // Whoever signed up with that address has not shown that it is theirs; the owner sets a password now.
+        codes::end_sign_ups(&tx, email.key(), now).await?;
+        let purpose = codes::Purpose::Reset;
+        let code = self.new_code(&tx, purpose, Some(user.id), email.key(), None);
+        let mail = templates::account_made(email.shown(), &code.await?, &self.options.public_url);
+        outbox::enqueue(&tx, mail, now).await?;
+        let role = if new.is_operator { "operator" } else { "user" };
+        let line = did(operator, user.id, "user.create").with_detail(role);
+        audit::append(&tx, line, now).await?;
+        let view = self.view_of(&tx, user).await?;
+        tx.commit().await?;
+        Ok(view)
     }
 
     /// Lets a user in no longer, and ends sessions, keys and tokens. Once more changes nothing.
@@ -57,13 +114,13 @@ impl App {
         reason: &str,
     ) -> Result<UserView, Error> {
         let (tx, user) = self.begin_with(id).await?;
-        if user.state != people::DISABLED {
+        if user.state != users::DISABLED {
             must_leave_an_operator(&tx, &user).await?;
             let disabled = user::ActiveModel {
-                state: Set(people::DISABLED),
+                state: Set(users::DISABLED),
                 ..Default::default()
             };
-            people::update(&tx, id, disabled).await?;
+            users::update(&tx, id, disabled).await?;
             endings::everything_of(&tx, id, self.now()).await?;
             let line = did(operator, id, "user.disable").with_detail(reason);
             audit::append(&tx, line, self.now()).await?;
@@ -77,16 +134,16 @@ impl App {
     /// [`Refusal::NotFound`], [`Error::Database`].
     pub(crate) async fn enable_user(&self, operator: &Caller, id: Uuid) -> Result<UserView, Error> {
         let (tx, user) = self.begin_with(id).await?;
-        if user.state == people::DISABLED {
+        if user.state == users::DISABLED {
             let state = match user.erase_time {
-                Some(_) => people::LEAVING,
-                None => people::ACTIVE,
+                Some(_) => users::LEAVING,
+                None => users::ACTIVE,
             };
             let enabled = user::ActiveModel {
                 state: Set(state),
                 ..Default::default()
             };
-            people::update(&tx, id, enabled).await?;
+            users::update(&tx, id, enabled).await?;
             audit::append(&tx, did(operator, id, "user.enable"), self.now()).await?;
         }
         self.commit_and_view(tx, id).await
@@ -111,7 +168,7 @@ impl App {
                 is_operator: Set(is_operator),
                 ..Default::default()
             };
-            people::update(&tx, id, changed).await?;
+            users::update(&tx, id, changed).await?;
             ended::note(&tx, id, self.now()).await?;
             let action = if is_operator {
                 "operator.grant"
@@ -215,13 +272,13 @@ impl App {
     async fn begin_with(&self, id: Uuid) -> Result<(DatabaseTransaction, user::Model), Error> {
         let tx = self.store.begin().await?;
         lock::hold(&tx, Topic::Operators).await?;
-        let user = people::lock(&tx, id).await?;
+        let user = users::lock(&tx, id).await?;
         let user = user.ok_or(Refusal::NotFound)?;
         Ok((tx, user))
     }
 
     async fn commit_and_view(&self, tx: DatabaseTransaction, id: Uuid) -> Result<UserView, Error> {
-        let row = people::lock(&tx, id).await?.ok_or(Refusal::NotFound)?;
+        let row = users::lock(&tx, id).await?.ok_or(Refusal::NotFound)?;
         let view = self.view_of(&tx, row).await?;
         tx.commit().await?;
         Ok(view)
@@ -233,8 +290,8 @@ pub(super) async fn must_leave_an_operator(
     tx: &impl ConnectionTrait,
     user: &user::Model,
 ) -> Result<(), Error> {
-    let counts = user.is_operator && user.state == people::ACTIVE;
-    if counts && people::operators_beside(tx, user.id).await? == 0 {
+    let counts = user.is_operator && user.state == users::ACTIVE;
+    if counts && users::operators_beside(tx, user.id).await? == 0 {
         return Err(Refusal::LastOperator.into());
     }
     Ok(())

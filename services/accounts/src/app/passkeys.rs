@@ -13,9 +13,11 @@ use webauthn_rs::prelude::{
 
 use super::App;
 use super::notices::Notice;
+use super::throttles::Counted;
 use crate::domain::caller::Caller;
 use crate::domain::origin::Origin;
 use crate::domain::refusal::Refusal;
+use crate::domain::throttle::Kind;
 use crate::domain::tokens::{Shown, Tokens};
 use crate::error::Error;
 use crate::store::audit::{self, Line};
@@ -168,9 +170,10 @@ impl App {
     /// Begins a sign-in with a passkey of whomever.
     ///
     /// # Errors
-    /// [`Refusal::PasskeyInvalid`] where there can be none.
-    pub(crate) async fn begin_passkey_sign_in(&self) -> Result<Asked, Error> {
+    /// [`Refusal::PasskeyInvalid`] where there can be none; [`Error::Throttled`].
+    pub(crate) async fn begin_passkey_sign_in(&self, origin: &Origin) -> Result<Asked, Error> {
         let party = self.relying_party().ok_or(Refusal::PasskeyInvalid)?;
+        self.charge_flow(origin).await?;
         let (options, state) = party
             .start_discoverable_authentication()
             .map_err(|error| broken(&error))?;
@@ -189,7 +192,7 @@ impl App {
     /// Signs in with what an authenticator has signed.
     ///
     /// # Errors
-    /// [`Refusal::ChallengeInvalid`]; [`Refusal::PasskeyInvalid`]; [`Refusal::AccountDisabled`].
+    /// [`Refusal::ChallengeInvalid`]; [`Refusal::PasskeyInvalid`]; [`Refusal::AccountDisabled`]; [`Error::Throttled`].
     pub(crate) async fn complete_passkey_sign_in(
         &self,
         token: &str,
@@ -203,6 +206,8 @@ impl App {
         let (user, credential_id) = party
             .identify_discoverable_authentication(&shown)
             .map_err(|error| unfit(&error, Refusal::PasskeyInvalid))?;
+        let counted = self.counted_passkey(user, credential_id, origin).await?;
+        self.charge(&counted).await?;
         let tx = self.store.begin().await?;
         // The lock keeps two answers from passing with the same counter.
         users::lock(&tx, user)
@@ -218,6 +223,8 @@ impl App {
                 let opened = self.open_for_passkey(&tx, &row, &mut known, &result, origin);
                 let tokens = opened.await?;
                 tx.commit().await?;
+                self.refund(&counted).await?;
+                self.refund_flow(origin).await?;
                 return Ok(tokens);
             }
             Ok(_) => "the owner was not verified".to_owned(),
@@ -227,6 +234,23 @@ impl App {
         audit::append(&tx, line, self.now()).await?;
         tx.commit().await?;
         Err(Refusal::PasskeyInvalid.into())
+    }
+
+    /// What an answer with a passkey is counted by. Who names an account without a passkey of it harms nobody else by
+    /// that.
+    async fn counted_passkey(
+        &self,
+        user: Uuid,
+        credential_id: &[u8],
+        origin: &Origin,
+    ) -> Result<Vec<Counted>, Error> {
+        let known = passkeys::find(self.store.reader(), user, credential_id).await?;
+        match known {
+            Some(known) => self.counted_second_step(known.user_id, origin).await,
+            None => Ok(Counted::by_network(Kind::SignInNetwork, origin)
+                .into_iter()
+                .collect()),
+        }
     }
 
     /// Passes when a user, whose row is locked, could still sign in.
@@ -286,8 +310,10 @@ impl App {
             methods: &["hwk"],
             assurance: 2,
         };
-        self.open_session(tx, row.user_id, shown, None, origin)
-            .await
+        let opened = self.open_session(tx, row.user_id, shown, None, origin);
+        let tokens = opened.await?;
+        self.know_network(tx, row.user_id, origin).await?;
+        Ok(tokens)
     }
 
     fn relying_party(&self) -> Option<&Webauthn> {

@@ -109,7 +109,7 @@ impl App {
         sign_out_elsewhere: bool,
         origin: &Origin,
     ) -> Result<(), Error> {
-        caller.must_be_fresh(self.now())?;
+        self.must_prove_itself(self.store.reader(), caller).await?;
         let user = users::find(self.store.reader(), caller.id).await?;
         let user = user.ok_or(Refusal::NotFound)?;
         let hash = self.hash_for(&user, new_password).await?;
@@ -139,7 +139,7 @@ impl App {
         new_email: &str,
         origin: &Origin,
     ) -> Result<(), Error> {
-        caller.must_be_fresh(self.now())?;
+        self.must_prove_itself(self.store.reader(), caller).await?;
         let email = Email::parse(new_email).map_err(|_| Refusal::EmailInvalid)?;
         self.charge_mail(Kind::SignUpAccount, &email, origin)
             .await?;

@@ -71,12 +71,14 @@ impl App {
     /// Begins a sign-in at a provider.
     ///
     /// # Errors
-    /// [`Refusal::ProviderUnknown`], [`Refusal::RedirectNotAllowed`], [`Refusal::ProviderAway`].
+    /// [`Refusal::ProviderUnknown`], [`Refusal::RedirectNotAllowed`], [`Refusal::ProviderAway`]; [`Error::Throttled`].
     pub(crate) async fn begin_provider_sign_in(
         &self,
         provider: &str,
         redirect_uri: &str,
+        origin: &Origin,
     ) -> Result<Sent, Error> {
+        self.charge_flow(origin).await?;
         self.send_away(Purpose::ProviderSignIn, None, provider, redirect_uri)
             .await
     }
@@ -103,6 +105,7 @@ impl App {
         };
         let signed_in = self.end_first_step(&tx, user, &["oidc"], origin).await?;
         tx.commit().await?;
+        self.refund_flow(origin).await?;
         Ok((signed_in, is_new))
     }
 

@@ -78,7 +78,8 @@ impl Factor {
 }
 
 impl App {
-    /// Ends a first step of one factor: with a session, or with a challenge where the account has a second factor.
+    /// Ends a first step of one factor: with a session, or with a challenge where the account has a second factor. Only who
+    /// has shown all that is needed makes a network known.
     ///
     /// # Errors
     /// As of [`App::open_session`].
@@ -89,6 +90,10 @@ impl App {
         methods: &[&str],
         origin: &Origin,
     ) -> Result<SignedIn, Error> {
+        let row = users::lock(tx, user).await?;
+        if !row.is_some_and(|row| users::may_sign_in(row.state)) {
+            return Err(Refusal::AccountDisabled.into());
+        }
         if second_factors::has_totp(tx, user).await? {
             let challenge = self.begin_second_step(tx, user, methods, origin).await?;
             return Ok(SignedIn::Challenge(challenge));
@@ -98,6 +103,7 @@ impl App {
             assurance: 1,
         };
         let tokens = self.open_session(tx, user, shown, None, origin).await?;
+        self.know_network(tx, user, origin).await?;
         Ok(SignedIn::Tokens(tokens))
     }
 
@@ -131,23 +137,24 @@ impl App {
     /// Takes the second step of a sign-in.
     ///
     /// # Errors
-    /// [`Refusal::ChallengeInvalid`], [`Refusal::SecondFactorInvalid`], [`Refusal::AccountDisabled`].
+    /// [`Refusal::ChallengeInvalid`], [`Refusal::SecondFactorInvalid`], [`Refusal::AccountDisabled`];
+    /// [`Error::Throttled`], whichever challenge it is, after too many wrong codes.
     pub(crate) async fn complete_sign_in(
         &self,
         token: &str,
         code: &str,
         origin: &Origin,
     ) -> Result<Tokens, Error> {
+        let purpose = Purpose::SecondStep;
+        let open = self.open_flow::<FirstStep>(self.store.reader(), purpose, token);
+        let open = open.await?.ok_or(Refusal::ChallengeInvalid)?;
+        let user = open.user.ok_or(Refusal::ChallengeInvalid)?;
+        let counted = self.counted_second_step(user, origin).await?;
+        self.charge(&counted).await?;
         let tx = self.store.begin().await?;
-        let open = self
-            .open_flow::<FirstStep>(&tx, Purpose::SecondStep, token)
-            .await?;
-        let Some((open, user)) = open.and_then(|open| open.user.map(|user| (open, user))) else {
-            return Err(Refusal::ChallengeInvalid.into());
-        };
         let row = users::lock(&tx, user).await?;
         let row = row.ok_or(Refusal::ChallengeInvalid)?;
-        if row.state == users::DISABLED {
+        if !users::may_sign_in(row.state) {
             return Err(Refusal::AccountDisabled.into());
         }
         if !flows::count_try(&tx, open.id, CHALLENGE_TRIES, self.now()).await? {
@@ -168,7 +175,9 @@ impl App {
             assurance: 2,
         };
         let tokens = self.open_session(&tx, user, shown, None, origin).await?;
+        self.know_network(&tx, user, origin).await?;
         tx.commit().await?;
+        self.refund(&counted).await?;
         Ok(tokens)
     }
 

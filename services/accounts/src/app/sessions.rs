@@ -52,7 +52,7 @@ impl App {
         organisation: Option<Uuid>,
         origin: &Origin,
     ) -> Result<Tokens, Error> {
-        // Locked, so that nobody is let in beside a call that disables them.
+        // Locked, so that none opens beside an operator who disables the account and ends what is open.
         let user = users::lock(tx, user).await?.ok_or(Refusal::NotFound)?;
         if !users::may_sign_in(user.state) {
             return Err(Refusal::AccountDisabled.into());

@@ -40,10 +40,9 @@ impl App {
         let user = users::find_by_email_key(self.store.reader(), email_key).await?;
         let id = user.as_ref().map(|user| user.id);
         let counted = self.counted_sign_in(email_key, id, origin).await?;
-        self.charge(&counted).await?;
         let shown = Password::shown(password);
         let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
-        let compared = self.compare_counted(&shown, hash, &counted).await?;
+        let compared = self.try_password(shown.clone(), hash, &counted).await?;
         if let Some(user) = user.filter(|_| compared != Comparison::Different) {
             let is_cheap = compared == Comparison::SameButCheap;
             return self
@@ -53,27 +52,13 @@ impl App {
         // Who has signed up with this password is told what is missing, also where there is an account: it is not the one
         // who learns of it.
         let waiting = self.waiting_hash(email_key).await?;
-        let compared = self.compare_counted(&shown, waiting.as_deref(), &counted);
+        let compared = self.compare_counted(shown, waiting.as_deref(), &counted);
         if compared.await? != Comparison::Different {
             self.refund(&counted).await?;
             return Err(Refusal::EmailNotVerified.into());
         }
         self.note_refusal(id, "CREDENTIALS_INVALID", origin).await?;
         Err(Refusal::CredentialsInvalid.into())
-    }
-
-    /// Compares a password whose try was counted, and takes that back when nothing was tried.
-    async fn compare_counted(
-        &self,
-        shown: &Password,
-        hash: Option<&str>,
-        counted: &[Counted],
-    ) -> Result<Comparison, Error> {
-        let compared = self.hasher.compare(shown.clone(), hash).await;
-        if matches!(compared, Err(Error::Refused(Refusal::Busy))) {
-            self.refund(counted).await?;
-        }
-        compared
     }
 
     /// The hash of the newest sign-up that waits for its code.
@@ -118,10 +103,6 @@ impl App {
             users::update(&tx, user.id, change).await?;
         }
         let signed_in = self.end_first_step(&tx, user.id, &["pwd"], origin).await?;
-        // Only who has shown all that is needed makes a network known.
-        if matches!(signed_in, SignedIn::Tokens(_)) {
-            self.know_network(&tx, user.id, origin).await?;
-        }
         audit::append(&tx, Line::own(user.id, "sign_in", origin), self.now()).await?;
         tx.commit().await?;
         Ok(signed_in)

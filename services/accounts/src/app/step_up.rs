@@ -1,10 +1,13 @@
 //! Showing a credential once more, for what a session alone is not good enough.
+//!
+//! Tries count with those of sign-ins, so that a session that was stolen is no place to guess in.
 
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::App;
 use super::hashing::Comparison;
+use super::throttles::Counted;
 use crate::domain::caller::Caller;
 use crate::domain::origin::Origin;
 use crate::domain::password::Password;
@@ -29,33 +32,89 @@ impl App {
     ///
     /// # Errors
     /// [`Refusal::CredentialsInvalid`], [`Refusal::SecondFactorInvalid`], [`Refusal::SessionEnded`],
-    /// [`Error::Throttled`].
+    /// [`Error::Throttled`], [`Refusal::Busy`].
     pub(crate) async fn step_up(
         &self,
         caller: &Caller,
         proof: Proof<'_>,
         origin: &Origin,
     ) -> Result<Tokens, Error> {
-        let (method, assurance) = match proof {
-            Proof::Password(password) => {
-                self.show_password(caller.id, password, origin).await?;
-                ("pwd", caller.assurance)
-            }
-            Proof::Totp(_) => ("otp", 2),
-        };
+        match proof {
+            Proof::Password(password) => self.step_up_by_password(caller, password, origin).await,
+            Proof::Totp(code) => self.step_up_by_code(caller, code, origin).await,
+        }
+    }
+
+    async fn step_up_by_password(
+        &self,
+        caller: &Caller,
+        password: &str,
+        origin: &Origin,
+    ) -> Result<Tokens, Error> {
+        let user = users::find(self.store.reader(), caller.id).await?;
+        let user = user.filter(|user| users::may_sign_in(user.state));
+        let user = user.ok_or(Refusal::SessionEnded)?;
+        let counted = self
+            .counted_sign_in(&user.email_key, Some(user.id), origin)
+            .await?;
+        let hash = user.password_hash.as_deref();
+        let password = Password::shown(password);
+        if self.try_password(password, hash, &counted).await? == Comparison::Different {
+            return self
+                .refuse_step_up(caller.id, Refusal::CredentialsInvalid, origin)
+                .await;
+        }
+        let tx = self.store.begin().await?;
+        let row = users::lock(&tx, caller.id).await?;
+        // The password may have been changed meanwhile.
+        let row = row.filter(|row| row.password_hash == user.password_hash);
+        row.ok_or(Refusal::CredentialsInvalid)?;
+        // Where there is a second factor, the password alone makes only one fresh: a code makes both.
+        let has_totp = second_factors::has_totp(&tx, caller.id).await?;
+        let assurance = if has_totp { 1 } else { caller.assurance };
+        let tokens = self
+            .go_on_freshly(&tx, caller, ("pwd", assurance), origin)
+            .await?;
+        tx.commit().await?;
+        self.refund(&counted).await?;
+        Ok(tokens)
+    }
+
+    async fn step_up_by_code(
+        &self,
+        caller: &Caller,
+        code: &str,
+        origin: &Origin,
+    ) -> Result<Tokens, Error> {
+        let counted: Vec<Counted> = self.counted_second_step(caller.id, origin).await?;
+        self.charge(&counted).await?;
         let tx = self.store.begin().await?;
         users::lock(&tx, caller.id)
             .await?
             .ok_or(Refusal::SessionEnded)?;
-        if let Proof::Totp(code) = proof
-            && !self.take_confirmed_totp(&tx, caller, code).await?
-        {
-            let line = Line::own(caller.id, "step_up", origin).refused("CODE_INVALID");
-            audit::append(&tx, line, self.now()).await?;
-            tx.commit().await?;
-            return Err(Refusal::SecondFactorInvalid.into());
+        let is_right = second_factors::has_totp(&tx, caller.id).await?
+            && self.take_totp(&tx, caller.id, code).await?;
+        if !is_right {
+            drop(tx);
+            return self
+                .refuse_step_up(caller.id, Refusal::SecondFactorInvalid, origin)
+                .await;
         }
-        let row = sessions::find(&tx, caller.session).await?;
+        let tokens = self.go_on_freshly(&tx, caller, ("otp", 2), origin).await?;
+        tx.commit().await?;
+        self.refund(&counted).await?;
+        Ok(tokens)
+    }
+
+    /// The user is locked, and has shown a credential by a method, which makes so many factors.
+    async fn go_on_freshly(
+        &self,
+        tx: &impl ConnectionTrait,
+        caller: &Caller,
+        (method, assurance): (&'static str, u8),
+        origin: &Origin,
+    ) -> Result<Tokens, Error> {
+        let row = sessions::find(tx, caller.session).await?;
         let row = row.ok_or(Refusal::SessionEnded)?;
         let mut methods: Vec<&str> = row.methods.split(' ').collect();
         if !methods.contains(&method) {
@@ -66,42 +125,26 @@ impl App {
             assurance,
         };
         let tokens = self
-            .replace_session(&tx, caller.session, caller.id, shown, origin)
+            .replace_session(tx, caller.session, caller.id, shown, origin)
             .await?;
         let line = Line::own(caller.id, "step_up", origin).with_detail(method);
-        audit::append(&tx, line, self.now()).await?;
-        tx.commit().await?;
+        audit::append(tx, line, self.now()).await?;
         Ok(tokens)
     }
 
-    /// Compares a password before anything is locked: that takes a while.
-    async fn show_password(
+    async fn refuse_step_up<T>(
         &self,
         user: Uuid,
-        password: &str,
+        refusal: Refusal,
         origin: &Origin,
-    ) -> Result<(), Error> {
-        let row = users::find(self.store.reader(), user).await?;
-        let hash = row.and_then(|row| row.password_hash);
-        let password = Password::shown(password);
-        let compared = self.hasher.compare(password, hash.as_deref()).await?;
-        if compared != Comparison::Different {
-            return Ok(());
-        }
+    ) -> Result<T, Error> {
+        let line = Line::own(user, "step_up", origin).refused(refusal.parts().1);
         let tx = self.store.begin().await?;
-        let line = Line::own(user, "step_up", origin).refused("CREDENTIALS_INVALID");
         audit::append(&tx, line, self.now()).await?;
         tx.commit().await?;
-        Err(Refusal::CredentialsInvalid.into())
-    }
-
-    async fn take_confirmed_totp(
-        &self,
-        tx: &impl ConnectionTrait,
-        caller: &Caller,
-        code: &str,
-    ) -> Result<bool, Error> {
-        Ok(second_factors::has_totp(tx, caller.id).await?
-            && self.take_totp(tx, caller.id, code).await?)
+        Err(refusal.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::terms::{Acceptance, Terms};
 use crate::error::Error;
 use crate::store::lock::Topic;
-use crate::store::{audit, lock, people, terms};
+use crate::store::{audit, lock, terms, users};
 
 impl App {
     /// Puts the next version of the terms into force.
@@ -65,7 +65,7 @@ impl App {
         let now = self.now();
         let tx = self.store.begin().await?;
         // The row is locked first: two acceptances at once are one line of history.
-        let user = people::lock(&tx, caller.id).await?;
+        let user = users::lock(&tx, caller.id).await?;
         let user = user.ok_or(Refusal::NotFound)?;
         let current = terms::in_force(&tx).await?;
         let current = current.filter(|current| current.is(version, sha256));

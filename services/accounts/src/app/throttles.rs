@@ -1,19 +1,26 @@
 //! Tries that are counted before they are made.
 
+use std::sync::OnceLock;
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::App;
+use super::hashing::Comparison;
 use crate::domain::origin::Origin;
-use crate::domain::throttle::{Kind, network};
+use crate::domain::password::Password;
+use crate::domain::refusal::Refusal;
+use crate::domain::throttle::{Counter, Kind, network};
 use crate::error::Error;
 use crate::store::throttles;
 
 /// What a try is counted by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Counted {
     kind: Kind,
     key: String,
+    /// From what to what the counter went, once the try is counted.
+    step: OnceLock<(Counter, Counter)>,
 }
 
 impl Counted {
@@ -22,6 +29,7 @@ impl Counted {
         Self {
             kind,
             key: kind.key(of),
+            step: OnceLock::new(),
         }
     }
 
@@ -38,8 +46,10 @@ impl App {
     /// # Errors
     /// [`Error::Throttled`]; [`Error::Database`].
     pub(crate) async fn charge(&self, counted: &[Counted]) -> Result<(), Error> {
-        let mut counted: Vec<&Counted> = counted.iter().collect();
-        counted.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        let counted = in_order(counted);
+        if counted.is_empty() {
+            return Ok(());
+        }
         let now = self.now();
         let tx = self.store.begin().await?;
         let mut counters = Vec::with_capacity(counted.len());
@@ -55,7 +65,10 @@ impl App {
             });
         }
         for (it, counter) in counters {
-            throttles::set(&tx, &it.key, counter.charge(now), it.kind.rule()).await?;
+            let charged = counter.charge(it.kind.rule(), now);
+            throttles::set(&tx, &it.key, charged, it.kind.rule()).await?;
+            // Set once: a try is counted once.
+            let _ = it.step.set((counter, charged));
         }
         Ok(tx.commit().await?)
     }
@@ -65,18 +78,21 @@ impl App {
     /// # Errors
     /// [`Error::Database`].
     pub(crate) async fn refund(&self, counted: &[Counted]) -> Result<(), Error> {
-        let mut counted: Vec<&Counted> = counted.iter().collect();
-        counted.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        let counted = in_order(counted);
+        if counted.is_empty() {
+            return Ok(());
+        }
         let now = self.now();
         let tx = self.store.begin().await?;
         for it in counted {
-            // Who knows the password of an account has its failures from there forgiven.
-            if it.kind == Kind::SignInBoth {
+            // Who knows what is asked for has the failures from there forgiven.
+            if it.kind.forgives() {
                 throttles::clear(&tx, &it.key).await?;
                 continue;
             }
             let counter = throttles::lock(&tx, &it.key, now).await?;
-            throttles::set(&tx, &it.key, counter.refund(), it.kind.rule()).await?;
+            let (from, to) = it.step.get().copied().unwrap_or_default();
+            throttles::set(&tx, &it.key, counter.refund(from, to), it.kind.rule()).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -92,13 +108,84 @@ impl App {
         let mut counted = vec![Counted::by(Kind::SignInBoth, &both)];
         counted.extend(Counted::by_network(Kind::SignInNetwork, origin));
         // The look-up is made for nobody, too, so that it tells nothing by its time.
-        let user = user.unwrap_or_default();
-        let sha256 = network_sha256(user, origin);
-        if !throttles::is_known(self.store.reader(), user, sha256).await? {
+        if !self.knows(user.unwrap_or_default(), origin).await? {
             counted.push(Counted::by(Kind::SignInAccount, email_key));
         }
         Ok(counted)
     }
+
+    /// What a code or a passkey is counted by, in whichever sign-in or session it is shown: who begins anew gets no more
+    /// tries. Strangers cannot lock out who comes from where they have signed in.
+    pub(super) async fn counted_second_step(
+        &self,
+        user: Uuid,
+        origin: &Origin,
+    ) -> Result<Vec<Counted>, Error> {
+        let account = user.to_string();
+        let both = format!("{}\n{account}", network(&origin.address));
+        let mut counted = vec![Counted::by(Kind::SecondStepBoth, &both)];
+        counted.extend(Counted::by_network(Kind::SignInNetwork, origin));
+        if !self.knows(user, origin).await? {
+            counted.push(Counted::by(Kind::SecondStepAccount, &account));
+        }
+        Ok(counted)
+    }
+
+    /// Counts a sign-in that begins elsewhere: until it ends, a row is kept of it.
+    pub(super) async fn charge_flow(&self, origin: &Origin) -> Result<(), Error> {
+        let counted = Counted::by_network(Kind::FlowNetwork, origin);
+        self.charge(counted.as_slice()).await
+    }
+
+    /// Takes that back: it has ended well.
+    pub(super) async fn refund_flow(&self, origin: &Origin) -> Result<(), Error> {
+        let counted = Counted::by_network(Kind::FlowNetwork, origin);
+        self.refund(counted.as_slice()).await
+    }
+
+    /// Compares a password, before anything is locked: that takes a while. A try that was right is the caller's to
+    /// refund.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`]; [`Refusal::Busy`]; [`Error::Database`].
+    pub(super) async fn try_password(
+        &self,
+        password: Password,
+        hash: Option<&str>,
+        counted: &[Counted],
+    ) -> Result<Comparison, Error> {
+        self.charge(counted).await?;
+        self.compare_counted(password, hash, counted).await
+    }
+
+    /// Compares a password whose try was counted, and takes that back when nothing was tried.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`]; [`Error::Database`].
+    pub(super) async fn compare_counted(
+        &self,
+        password: Password,
+        hash: Option<&str>,
+        counted: &[Counted],
+    ) -> Result<Comparison, Error> {
+        let compared = self.hasher.compare(password, hash).await;
+        if matches!(compared, Err(Error::Refused(Refusal::Busy))) {
+            self.refund(counted).await?;
+        }
+        compared
+    }
+
+    async fn knows(&self, user: Uuid, origin: &Origin) -> Result<bool, Error> {
+        let sha256 = network_sha256(user, origin);
+        Ok(throttles::is_known(self.store.reader(), user, sha256).await?)
+    }
+}
+
+/// Everybody locks them in the same order.
+fn in_order(counted: &[Counted]) -> Vec<&Counted> {
+    let mut counted: Vec<&Counted> = counted.iter().collect();
+    counted.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    counted
 }
 
 /// What is kept of a network from which a user has signed in.

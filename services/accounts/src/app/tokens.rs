@@ -8,18 +8,16 @@ use uuid::Uuid;
 
 use super::App;
 use crate::domain::Time;
+use crate::domain::age::Assurance;
 use crate::domain::caller::Role;
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::store::entity::people::user;
+use crate::store::user_view::age_of;
 use crate::store::{subjects, users};
 
 /// The services that take tokens.
 const AUDIENCES: [&str; 2] = ["accounts", "scheduler"];
-
-/// Age assurance as rows have it.
-const AGE_DECLARED: i16 = 2;
-const AGE_VERIFIED: i16 = 3;
 
 /// What a token says of the one it is about.
 pub(crate) struct Subject {
@@ -47,7 +45,7 @@ impl Subject {
         Self {
             id: user.id,
             terms: u32::try_from(user.terms_version).unwrap_or(0),
-            age: age_of(user),
+            age: age_claim(user),
             is_operator: user.is_operator,
         }
     }
@@ -137,27 +135,27 @@ impl App {
         }
         let organisation = subjects::organisation_of_program(conn, id).await?;
         let organisation = organisation.ok_or(Refusal::ApiKeyInvalid)?;
-        // A program accepts nothing and has no age: it acts under what an owner of its organisation has accepted.
-        let owners = subjects::owners(conn, organisation).await?;
-        let owner = owners
-            .iter()
-            .filter(|owner| owner.state == users::ACTIVE)
-            .max_by_key(|owner| (owner.terms_version, age_of(owner), owner.id));
+        // A program accepts nothing and has no age: it acts under what an owner of its organisation has accepted, and is as
+        // old as the least of those who could make a key for it.
+        let owners = subjects::with_roles(conn, organisation, &[Role::Owner]).await?;
+        let owners = owners.iter().filter(|owner| owner.state == users::ACTIVE);
+        let makers = subjects::with_roles(conn, organisation, &[Role::Owner, Role::Admin]).await?;
+        let makers = makers.iter().filter(|maker| maker.state == users::ACTIVE);
         Ok(Subject {
             id,
-            terms: owner.map_or(0, |owner| Subject::of(owner).terms),
-            age: owner.map_or(Age::Unverified, age_of),
+            terms: owners.map(|owner| Subject::of(owner).terms).max().unwrap_or(0),
+            age: makers.map(age_claim).min().unwrap_or(Age::Unverified),
             is_operator: false,
         })
     }
 }
 
-/// Nothing is said for a person of whom it is not known that they are of age.
-const fn age_of(user: &user::Model) -> Age {
-    match user.age_assurance {
-        AGE_DECLARED if user.age_is_adult => Age::Declared,
-        AGE_VERIFIED if user.age_is_adult => Age::Verified,
-        _ => Age::Unverified,
+/// What is known of a person being of age.
+fn age_claim(user: &user::Model) -> Age {
+    match age_of(user).assurance_of_adulthood() {
+        Assurance::Unverified => Age::Unverified,
+        Assurance::Declared => Age::Declared,
+        Assurance::Verified => Age::Verified,
     }
 }
 
@@ -168,3 +166,6 @@ const fn role_claim(role: Role) -> kinora_access::Role {
         Role::Owner => kinora_access::Role::Owner,
     }
 }
+
+#[cfg(test)]
+mod tests;

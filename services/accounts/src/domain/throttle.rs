@@ -28,6 +28,14 @@ pub enum Kind {
     SignUpAccount,
     /// Resets that were asked for.
     ResetAccount,
+    /// Sign-ins at providers and by passkeys that a network has begun and not ended.
+    FlowNetwork,
+    /// Second steps of an account, from networks that are new to it.
+    SecondStepAccount,
+    /// Second steps from a network to an account.
+    SecondStepBoth,
+    /// Archives of somebody's data.
+    ExportAccount,
 }
 
 /// How a counter slows its tries down.
@@ -39,6 +47,8 @@ pub struct Rule {
     pub delay: TimeDelta,
     /// No wait is longer.
     pub longest: TimeDelta,
+    /// One failure is forgotten each time this has passed: what people mistype on a busy network never adds up.
+    pub drain: TimeDelta,
 }
 
 impl Kind {
@@ -50,25 +60,40 @@ impl Kind {
             Self::MailNetwork => "mail/network",
             Self::SignUpAccount => "sign_up/account",
             Self::ResetAccount => "reset/account",
+            Self::FlowNetwork => "flow/network",
+            Self::SecondStepAccount => "second_step/account",
+            Self::SecondStepBoth => "second_step/both",
+            Self::ExportAccount => "export/account",
         }
+    }
+
+    /// Whether all failures are forgiven with the first right try.
+    #[must_use]
+    pub const fn forgives(self) -> bool {
+        matches!(self, Self::SignInBoth | Self::SecondStepBoth)
     }
 
     /// How it slows down.
     #[must_use]
     pub const fn rule(self) -> Rule {
-        let (free, delay, longest) = match self {
-            Self::SignInNetwork => (50, TimeDelta::seconds(1), TimeDelta::minutes(15)),
-            Self::SignInAccount => (20, TimeDelta::seconds(1), TimeDelta::minutes(15)),
-            Self::SignInBoth => (5, TimeDelta::seconds(1), TimeDelta::minutes(15)),
-            Self::MailNetwork => (20, TimeDelta::seconds(10), TimeDelta::hours(1)),
-            Self::SignUpAccount | Self::ResetAccount => {
-                (3, TimeDelta::minutes(1), TimeDelta::hours(1))
-            }
+        let (free, delay, longest, drain) = match self {
+            Self::SignInNetwork => (50, seconds(1), minutes(15), minutes(1)),
+            // A page begins one whenever it is opened, and a company has one network: this bounds the rows, no more.
+            Self::FlowNetwork => (200, seconds(1), seconds(30), seconds(5)),
+            // Who comes so far knows the password. Six hours are four codes of a million a day.
+            Self::SecondStepAccount => (10, seconds(10), hours(6), hours(6)),
+            Self::SecondStepBoth => (5, seconds(1), hours(1), hours(1)),
+            Self::ExportAccount => (3, minutes(5), hours(6), hours(6)),
+            Self::SignInAccount => (20, seconds(1), minutes(15), minutes(10)),
+            Self::SignInBoth => (5, seconds(1), minutes(15), minutes(10)),
+            Self::MailNetwork => (20, seconds(10), hours(1), minutes(2)),
+            Self::SignUpAccount | Self::ResetAccount => (3, minutes(1), hours(1), hours(1)),
         };
         Rule {
             free,
             delay,
             longest,
+            drain,
         }
     }
 
@@ -77,6 +102,18 @@ impl Kind {
     pub fn key(self, of: &str) -> String {
         hex::encode(Sha256::digest(format!("{}\n{of}", self.name())))
     }
+}
+
+const fn seconds(seconds: i64) -> TimeDelta {
+    TimeDelta::seconds(seconds)
+}
+
+const fn minutes(minutes: i64) -> TimeDelta {
+    TimeDelta::minutes(minutes)
+}
+
+const fn hours(hours: i64) -> TimeDelta {
+    TimeDelta::hours(hours)
 }
 
 /// The network that an address belongs to: who has IPv6 has 64 bits to choose from.
@@ -121,38 +158,51 @@ impl Counter {
     /// How long a try at `now` would have to wait. None when it may be made.
     #[must_use]
     pub fn wait(self, rule: Rule, now: Time) -> Option<TimeDelta> {
-        let until = self.forgotten(now).blocked_until(rule)?;
+        let until = self.drained(rule, now).blocked_until(rule)?;
         (until > now).then(|| until - now)
     }
 
     /// Counts a try, before it is known how it ends: many at once count, too.
     #[must_use]
-    pub fn charge(self, now: Time) -> Self {
+    pub fn charge(self, rule: Rule, now: Time) -> Self {
         Self {
-            failures: self.forgotten(now).failures.saturating_add(1),
+            failures: self.drained(rule, now).failures.saturating_add(1),
             last_time: Some(now),
         }
     }
 
-    /// Takes a try back that was right.
+    /// Takes a try back that was right, and was counted `from` one state `to` another. Where nothing was counted since, it is
+    /// as if it had not been made: it does not keep failures from being forgotten.
     #[must_use]
-    pub fn refund(self) -> Self {
+    pub fn refund(self, from: Self, to: Self) -> Self {
+        if self == to {
+            return from;
+        }
         Self {
             failures: self.failures.saturating_sub(1).max(0),
             ..self
         }
     }
 
-    fn forgotten(self, now: Time) -> Self {
-        match self.last_time {
-            Some(last) if last + FORGET > now => self,
-            _ => Self::default(),
+    /// What is left of it by now.
+    fn drained(self, rule: Rule, now: Time) -> Self {
+        let Some(last) = self.last_time.filter(|last| *last + FORGET > now) else {
+            return Self::default();
+        };
+        let passed = (now - last).num_milliseconds().max(0);
+        let drained = passed / rule.drain.num_milliseconds().max(1);
+        let drained = i32::try_from(drained).unwrap_or(i32::MAX);
+        Self {
+            failures: self.failures.saturating_sub(drained).max(0),
+            ..self
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -161,6 +211,7 @@ mod tests {
         free: 3,
         delay: TimeDelta::seconds(1),
         longest: TimeDelta::minutes(1),
+        drain: TimeDelta::minutes(10),
     };
 
     fn start() -> Time {
@@ -172,10 +223,22 @@ mod tests {
         let mut counter = Counter::default();
         let mut waits = Vec::new();
         for _ in 0..12 {
-            counter = counter.charge(start());
+            counter = counter.charge(RULE, start());
             waits.push(counter.wait(RULE, start()).map_or(0, |it| it.num_seconds()));
         }
         assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn what_is_mistyped_now_and_then_on_a_busy_network_never_adds_up() {
+        let mut counter = Counter::default();
+        for minute in 0..100_000 {
+            let now = start() + TimeDelta::seconds(minute * 60);
+            let charged = counter.charge(RULE, now);
+            // Every eleventh try is wrong.
+            counter = if minute % 11 == 0 { charged } else { charged.refund(counter, charged) };
+            assert_eq!(counter.wait(RULE, now), None, "{minute}");
+        }
     }
 
     #[test]
@@ -189,10 +252,20 @@ mod tests {
 
     #[test]
     fn counters_of_different_kinds_have_different_names() {
-        let keys = [Kind::SignInAccount, Kind::SignUpAccount, Kind::ResetAccount];
-        let mut keys = keys.map(|kind| kind.key("ada@example.org")).to_vec();
-        keys.dedup();
-        assert_eq!(keys.len(), 3);
+        let kinds = [
+            Kind::SignInNetwork,
+            Kind::SignInAccount,
+            Kind::SignInBoth,
+            Kind::MailNetwork,
+            Kind::SignUpAccount,
+            Kind::ResetAccount,
+            Kind::FlowNetwork,
+            Kind::SecondStepAccount,
+            Kind::SecondStepBoth,
+            Kind::ExportAccount,
+        ];
+        let keys: HashSet<String> = kinds.map(|kind| kind.key("ada@example.org")).into();
+        assert_eq!(keys.len(), kinds.len());
         assert!(keys.iter().all(|key| key.len() == 64));
     }
 
@@ -208,9 +281,13 @@ mod tests {
         }
 
         #[test]
-        fn right_try_costs_nothing(failures in 0..i32::MAX - 1) {
+        fn right_try_costs_nothing(failures in 0..i32::MAX - 2, by in 0..86_400_i64) {
             let before = Counter { failures, last_time: Some(start()) };
-            prop_assert_eq!(before.charge(start()).refund(), before);
+            let now = start() + TimeDelta::seconds(by);
+            let charged = before.charge(RULE, now);
+            prop_assert_eq!(charged.refund(before, charged), before);
+            let further = charged.charge(RULE, now);
+            prop_assert_eq!(further.refund(before, charged).failures, charged.failures);
         }
 
         #[test]

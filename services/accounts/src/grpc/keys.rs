@@ -77,7 +77,8 @@ fn new_key_from_pb(request: pb::CreateApiKeyRequest) -> Result<NewKey, Error> {
     })
 }
 
-fn key_to_pb(key: api_key::Model) -> pb::ApiKey {
+/// A key without its secret.
+pub(super) fn key_to_pb(key: api_key::Model) -> pb::ApiKey {
     let id_or_empty = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
     pb::ApiKey {
         id: key.id.to_string(),

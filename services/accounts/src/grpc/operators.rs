@@ -4,9 +4,11 @@ use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
 use super::convert::{caller, id_from_pb, time_to_pb};
+use super::keys::key_to_pb;
 use super::user_view::user_to_pb;
 use crate::app::App;
-use crate::store::entity::programs::{api_key, organisation};
+use crate::app::operators::NewUser;
+use crate::store::entity::programs::organisation;
 
 pub(super) async fn list_users(
     app: &App,
@@ -34,10 +36,20 @@ pub(super) async fn get_user_by_id(
 }
 
 pub(super) async fn create_user(
-    _app: &App,
-    _request: Request<pb::CreateUserRequest>,
+    app: &App,
+    request: Request<pb::CreateUserRequest>,
 ) -> Result<Response<pb::CreateUserResponse>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let operator = caller(&request)?;
+    let message = request.into_inner();
+    let new = NewUser {
+        email: &message.email,
+        display_name: &message.display_name,
+        password: Some(message.password.as_str()).filter(|password| !password.is_empty()),
+        is_operator: message.is_operator,
+    };
+    let made = app.create_user(&operator, new).await?;
+    let user = Some(user_to_pb(app, made));
+    Ok(Response::new(pb::CreateUserResponse { user }))
 }
 
 pub(super) async fn disable_user(
@@ -136,21 +148,5 @@ fn summary_to_pb((row, members): (organisation::Model, u32)) -> pb::Organisation
         name: row.name,
         members,
         create_time: Some(time_to_pb(row.create_time)),
-    }
-}
-
-fn key_to_pb(row: api_key::Model) -> pb::ApiKey {
-    let text = |id: Option<uuid::Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
-    pb::ApiKey {
-        id: row.id.to_string(),
-        name: row.name,
-        hint: row.hint,
-        scopes: row.scopes.split_whitespace().map(str::to_owned).collect(),
-        organisation_id: text(row.organisation_id),
-        service_account_id: text(row.service_account_id),
-        create_time: Some(time_to_pb(row.create_time)),
-        expire_time: row.expire_time.map(time_to_pb),
-        last_use_time: row.last_use_time.map(time_to_pb),
-        revoke_time: row.revoke_time.map(time_to_pb),
     }
 }

@@ -9,9 +9,10 @@ use crate::store::entity::people::passkey;
 
 pub(super) async fn begin_passkey_sign_in(
     app: &App,
-    _request: Request<pb::BeginPasskeySignInRequest>,
+    request: Request<pb::BeginPasskeySignInRequest>,
 ) -> Result<Response<pb::BeginPasskeySignInResponse>, Status> {
-    let asked = app.begin_passkey_sign_in().await?;
+    let origin = origin_from_pb(request.into_inner().origin);
+    let asked = app.begin_passkey_sign_in(&origin).await?;
     Ok(Response::new(pb::BeginPasskeySignInResponse {
         options_json: asked.options_json,
         challenge_token: asked.token,

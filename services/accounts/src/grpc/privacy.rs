@@ -1,5 +1,6 @@
 //! The contract's calls about privacy.
 
+use futures::StreamExt;
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
@@ -8,10 +9,14 @@ use super::convert::{caller, origin_from_pb, time_to_pb};
 use crate::app::App;
 
 pub(super) async fn export_data(
-    _app: &App,
-    _request: Request<pb::ExportDataRequest>,
+    app: &App,
+    request: Request<pb::ExportDataRequest>,
 ) -> Result<Response<ServerStream<pb::ExportDataResponse>>, Status> {
-    Err(Status::unimplemented("not built yet"))
+    let caller = caller(&request)?;
+    let origin = origin_from_pb(request.into_inner().origin);
+    let chunks = app.export_data(&caller, &origin).await?;
+    let messages = chunks.map(|chunk| Ok(pb::ExportDataResponse { chunk: chunk? }));
+    Ok(Response::new(Box::pin(messages)))
 }
 
 pub(super) async fn erase_user(

@@ -15,8 +15,9 @@ pub(super) async fn begin_provider_sign_in(
     request: Request<pb::BeginProviderSignInRequest>,
 ) -> Result<Response<pb::BeginProviderSignInResponse>, Status> {
     let request = request.into_inner();
+    let origin = origin_from_pb(request.origin);
     let sent = app
-        .begin_provider_sign_in(&request.provider, &request.redirect_uri)
+        .begin_provider_sign_in(&request.provider, &request.redirect_uri, &origin)
         .await?;
     Ok(Response::new(pb::BeginProviderSignInResponse {
         authorization_url: sent.authorization_url,

@@ -6,8 +6,8 @@ use super::convert::time_to_pb;
 use crate::app::App;
 use crate::domain::age::{Age, Assurance, Tier};
 use crate::store::entity::people::identity;
-use crate::store::people;
 use crate::store::user_view::{UserView, age_of};
+use crate::store::users;
 
 /// A user in the contract.
 pub(super) fn user_to_pb(app: &App, view: UserView) -> pb::User {
@@ -65,9 +65,9 @@ pub(super) fn identity_to_pb(row: identity::Model) -> pb::Identity {
 
 const fn state_to_pb(state: i16) -> pb::UserState {
     match state {
-        people::ACTIVE => pb::UserState::Active,
-        people::DISABLED => pb::UserState::Disabled,
-        people::LEAVING => pb::UserState::Leaving,
+        users::ACTIVE => pb::UserState::Active,
+        users::DISABLED => pb::UserState::Disabled,
+        users::LEAVING => pb::UserState::Leaving,
         _ => pb::UserState::Unspecified,
     }
 }

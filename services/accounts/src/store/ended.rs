@@ -2,26 +2,25 @@
 
 use chrono::TimeDelta;
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, ExprTrait};
 use uuid::Uuid;
 
 use super::entity::trust::ended;
 use crate::domain::Time;
 
-/// Clocks of replicas differ by less, and a token that is made at this moment is made within it.
-const MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// How much later than a transaction that ends something another one may still sign a token that it has not seen ended.
+const RACE: TimeDelta = TimeDelta::minutes(1);
 
-/// Notes that `id` has ended and does not come back: its tokens are refused from now on, also one that another replica
-/// makes at this moment, or whose clock is a little ahead.
+/// Notes that every token of `id` is refused from now on: it never goes on.
 ///
 /// # Errors
 /// [`DbErr`] when the database refuses it.
 pub async fn note_for_good(tx: &impl ConnectionTrait, id: Uuid, now: Time) -> Result<(), DbErr> {
-    note(tx, id, now + MARGIN).await
+    note(tx, id, now + RACE).await
 }
 
-/// Notes that tokens of `id` that were issued until now are refused from now on. Later ones are good.
+/// Notes that tokens of `id` that were issued until now are refused from now on.
 ///
 /// # Errors
 /// [`DbErr`] when the database refuses it.
@@ -30,8 +29,12 @@ pub async fn note(tx: &impl ConnectionTrait, id: Uuid, now: Time) -> Result<(), 
         id: Set(id),
         end_time: Set(now),
     };
+    // Another transaction may have noted a later time.
+    let is_later =
+        Expr::cust("excluded.end_time").gt(Expr::col((ended::Entity, ended::Column::EndTime)));
     let latest = OnConflict::column(ended::Column::Id)
         .update_column(ended::Column::EndTime)
+        .action_and_where(is_later)
         .to_owned();
     ended::Entity::insert(row)
         .on_conflict(latest)

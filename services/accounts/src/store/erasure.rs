@@ -1,10 +1,10 @@
 //! What is left of a user who leaves: nothing personal.
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, LockBehavior, LockType};
+use sea_orm::sea_query::{Expr, LockBehavior, LockType, Query};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::entity::people::{
     code, flow, identity, known_address, mail, passkey, recovery_code, session, totp, user,
 };
 use super::entity::programs::{api_key, invitation, membership, organisation};
-use super::{endings, people};
+use super::{endings, users};
 use crate::domain::Time;
 
 /// How rows name an owner.
@@ -44,32 +44,6 @@ pub async fn lock_organisations_of(
         .all(tx)
         .await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
-}
-
-/// Whether an organisation has an owner who stays, beside a user.
-///
-/// # Errors
-/// [`DbErr`] when the database does not answer.
-pub async fn has_owner_beside(
-    tx: &impl ConnectionTrait,
-    organisation: Uuid,
-    user: Uuid,
-) -> Result<bool, DbErr> {
-    let owners: Vec<Uuid> = membership::Entity::find()
-        .select_only()
-        .column(membership::Column::UserId)
-        .filter(membership::Column::OrganisationId.eq(organisation))
-        .filter(membership::Column::Role.eq(OWNER))
-        .filter(membership::Column::UserId.ne(user))
-        .into_tuple()
-        .all(tx)
-        .await?;
-    let staying = user::Entity::find()
-        .filter(user::Column::Id.is_in(owners))
-        .filter(user::Column::EraseTime.is_null())
-        .count(tx)
-        .await?;
-    Ok(staying > 0)
 }
 
 /// Lists users whose grace has ended.
@@ -106,7 +80,7 @@ pub async fn lock_due(
 fn is_due(now: Time) -> sea_orm::Select<user::Entity> {
     user::Entity::find()
         .filter(user::Column::EraseTime.lte(now))
-        .filter(user::Column::State.ne(people::ERASED))
+        .filter(user::Column::State.ne(users::ERASED))
 }
 
 /// Removes what is kept of a user, and leaves a row without anything personal. Lines of the audit log and of accepted
@@ -125,7 +99,7 @@ pub async fn erase(tx: &impl ConnectionTrait, row: &user::Model, now: Time) -> R
         display_name: Set(String::new()),
         password_hash: Set(None),
         password_time: Set(None),
-        state: Set(people::ERASED),
+        state: Set(users::ERASED),
         is_operator: Set(false),
         age_assurance: Set(1),
         age_method: Set(String::new()),
@@ -133,7 +107,7 @@ pub async fn erase(tx: &impl ConnectionTrait, row: &user::Model, now: Time) -> R
         age_time: Set(None),
         ..Default::default()
     };
-    people::update(tx, row.id, erased).await
+    users::update(tx, row.id, erased).await
 }
 
 async fn remove_credentials(tx: &impl ConnectionTrait, row: &user::Model) -> Result<(), DbErr> {
@@ -196,11 +170,11 @@ async fn remove_traces(tx: &impl ConnectionTrait, row: &user::Model) -> Result<(
     Ok(())
 }
 
-/// Sees to it that a locked organisation has an owner after one has gone: the member of the highest role who is there
-/// longest. One without members ends. Answers who became owner.
+/// Sees to it that a locked organisation has an owner who can act after one has gone: the member of the highest role who
+/// is there longest, of those who can act if there are any. One without members ends. Answers who became owner.
 ///
 /// Asking for erasure is refused while an organisation would be left without an owner, so this happens only when the
-/// other owners have left during the grace.
+/// other owners have left or were disabled during the grace.
 ///
 /// # Errors
 /// [`DbErr`] when the database refuses it.
@@ -209,13 +183,21 @@ pub async fn succeed(
     organisation: Uuid,
     now: Time,
 ) -> Result<Option<Uuid>, DbErr> {
-    let first = membership::Entity::find()
+    let active = Query::select()
+        .column(user::Column::Id)
+        .from(user::Entity)
+        .and_where(user::Column::State.eq(users::ACTIVE))
+        .to_owned();
+    let by_rank = membership::Entity::find()
         .filter(membership::Column::OrganisationId.eq(organisation))
         .order_by_desc(membership::Column::Role)
         .order_by_asc(membership::Column::JoinTime)
-        .order_by_asc(membership::Column::UserId)
-        .one(tx)
-        .await?;
+        .order_by_asc(membership::Column::UserId);
+    let can_act = membership::Column::UserId.in_subquery(active);
+    let first = match by_rank.clone().filter(can_act).one(tx).await? {
+        Some(first) => Some(first),
+        None => by_rank.one(tx).await?,
+    };
     let Some(first) = first else {
         end_organisation(tx, organisation, now).await?;
         return Ok(None);

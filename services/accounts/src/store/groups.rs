@@ -9,7 +9,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::entity::programs::{api_key, membership, organisation};
-use super::people::holds;
+use super::search::holds;
 
 /// No owner is shown more keys.
 const MAX_KEYS: u64 = 1000;

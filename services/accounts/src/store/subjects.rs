@@ -67,13 +67,14 @@ pub async fn organisation_of_program(
 ///
 /// # Errors
 /// [`DbErr`] when the database does not answer.
-pub async fn owners(
+pub async fn with_roles(
     conn: &impl ConnectionTrait,
     organisation: Uuid,
+    roles: &[Role],
 ) -> Result<Vec<user::Model>, DbErr> {
     let rows = membership::Entity::find()
         .filter(membership::Column::OrganisationId.eq(organisation))
-        .filter(membership::Column::Role.eq(role_code(Role::Owner)))
+        .filter(membership::Column::Role.is_in(roles.iter().map(|role| role_code(*role))))
         .all(conn)
         .await?;
     user::Entity::find()

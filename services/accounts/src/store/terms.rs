@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::entity::people::user;
 use super::entity::trust::{terms, terms_acceptance};
-use super::people;
+use super::users;
 use crate::domain::terms::{Acceptance, Terms};
 
 /// Reads the version in force.
@@ -101,7 +101,7 @@ pub async fn accept(
         terms_version: Set(version),
         ..Default::default()
     };
-    people::update(tx, user, changed).await
+    users::update(tx, user, changed).await
 }
 
 /// Lists what a user accepted, newest first.

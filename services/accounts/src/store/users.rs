@@ -1,12 +1,15 @@
-//! People.
+//! People. One who was erased is nobody any more: only the row stays, so that ids in the audit log name something, and
+//! no query here finds it.
 
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    SqlErr,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select, SqlErr,
 };
 use uuid::Uuid;
 
 use super::entity::people::user;
+use super::search::holds;
 
 /// May sign in.
 pub const ACTIVE: i16 = 1;
@@ -14,8 +17,11 @@ pub const ACTIVE: i16 = 1;
 /// An operator has disabled the account.
 pub const DISABLED: i16 = 2;
 
-/// To be erased when the grace period ends.
+/// To be erased when the grace period ends. Its owner may sign in, to change their mind.
 pub const LEAVING: i16 = 3;
+
+/// Nothing personal is left.
+pub const ERASED: i16 = 4;
 
 /// Whether an account in a state lets its owner in.
 #[must_use]
@@ -28,7 +34,7 @@ pub const fn may_sign_in(state: i16) -> bool {
 /// # Errors
 /// [`DbErr`] when the database does not answer.
 pub async fn find(conn: &impl ConnectionTrait, id: Uuid) -> Result<Option<user::Model>, DbErr> {
-    user::Entity::find_by_id(id).one(conn).await
+    there().filter(user::Column::Id.eq(id)).one(conn).await
 }
 
 /// A user by the key of the address.
@@ -39,10 +45,24 @@ pub async fn find_by_email_key(
     conn: &impl ConnectionTrait,
     email_key: &str,
 ) -> Result<Option<user::Model>, DbErr> {
-    user::Entity::find()
+    there()
         .filter(user::Column::EmailKey.eq(email_key))
         .one(conn)
         .await
+}
+
+/// A user by id, or by the address, as an operator writes it.
+///
+/// # Errors
+/// [`DbErr`] when the database does not answer.
+pub async fn find_named(
+    conn: &impl ConnectionTrait,
+    id_or_address: &str,
+) -> Result<Option<user::Model>, DbErr> {
+    match id_or_address.parse() {
+        Ok(id) => find(conn, id).await,
+        Err(_) => find_by_email_key(conn, &id_or_address.to_lowercase()).await,
+    }
 }
 
 /// A user by id, whom nobody else changes until the transaction ends.
@@ -50,7 +70,11 @@ pub async fn find_by_email_key(
 /// # Errors
 /// [`DbErr`] when the database does not answer.
 pub async fn lock(tx: &impl ConnectionTrait, id: Uuid) -> Result<Option<user::Model>, DbErr> {
-    user::Entity::find_by_id(id).lock_exclusive().one(tx).await
+    there()
+        .filter(user::Column::Id.eq(id))
+        .lock_exclusive()
+        .one(tx)
+        .await
 }
 
 /// Adds a user. False when the address has an account already.
@@ -58,7 +82,7 @@ pub async fn lock(tx: &impl ConnectionTrait, id: Uuid) -> Result<Option<user::Mo
 /// # Errors
 /// [`DbErr`] when the database refuses it.
 pub async fn insert(tx: &impl ConnectionTrait, user: user::Model) -> Result<bool, DbErr> {
-    let taken = sea_orm::sea_query::OnConflict::column(user::Column::EmailKey)
+    let taken = OnConflict::column(user::Column::EmailKey)
         .do_nothing()
         .to_owned();
     let inserted = user::Entity::insert(user.into_active_model())
@@ -106,6 +130,52 @@ pub async fn change_address(
 /// # Errors
 /// [`DbErr`] when the database does not answer.
 pub async fn has_operator(conn: &impl ConnectionTrait) -> Result<bool, DbErr> {
-    let operator = user::Entity::find().filter(user::Column::IsOperator.eq(true));
+    let operator = there().filter(user::Column::IsOperator.eq(true));
     Ok(operator.one(conn).await?.is_some())
+}
+
+/// Counts operators who may sign in, but for one.
+///
+/// # Errors
+/// [`DbErr`] when the database does not answer.
+pub async fn operators_beside(tx: &impl ConnectionTrait, id: Uuid) -> Result<u64, DbErr> {
+    user::Entity::find()
+        .filter(user::Column::IsOperator.eq(true))
+        .filter(user::Column::State.eq(ACTIVE))
+        .filter(user::Column::Id.ne(id))
+        .count(tx)
+        .await
+}
+
+/// Lists users who fit `query` (part of address or name, or an id; empty for all), newest first.
+///
+/// # Errors
+/// [`DbErr`] when the database does not answer.
+pub async fn page(
+    conn: &impl ConnectionTrait,
+    query: &str,
+    before: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<user::Model>, DbErr> {
+    let mut found = there();
+    if let Ok(id) = query.parse::<Uuid>() {
+        found = found.filter(user::Column::Id.eq(id));
+    } else if !query.is_empty() {
+        let fits = Condition::any()
+            .add(holds(user::Column::EmailKey, query))
+            .add(holds(user::Column::DisplayName, query));
+        found = found.filter(fits);
+    }
+    if let Some(before) = before {
+        found = found.filter(user::Column::Id.lt(before));
+    }
+    found
+        .order_by_desc(user::Column::Id)
+        .limit(limit)
+        .all(conn)
+        .await
+}
+
+fn there() -> Select<user::Entity> {
+    user::Entity::find().filter(user::Column::State.ne(ERASED))
 }

@@ -7,7 +7,7 @@ use crate::app::testing::TestApp;
 use crate::app::testing::people::somewhere;
 use crate::config::MailOptions;
 use crate::store::entity::people::user;
-use crate::store::people;
+use crate::store::users;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -18,7 +18,7 @@ on_both_databases! {
         let test = TestApp::on(&url).await;
         let (ada, ben) = (test.person("ada").await, test.person("ben").await);
         let leaving = user::ActiveModel {
-            state: Set(people::LEAVING),
+            state: Set(users::LEAVING),
             erase_time: Set(Some(test.app.now())),
             ..Default::default()
         };
@@ -28,7 +28,7 @@ on_both_databases! {
         let duties = tokio::spawn(run(Arc::clone(&test.app), carrier, stop.clone()));
         until("the erasure", PATIENCE, || async {
             let state = test.row_of(ada.id).await.state;
-            if state == people::ERASED { Ok(()) } else { Err(state) }
+            if state == users::ERASED { Ok(()) } else { Err(state) }
         })
         .await;
         until("the mail", PATIENCE, || async {
@@ -36,7 +36,7 @@ on_both_databases! {
             if (files, rows) == (1, 0) { Ok(()) } else { Err((files, rows)) }
         })
         .await;
-        assert_eq!(test.row_of(ben.id).await.state, people::LEAVING);
+        assert_eq!(test.row_of(ben.id).await.state, users::LEAVING);
         stop.cancel();
         duties.await.unwrap();
     }

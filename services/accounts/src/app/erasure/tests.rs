@@ -55,7 +55,7 @@ on_both_databases! {
         let when = test.app.erase_user(&anna, &somewhere()).await.unwrap();
         assert_eq!(when, test.app.now() + GRACE);
         assert_eq!(test.app.erase_user(&anna, &somewhere()).await.unwrap(), when);
-        assert_eq!(test.row_of(anna.id).await.state, people::LEAVING);
+        assert_eq!(test.row_of(anna.id).await.state, users::LEAVING);
         assert_eq!(test.mails().await.len(), 1);
         test.clock.advance(GRACE - TimeDelta::microseconds(1));
         assert_eq!(test.app.erase_due(test.app.now(), 10).await.unwrap(), 0);
@@ -89,7 +89,7 @@ on_both_databases! {
         test.clock.advance(GRACE);
         assert_eq!(test.app.erase_due(test.app.now(), 10).await.unwrap(), 0);
         let row = test.row_of(anna.id).await;
-        assert_eq!((row.state, row.erase_time), (people::ACTIVE, None));
+        assert_eq!((row.state, row.erase_time), (users::ACTIVE, None));
         assert_eq!(test.audited().await, ["erasure.begin", "erasure.cancel"]);
         let stale = test.app.erase_user(&anna, &somewhere()).await;
         assert!(is_refused(stale, Refusal::StepUpRequired));
@@ -121,7 +121,7 @@ on_both_databases! {
         let test = TestApp::on(&url).await;
         let (anna, ben) = (test.person("anna").await, test.person("ben").await);
         let leaving = user::ActiveModel {
-            state: Set(people::LEAVING),
+            state: Set(users::LEAVING),
             erase_time: Set(Some(test.app.now())),
             ..Default::default()
         };
@@ -135,5 +135,51 @@ on_both_databases! {
         assert_eq!(members, [(shared, ben.id, 3)]);
         let ended = organisation::Entity::find_by_id(alone).one(reader).await.unwrap().unwrap();
         assert_eq!(ended.delete_time, Some(test.app.now()));
+    }
+
+    async fn owners_who_cannot_act_do_not_count(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let (anna, ben) = (test.person("anna").await, test.person("ben").await);
+        organisation_of(&test, &[(anna.id, 3), (ben.id, 3)]).await;
+        let disabled = user::ActiveModel { state: Set(users::DISABLED), ..Default::default() };
+        test.changed(ben.id, disabled).await;
+        let refused = test.app.erase_user(&anna, &somewhere()).await;
+        assert!(is_refused(refused, Refusal::LastOwner));
+    }
+
+    async fn of_owners_who_leave_in_two_ways_at_once_one_stays(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        for round in 0..4 {
+            let anna = test.person(&format!("anna{round}")).await;
+            let ben = test.person(&format!("ben{round}")).await;
+            let shared = organisation_of(&test, &[(anna.id, 3), (ben.id, 3)]).await;
+            let from = somewhere();
+            let (erased, left) = tokio::join!(
+                test.app.erase_user(&anna, &from),
+                test.app.remove_member(&ben, shared, ben.id, &from),
+            );
+            assert!(erased.is_ok() != left.is_ok());
+            let why = erased.map(drop).and(left);
+            assert!(is_refused(why, Refusal::LastOwner));
+        }
+    }
+
+    async fn who_can_act_succeeds_who_cannot(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let (anna, ben) = (test.person("anna").await, test.person("ben").await);
+        let carl = test.person("carl").await;
+        let leaving = user::ActiveModel {
+            state: Set(users::LEAVING),
+            erase_time: Set(Some(test.app.now())),
+            ..Default::default()
+        };
+        test.changed(anna.id, leaving).await;
+        let disabled = user::ActiveModel { state: Set(users::DISABLED), ..Default::default() };
+        test.changed(ben.id, disabled).await;
+        organisation_of(&test, &[(anna.id, 3), (ben.id, 3), (carl.id, 1)]).await;
+        assert_eq!(test.app.erase_due(test.app.now(), 10).await.unwrap(), 1);
+        let members = membership::Entity::find().all(test.app.store.reader()).await.unwrap();
+        let members: Vec<_> = members.iter().map(|m| (m.user_id, m.role)).collect();
+        assert_eq!(members, [(ben.id, 3), (carl.id, 3)]);
     }
 }

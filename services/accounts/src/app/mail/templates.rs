@@ -44,6 +44,19 @@ pub(crate) fn reset(address: &str, code: &str, public_url: &str) -> Mail {
     )
 }
 
+/// An operator has made an account with this address.
+pub(crate) fn account_made(address: &str, code: &str, public_url: &str) -> Mail {
+    mail(
+        address,
+        "An account was made for you",
+        &format!(
+            "An operator of Kinora has made an account for this address. To set your password, open\n\n{}\n\nor enter this code:\n\n{code}\n\nIt is good for 30 minutes; after that, ask for a new password with your address at\n\n{}\n\nIf you do not want an account, there is nothing to do.",
+            link(public_url, "reset", code),
+            page(public_url, "sign-in")
+        ),
+    )
+}
+
 /// The code that gives an account this address.
 pub(crate) fn change_address(address: &str, code: &str, public_url: &str) -> Mail {
     mail(

@@ -2,7 +2,7 @@ use kinora_store::on_both_databases;
 use sea_orm::{IntoActiveModel, PaginatorTrait};
 
 use super::*;
-use crate::app::testing::TestApp;
+use crate::app::testing::{TestApp, code_in};
 use crate::store::entity::people::{recovery_code, session, totp};
 use crate::store::entity::trust::ended as endings_rows;
 
@@ -97,7 +97,7 @@ on_both_databases! {
         let (root, anna) = (test.operator("root").await, test.person("anna").await);
         let (session, key) = has_session_and_key(&test, anna.id).await;
         let disabled = test.app.disable_user(&root, anna.id, "spam").await.unwrap();
-        assert_eq!(disabled.row.state, people::DISABLED);
+        assert_eq!(disabled.row.state, users::DISABLED);
         for id in [session, key, anna.id] {
             assert!(is_noted(&test, id).await);
         }
@@ -107,7 +107,7 @@ on_both_databases! {
         assert_eq!(row.unwrap().unwrap().end_time, Some(test.app.now()));
         test.app.disable_user(&root, anna.id, "spam").await.unwrap();
         let enabled = test.app.enable_user(&root, anna.id).await.unwrap();
-        assert_eq!(enabled.row.state, people::ACTIVE);
+        assert_eq!(enabled.row.state, users::ACTIVE);
         assert_eq!(test.audited().await, ["user.disable", "user.enable"]);
         let lines = test.app.activity(anna.id, 0, "").await.unwrap().0;
         assert!(lines.iter().all(|line| line.actor == root.id.to_string()));
@@ -120,14 +120,14 @@ on_both_databases! {
         let test = TestApp::on(&url).await;
         let (root, anna) = (test.operator("root").await, test.person("anna").await);
         let leaving = user::ActiveModel {
-            state: Set(people::LEAVING),
+            state: Set(users::LEAVING),
             erase_time: Set(Some(test.app.now())),
             ..Default::default()
         };
         test.changed(anna.id, leaving).await;
         test.app.disable_user(&root, anna.id, "").await.unwrap();
         let enabled = test.app.enable_user(&root, anna.id).await.unwrap();
-        assert_eq!(enabled.row.state, people::LEAVING);
+        assert_eq!(enabled.row.state, users::LEAVING);
     }
 
     async fn the_last_operator_stays_one(url: DatabaseUrl) {
@@ -160,7 +160,7 @@ on_both_databases! {
         let answers = futures::future::join_all((0..operators.len()).map(depose)).await;
         let refused = answers.into_iter().filter(Result::is_err).count();
         assert_eq!(refused, 1);
-        let left = people::operators_beside(test.app.store.reader(), Uuid::nil()).await;
+        let left = users::operators_beside(test.app.store.reader(), Uuid::nil()).await;
         assert_eq!(left.unwrap(), 1);
     }
 
@@ -236,5 +236,53 @@ on_both_databases! {
             let rows: Vec<_> = rows.iter().map(|(row, members)| (row.id, *members)).collect();
             assert_eq!(rows, found, "{query}");
         }
+    }
+
+    async fn an_account_that_is_made_belongs_to_who_gets_the_mail(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let root = test.operator("root").await;
+        let app = &test.app;
+        // Somebody had signed up with the address and waits.
+        app.sign_up("dora@example.org", "a squatter 33", "", &Origin::default()).await.unwrap();
+        let squatted = code_in(&test.mails().await[0].body);
+        let new = NewUser { email: " Dora@Example.org ", display_name: "Dora", ..NewUser::default() };
+        let made = app.create_user(&root, new).await.unwrap();
+        assert_eq!((made.row.email_key.as_str(), made.row.is_operator), ("dora@example.org", false));
+        assert_eq!(made.row.password_hash, None);
+        let taken = app.verify_email(&squatted, &Origin::default()).await;
+        assert!(is_refused(taken.map(drop), Refusal::CodeInvalid));
+        let mails = test.mails().await;
+        let mail = mails.last().unwrap();
+        assert_eq!(mail.recipient, "Dora@example.org");
+        let code = code_in(&mail.body);
+        app.reset_password(&code, "gk4-Qz81wY", &Origin::default()).await.unwrap();
+        let signed_in = app.sign_in("dora@example.org", "gk4-Qz81wY", &Origin::default()).await;
+        assert!(signed_in.is_ok());
+        assert_eq!(test.audited().await[..2], ["sign_up", "user.create"]);
+    }
+
+    async fn an_address_gets_one_account(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let root = test.operator("root").await;
+        let new = NewUser { email: "dora@example.org", is_operator: true, ..NewUser::default() };
+        let (one, other) = tokio::join!(
+            test.app.create_user(&root, new),
+            test.app.create_user(&root, new),
+        );
+        let (made, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+        assert!(made.unwrap().row.is_operator);
+        assert!(is_refused(refused, Refusal::EmailTaken));
+        assert_eq!(test.mails().await.len(), 1);
+        assert_eq!(test.audited().await, ["user.create"]);
+        for (new, why) in [
+            (NewUser { email: "dora", ..NewUser::default() }, Refusal::EmailInvalid),
+            (NewUser { email: "e@example.org", display_name: "\u{202E}", ..NewUser::default() }, Refusal::NameInvalid),
+            (NewUser { email: "e@example.org", password: Some("short"), ..NewUser::default() }, Refusal::PasswordTooShort),
+        ] {
+            assert!(is_refused(test.app.create_user(&root, new).await, why));
+        }
+        let with_password = NewUser { email: "e@example.org", password: Some("gk4-Qz81wY"), ..NewUser::default() };
+        test.app.create_user(&root, with_password).await.unwrap();
+        assert!(test.app.sign_in("e@example.org", "gk4-Qz81wY", &Origin::default()).await.is_ok());
     }
 }

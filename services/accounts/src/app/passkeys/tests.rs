@@ -33,7 +33,7 @@ async fn register(
 }
 
 async fn sign_in(test: &TestApp, authenticator: &mut Authenticator) -> Result<Tokens, Error> {
-    let asked = test.app.begin_passkey_sign_in().await?;
+    let asked = test.app.begin_passkey_sign_in(&nowhere()).await?;
     let shown = authenticator.sign_in(&asked.options_json);
     let app = &test.app;
     app.complete_passkey_sign_in(&asked.token, &shown, &nowhere())
@@ -72,8 +72,8 @@ on_both_databases! {
         register(&test, &caller, &mut key).await.unwrap();
         let app = &test.app;
         let (one, other) = (
-            app.begin_passkey_sign_in().await.unwrap(),
-            app.begin_passkey_sign_in().await.unwrap(),
+            app.begin_passkey_sign_in(&nowhere()).await.unwrap(),
+            app.begin_passkey_sign_in(&nowhere()).await.unwrap(),
         );
         let shown = key.sign_in(&one.options_json);
         let crossed = app.complete_passkey_sign_in(&other.token, &shown, &nowhere()).await;
@@ -81,7 +81,7 @@ on_both_databases! {
         app.complete_passkey_sign_in(&one.token, &shown, &nowhere()).await.unwrap();
         let replayed = app.complete_passkey_sign_in(&one.token, &shown, &nowhere()).await;
         assert_eq!(refusal(replayed), Refusal::ChallengeInvalid);
-        let late = app.begin_passkey_sign_in().await.unwrap();
+        let late = app.begin_passkey_sign_in(&nowhere()).await.unwrap();
         test.clock.advance(LIFETIME);
         let shown = key.sign_in(&late.options_json);
         let late = app.complete_passkey_sign_in(&late.token, &shown, &nowhere()).await;
@@ -123,7 +123,7 @@ on_both_databases! {
         unknown.credential_id = key.credential_id.clone();
         assert_eq!(refusal(sign_in(&test, &mut unknown).await), Refusal::PasskeyInvalid);
         for json in ["", "{}", "[]", &"x".repeat(1 << 20)] {
-            let asked = test.app.begin_passkey_sign_in().await.unwrap();
+            let asked = test.app.begin_passkey_sign_in(&nowhere()).await.unwrap();
             let app = &test.app;
             let refused = app.complete_passkey_sign_in(&asked.token, json, &nowhere()).await;
             assert_eq!(refusal(refused), Refusal::PasskeyInvalid);
@@ -169,5 +169,70 @@ on_both_databases! {
         assert_eq!(refusal(last), Refusal::LastCredential);
         assert_eq!(app.list_passkeys(&caller).await.unwrap().len(), 1);
         assert_eq!(test.mails().await.len(), 3);
+    }
+
+    async fn a_network_begins_no_sign_ins_without_end(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let caller = test.user("a@example.org").await;
+        let mut key = Authenticator::new();
+        register(&test, &caller, &mut key).await.unwrap();
+        let office = Origin::new("192.0.2.1", "a browser");
+        let app = &test.app;
+        // Who signs in leaves room for the next one.
+        for _ in 0..3 {
+            let asked = app.begin_passkey_sign_in(&office).await.unwrap();
+            let shown = key.sign_in(&asked.options_json);
+            app.complete_passkey_sign_in(&asked.token, &shown, &office).await.unwrap();
+        }
+        for _ in 0..201 {
+            app.begin_passkey_sign_in(&office).await.unwrap();
+        }
+        let Err(Error::Throttled { retry_after }) = app.begin_passkey_sign_in(&office).await else {
+            panic!("it was not throttled");
+        };
+        assert_eq!(retry_after.as_secs(), 1);
+        app.begin_passkey_sign_in(&Origin::new("192.0.2.2", "")).await.unwrap();
+        test.clock.advance(TimeDelta::seconds(1));
+        app.begin_passkey_sign_in(&office).await.unwrap();
+    }
+
+    async fn answers_that_do_not_hold_are_counted_by_account(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let caller = test.user("a@example.org").await;
+        let mut key = Authenticator::new();
+        register(&test, &caller, &mut key).await.unwrap();
+        let mut forged = Authenticator::new();
+        forged.user_handle = caller.id.as_bytes().to_vec();
+        forged.credential_id = key.credential_id.clone();
+        let try_from = async |key: &mut Authenticator, address: &str| {
+            let origin = Origin::new(address, "");
+            let asked = test.app.begin_passkey_sign_in(&origin).await.unwrap();
+            let shown = key.sign_in(&asked.options_json);
+            test.app.complete_passkey_sign_in(&asked.token, &shown, &origin).await
+        };
+        try_from(&mut key, "192.0.2.1").await.unwrap();
+        for number in 0..11 {
+            let address = format!("198.51.100.{number}");
+            let refused = try_from(&mut forged, &address).await;
+            assert_eq!(refusal(refused), Refusal::PasskeyInvalid);
+        }
+        let throttled = try_from(&mut forged, "198.51.100.99").await;
+        assert!(matches!(throttled, Err(Error::Throttled { .. })));
+        try_from(&mut key, "192.0.2.1").await.unwrap();
+    }
+
+    async fn passkey_of_a_disabled_or_erased_account_signs_nobody_in(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let caller = test.user("a@example.org").await;
+        let mut key = Authenticator::new();
+        register(&test, &caller, &mut key).await.unwrap();
+        for (state, why) in [
+            (users::DISABLED, Refusal::AccountDisabled),
+            (users::ERASED, Refusal::PasskeyInvalid),
+        ] {
+            let state = sea_orm::ActiveValue::Set(state);
+            test.changed(caller.id, user::ActiveModel { state, ..Default::default() }).await;
+            assert_eq!(refusal(sign_in(&test, &mut key).await), why);
+        }
     }
 }

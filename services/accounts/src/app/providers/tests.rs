@@ -87,7 +87,7 @@ impl Rig {
         lie: impl FnOnce(&mut Value),
     ) -> Result<(SignedIn, bool), Error> {
         let app = &self.test.app;
-        let sent = app.begin_provider_sign_in("it", BACK).await?;
+        let sent = app.begin_provider_sign_in("it", BACK, &nowhere()).await?;
         let mut claims = self.claims(&sent, subject);
         lie(&mut claims);
         self.liar
@@ -105,7 +105,7 @@ impl Rig {
     /// Signs in as the token endpoint plans.
     async fn sign_in_at(&self, plan: Plan) -> Result<(SignedIn, bool), Error> {
         let app = &self.test.app;
-        let sent = app.begin_provider_sign_in("it", BACK).await?;
+        let sent = app.begin_provider_sign_in("it", BACK, &nowhere()).await?;
         self.liar.plan(plan);
         let state = parameter(&sent.authorization_url, "state");
         let answer = Answer {
@@ -195,7 +195,7 @@ on_both_databases! {
 
     async fn the_code_is_redeemed_with_its_verifier(url: DatabaseUrl) {
         let rig = Rig::on(&url).await;
-        let sent = rig.test.app.begin_provider_sign_in("it", BACK).await.unwrap();
+        let sent = rig.test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let token = rig.liar.sign(&rig.claims(&sent, "ada"), Signature::Right);
         rig.liar.plan(Plan::Token(token));
         let state = parameter(&sent.authorization_url, "state");
@@ -235,7 +235,31 @@ on_both_databases! {
     async fn a_provider_that_is_away_is_said_to_be(url: DatabaseUrl) {
         let issuer = format!("http://127.0.0.1:{}", kinora_testkit::net::free_port());
         let (test, _folder) = app_with(&url, &issuer, "kinora", "secret").await;
-        let refused = test.app.begin_provider_sign_in("it", BACK).await;
+        let refused = test.app.begin_provider_sign_in("it", BACK, &nowhere()).await;
         assert_eq!(refusal(refused), Refusal::ProviderAway);
+    }
+
+    async fn a_network_begins_no_sign_ins_without_end(url: DatabaseUrl) {
+        let rig = Rig::on(&url).await;
+        let app = &rig.test.app;
+        let office = Origin::new("192.0.2.1", "a browser");
+        for _ in 0..201 {
+            app.begin_provider_sign_in("it", BACK, &office).await.unwrap();
+        }
+        let throttled = app.begin_provider_sign_in("it", BACK, &office).await;
+        assert!(matches!(throttled, Err(Error::Throttled { .. })));
+        app.begin_provider_sign_in("it", BACK, &Origin::new("192.0.2.2", "")).await.unwrap();
+    }
+
+    async fn provider_signs_nobody_in_to_a_disabled_account(url: DatabaseUrl) {
+        let rig = Rig::on(&url).await;
+        rig.sign_in("ada", Signature::Right, |_| {}).await.unwrap();
+        let id = rig.users().await[0].id;
+        for state in [users::DISABLED, users::ERASED] {
+            let state = sea_orm::ActiveValue::Set(state);
+            rig.test.changed(id, user::ActiveModel { state, ..Default::default() }).await;
+            let refused = rig.sign_in("ada", Signature::Right, |_| {}).await;
+            assert_eq!(refusal(refused), Refusal::AccountDisabled);
+        }
     }
 }

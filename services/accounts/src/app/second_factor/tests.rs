@@ -223,6 +223,96 @@ on_both_databases! {
     }
 }
 
+fn stranger(number: u8) -> Origin {
+    Origin::new(&format!("198.51.100.{number}"), "a script")
+}
+
+/// A wrong code in a new challenge. None when it had to wait.
+async fn guess(test: &TestApp, user: Uuid, origin: &Origin) -> Option<Refusal> {
+    let token = challenge(test, user).await;
+    match test.app.complete_sign_in(&token, "000000", origin).await {
+        Err(Error::Throttled { .. }) => None,
+        other => Some(refusal(other.unwrap_err())),
+    }
+}
+
+on_both_databases! {
+    async fn new_challenges_give_no_more_tries(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let person = enrolled(&test, "a@example.org").await;
+        let one = stranger(1);
+        for _ in 0..6 {
+            let refused = guess(&test, person.caller.id, &one).await;
+            assert_eq!(refused, Some(Refusal::SecondFactorInvalid));
+        }
+        assert_eq!(guess(&test, person.caller.id, &one).await, None);
+        // Nor do other networks, with codes of either kind.
+        for number in 2..7 {
+            let refused = guess(&test, person.caller.id, &stranger(number)).await;
+            assert_eq!(refused, Some(Refusal::SecondFactorInvalid), "{number}");
+        }
+        let token = challenge(&test, person.caller.id).await;
+        let right = &person.recovery_codes[0];
+        let waits = test.app.complete_sign_in(&token, right, &stranger(99)).await;
+        assert!(matches!(waits, Err(Error::Throttled { .. })));
+        // Somebody else is not stopped.
+        let other = enrolled(&test, "b@example.org").await;
+        let refused = guess(&test, other.caller.id, &stranger(99)).await;
+        assert_eq!(refused, Some(Refusal::SecondFactorInvalid));
+    }
+
+    async fn guesses_at_once_are_all_counted(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let person = enrolled(&test, "a@example.org").await;
+        let from = stranger(1);
+        let guesses = (0..12).map(|_| guess(&test, person.caller.id, &from));
+        let answers = futures::future::join_all(guesses).await;
+        assert_eq!(answers.iter().flatten().count(), 6);
+    }
+
+    async fn who_signs_in_with_a_code_is_not_locked_out_from_there(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let person = enrolled(&test, "a@example.org").await;
+        let home = Origin::new("192.0.2.1", "a browser");
+        let sign_in = async || {
+            test.clock.advance(TimeDelta::seconds(30));
+            let code = person.secret.code_at(test.app.now());
+            let token = challenge(&test, person.caller.id).await;
+            test.app.complete_sign_in(&token, &code, &home).await
+        };
+        sign_in().await.unwrap();
+        let mut number = 0;
+        while guess(&test, person.caller.id, &stranger(number)).await.is_some() {
+            number += 1;
+        }
+        sign_in().await.unwrap();
+        // Nor by wrong passwords of strangers.
+        for number in 0..21 {
+            let from = stranger(100 + number);
+            let wrong = test.app.sign_in("a@example.org", "a wrong one 33", &from).await;
+            assert!(wrong.is_err());
+        }
+        let at_home = test.app.sign_in("a@example.org", "a wrong one 33", &home).await;
+        assert_eq!(refusal(at_home.map(drop).unwrap_err()), Refusal::CredentialsInvalid);
+    }
+
+    async fn right_code_forgives_the_wrong_ones(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let person = enrolled(&test, "a@example.org").await;
+        let home = Origin::new("192.0.2.1", "a browser");
+        for _ in 0..3 {
+            for _ in 0..4 {
+                let refused = guess(&test, person.caller.id, &home).await;
+                assert_eq!(refused, Some(Refusal::SecondFactorInvalid));
+            }
+            test.clock.advance(TimeDelta::seconds(30));
+            let code = person.secret.code_at(test.app.now());
+            let token = challenge(&test, person.caller.id).await;
+            test.app.complete_sign_in(&token, &code, &home).await.unwrap();
+        }
+    }
+}
+
 /// A caller with a session of one factor.
 async fn signed_in(test: &TestApp, caller: &Caller) -> Caller {
     let shown = Shown {

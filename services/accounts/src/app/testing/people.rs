@@ -9,7 +9,7 @@ use crate::domain::caller::Caller;
 use crate::domain::origin::Origin;
 use crate::store::entity::people::user;
 use crate::store::entity::trust::audit;
-use crate::store::people;
+use crate::store::users;
 
 impl TestApp {
     /// A person who may sign in, as `<name>@example.org`.
@@ -32,7 +32,7 @@ impl TestApp {
     /// Changes what is set of a person.
     pub(crate) async fn changed(&self, id: Uuid, change: user::ActiveModel) {
         let tx = self.app.store.begin().await.unwrap();
-        people::update(&tx, id, change).await.unwrap();
+        users::update(&tx, id, change).await.unwrap();
         tx.commit().await.unwrap();
     }
 

@@ -19,7 +19,7 @@ pub mod user {
         /// PHC string of argon2id.
         pub password_hash: Option<String>,
         pub password_time: Option<ChronoDateTimeUtc>,
-        /// 1 active, 2 disabled, 3 leaving.
+        /// 1 active, 2 disabled, 3 leaving, 4 erased.
         pub state: i16,
         pub is_operator: bool,
         /// Accepted last; 0 for none.

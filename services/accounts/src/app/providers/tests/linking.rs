@@ -59,8 +59,8 @@ on_both_databases! {
     async fn an_answer_belongs_to_the_browser_that_asked(url: DatabaseUrl) {
         let rig = Rig::on(&url).await;
         let app = &rig.test.app;
-        let own = app.begin_provider_sign_in("it", BACK).await.unwrap();
-        let other = app.begin_provider_sign_in("it", BACK).await.unwrap();
+        let own = app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
+        let other = app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let state = parameter(&own.authorization_url, "state");
         let answer = |browser_token| Answer { state: &state, code: "code", error: "", browser_token };
         let crossed = app.complete_provider_sign_in(answer(&other.browser_token), &nowhere()).await;
@@ -73,7 +73,7 @@ on_both_databases! {
             let unknown = app.complete_provider_sign_in(answer, &nowhere()).await;
             assert_eq!(refusal(unknown), Refusal::StateInvalid);
         }
-        let old = app.begin_provider_sign_in("it", BACK).await.unwrap();
+        let old = app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         rig.test.clock.advance(LIFETIME);
         let state = parameter(&old.authorization_url, "state");
         let answer = Answer { state: &state, code: "code", error: "", browser_token: &old.browser_token };
@@ -93,10 +93,10 @@ on_both_databases! {
             "http://127.0.0.1:8080@evil.example.org/back",
             "https://evil.example.org",
         ] {
-            let refused = app.begin_provider_sign_in("it", back).await;
+            let refused = app.begin_provider_sign_in("it", back, &nowhere()).await;
             assert_eq!(refusal(refused), Refusal::RedirectNotAllowed, "{back:?}");
         }
-        let unknown = app.begin_provider_sign_in("nobody", BACK).await;
+        let unknown = app.begin_provider_sign_in("nobody", BACK, &nowhere()).await;
         assert_eq!(refusal(unknown), Refusal::ProviderUnknown);
         assert_eq!(app.provider_names(), ["it"]);
     }

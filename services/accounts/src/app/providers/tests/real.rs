@@ -26,7 +26,7 @@ on_both_databases! {
     async fn a_person_signs_in_at_the_provider(url: DatabaseUrl) {
         let (test, _provider, _folder) = real(&url).await;
         for is_first in [true, false] {
-            let sent = test.app.begin_provider_sign_in("it", BACK).await.unwrap();
+            let sent = test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
             let [state, code, error] = visit(&sent, Some("ada")).await;
             let answer = Answer { state: &state, code: &code, error: &error, browser_token: &sent.browser_token };
             let (signed_in, is_new) = test.app.complete_provider_sign_in(answer, &nowhere()).await.unwrap();
@@ -42,20 +42,20 @@ on_both_databases! {
 
     async fn refusals_of_the_person_and_the_provider_are_told_apart(url: DatabaseUrl) {
         let (test, _provider, _folder) = real(&url).await;
-        let sent = test.app.begin_provider_sign_in("it", BACK).await.unwrap();
+        let sent = test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let [state, code, error] = visit(&sent, None).await;
         assert_eq!(error, "access_denied");
         let answer = Answer { state: &state, code: &code, error: &error, browser_token: &sent.browser_token };
         let refused = test.app.complete_provider_sign_in(answer, &nowhere()).await;
         assert_eq!(refusal(refused), Refusal::ProviderRefused);
 
-        let sent = test.app.begin_provider_sign_in("it", BACK).await.unwrap();
+        let sent = test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let [state, code, _] = visit(&sent, Some("unverified-bob")).await;
         let answer = Answer { state: &state, code: &code, error: "", browser_token: &sent.browser_token };
         let refused = test.app.complete_provider_sign_in(answer, &nowhere()).await;
         assert_eq!(refusal(refused), Refusal::EmailNotVerified);
 
-        let sent = test.app.begin_provider_sign_in("it", BACK).await.unwrap();
+        let sent = test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let state = parameter(&sent.authorization_url, "state");
         let answer = Answer { state: &state, code: "guessed", error: "", browser_token: &sent.browser_token };
         let refused = test.app.complete_provider_sign_in(answer, &nowhere()).await;

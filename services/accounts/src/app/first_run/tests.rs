@@ -1,0 +1,44 @@
+use kinora_mesh::secret::Secret;
+use kinora_store::{DatabaseUrl, on_both_databases};
+use sea_orm::{EntityTrait, PaginatorTrait};
+
+use crate::app::testing::TestApp;
+use crate::config::AccountsOptions;
+use crate::error::Error;
+use crate::store::entity::people::user;
+use crate::store::entity::programs::api_key;
+
+fn options(url: &DatabaseUrl, email: &str) -> AccountsOptions {
+    AccountsOptions {
+        first_operator_email: Some(email.to_owned()),
+        first_operator_password: Some(Secret::new("gk4-Qz81wY".to_owned())),
+        first_operator_api_key: Some(Secret::new(crate::ApiKey::generate().unwrap().reveal())),
+        ..TestApp::options(url)
+    }
+}
+
+on_both_databases! {
+    async fn replicas_that_start_at_once_make_one_operator(url: DatabaseUrl) {
+        // The schema and the keys that sign are there.
+        drop(TestApp::on(&url).await);
+        let starts = (0..4).map(|number| {
+            let options = options(&url, &format!("root{number}@example.org"));
+            let url = url.clone();
+            tokio::spawn(async move { TestApp::with(&url, options).await })
+        });
+        let mut replicas = futures::future::join_all(starts).await;
+        let test = replicas.pop().unwrap().unwrap();
+        let reader = test.app.store.reader();
+        assert_eq!(user::Entity::find().count(reader).await.unwrap(), 1);
+        assert_eq!(api_key::Entity::find().count(reader).await.unwrap(), 1);
+        assert_eq!(test.audited().await, ["user.create", "key.create"]);
+    }
+
+    async fn address_of_somebody_else_is_nobodys_to_become(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let ada = test.person("ada").await;
+        let refused = TestApp::try_with(&url, options(&url, "ada@example.org")).await;
+        assert!(matches!(refused.map(drop), Err(Error::Options(_))));
+        assert!(!test.row_of(ada.id).await.is_operator);
+    }
+}
