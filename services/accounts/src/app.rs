@@ -110,4 +110,6 @@ impl App {
 }
 
 #[cfg(test)]
+mod states;
+#[cfg(test)]
 pub(crate) mod testing;
