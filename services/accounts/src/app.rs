@@ -112,4 +112,6 @@ impl App {
 }
 
 #[cfg(test)]
+mod states;
+#[cfg(test)]
 pub(crate) mod testing;
