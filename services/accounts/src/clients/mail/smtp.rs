@@ -54,7 +54,6 @@ impl Smtp {
     /// # Errors
     /// [`Error::Options`], which never holds the address: there is a password in it.
     pub(super) fn new(url: &Secret, ca: Option<&Path>) -> Result<Self, Error> {
-        let form = || wrong("--mail-smtp-url is smtps://USER:PASSWORD@HOST or smtp://...");
         let url = Url::parse(url.reveal()).map_err(|_| form())?;
         let host = match url.host().ok_or_else(form)? {
             Host::Domain(name) => name.to_owned(),
@@ -83,7 +82,7 @@ impl Smtp {
         };
         Ok(Self {
             port: url.port().unwrap_or(port),
-            credentials: credentials(&url).ok_or_else(form)?,
+            credentials: credentials(&url)?,
             security,
             host,
         })
@@ -138,22 +137,24 @@ fn parameters(host: &str, ca: Option<&Path>) -> Result<TlsParameters, Error> {
     builder.build().map_err(|error| wrong(&chain(&error)))
 }
 
-/// None when they are not UTF-8.
-#[expect(
-    clippy::option_option,
-    reason = "there may be none in an address that is good"
-)]
-fn credentials(url: &Url) -> Option<Option<Credentials>> {
-    let decoded = |text| percent_decode_str(text).decode_utf8().ok();
-    let Some(password) = url.password() else {
-        // A user who has no password would be nobody, silently.
-        return url.username().is_empty().then_some(None);
+fn credentials(url: &Url) -> Result<Option<Credentials>, Error> {
+    let decoded = |text| {
+        let decoded = percent_decode_str(text).decode_utf8();
+        decoded.map(|text| text.into_owned()).map_err(|_| form())
     };
-    let (user, password) = (decoded(url.username())?, decoded(password)?);
-    Some(Some(Credentials::new(
-        user.into_owned(),
-        password.into_owned(),
-    )))
+    match url.password() {
+        Some(password) => {
+            let user = decoded(url.username())?;
+            Ok(Some(Credentials::new(user, decoded(password)?)))
+        }
+        None if url.username().is_empty() => Ok(None),
+        // A user without a password would be nobody, silently.
+        None => Err(form()),
+    }
+}
+
+fn form() -> Error {
+    wrong("--mail-smtp-url is smtps://USER:PASSWORD@HOST or smtp://USER:PASSWORD@HOST")
 }
 
 fn is_this_machine(host: &str) -> bool {
