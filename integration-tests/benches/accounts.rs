@@ -73,12 +73,21 @@ async fn verification() {
         }
     }
     let (ours, theirs) = (Spread::of(ours), Spread::of(theirs));
-    println!("one access token checked, {} rounds of {TOKENS}, in turns\n", ROUNDS - 1);
+    println!(
+        "one access token checked, {} rounds of {TOKENS}, in turns\n",
+        ROUNDS - 1
+    );
     println!("| | median | min | max | ratio | target |");
     println!("| --- | --- | --- | --- | --- | --- |");
-    println!("| kinora: form, signature, claims, ended sessions | {} | 1.00 | <= 50 µs |", ours.micros());
+    println!(
+        "| kinora: form, signature, claims, ended sessions | {} | 1.00 | <= 50 µs |",
+        ours.micros()
+    );
     let ratio = theirs.median.as_secs_f64() / ours.median.as_secs_f64();
-    println!("| jose in node: form, signature, claims | {} | {ratio:.2} | |\n", theirs.micros());
+    println!(
+        "| jose in node: form, signature, claims | {} | {ratio:.2} | |\n",
+        theirs.micros()
+    );
 }
 
 fn peer(token: &str, jwk: &str) -> Duration {
@@ -105,15 +114,22 @@ async fn sign_ins(mesh: &SeparateProcesses) {
     let hash = hash_alone();
     let cores = std::thread::available_parallelism().unwrap().get();
     let people = accounts::sign_up(&mesh.accounts_channel(), mesh.folder.path(), 32).await;
-    println!("sign-ins by password, argon2id 19 MiB, 2 passes; {cores} cores; one hash alone takes {:.1} ms\n", millis(hash));
-    println!("| clients at once | sign-ins/s | of what the hashes alone allow | p50 | p95 | most memory of the service |");
+    println!(
+        "sign-ins by password, argon2id 19 MiB, 2 passes; {cores} cores; one hash alone takes {:.1} ms\n",
+        millis(hash)
+    );
+    println!(
+        "| clients at once | sign-ins/s | of what the hashes alone allow | p50 | p95 | most memory of the service |"
+    );
     println!("| --- | --- | --- | --- | --- | --- |");
     for clients in [1, 2, 8, 32] {
         let begun = Instant::now();
         let mut times = Vec::new();
         let tasks = people[..clients].iter().map(|person| {
             let (channel, request) = (mesh.accounts_channel(), person.clone());
-            tokio::spawn(async move { sign_in_often(channel, request, SIGN_INS.div_ceil(clients)).await })
+            tokio::spawn(async move {
+                sign_in_often(channel, request, SIGN_INS.div_ceil(clients)).await
+            })
         });
         for task in tasks.collect::<Vec<_>>() {
             times.extend(task.await.unwrap());
@@ -166,7 +182,10 @@ async fn calls(mesh: &SeparateProcesses) {
     for (_, api) in &ways {
         call_often(api, "/v1/models").await;
     }
-    println!("GET /v1/models through edge and scheduler, {CALLS} calls one after the other, {} rounds in turns\n", ROUNDS - 1);
+    println!(
+        "GET /v1/models through edge and scheduler, {CALLS} calls one after the other, {} rounds in turns\n",
+        ROUNDS - 1
+    );
     println!("| by | p50 | p95, median of rounds | least | most | target |");
     println!("| --- | --- | --- | --- | --- | --- |");
     let mut rounds = [Vec::new(), Vec::new()];
@@ -178,7 +197,11 @@ async fn calls(mesh: &SeparateProcesses) {
     for ((name, _), rounds) in ways.iter().zip(rounds) {
         let p50 = Spread::of(rounds.iter().map(|(p50, _)| *p50).collect());
         let p95 = Spread::of(rounds.iter().map(|(_, p95)| *p95).collect());
-        let target = if name.starts_with("API") { "p95 <= 5 ms" } else { "" };
+        let target = if name.starts_with("API") {
+            "p95 <= 5 ms"
+        } else {
+            ""
+        };
         println!(
             "| {name} | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} ms | {target} |",
             millis(p50.median),

@@ -128,7 +128,9 @@ pub async fn operator_token(channel: &Channel) -> String {
         password: PASSWORD.to_owned(),
         origin: None,
     };
-    let answer = AuthServiceClient::new(channel.clone()).sign_in(request).await;
+    let answer = AuthServiceClient::new(channel.clone())
+        .sign_in(request)
+        .await;
     match answer.expect("signs in").into_inner().outcome {
         Some(Outcome::Tokens(tokens)) => tokens.access_token,
         outcome => panic!("no tokens: {outcome:?}"),

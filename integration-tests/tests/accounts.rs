@@ -89,7 +89,12 @@ struct Tokens {
 
 impl Tokens {
     fn of(json: &Value) -> Self {
-        let field = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("{json}")).to_owned();
+        let field = |name: &str| {
+            json[name]
+                .as_str()
+                .unwrap_or_else(|| panic!("{json}"))
+                .to_owned()
+        };
         Self {
             access: field("access_token"),
             refresh: field("refresh_token"),
@@ -105,12 +110,17 @@ async fn ok(api: &Api, path: &str, body: Value) -> Value {
 
 #[track_caller]
 fn refused(reply: &Reply, status: StatusCode, reason: &str) {
-    assert_eq!((reply.status, reply.reason()), (status, reason.to_owned()), "{reply:?}");
+    assert_eq!(
+        (reply.status, reply.reason()),
+        (status, reason.to_owned()),
+        "{reply:?}"
+    );
 }
 
 /// Asks for a clip without waiting for it.
 async fn ask(api: &Api) -> Reply {
-    api.post("/v1/videos", json!({ "prompt": PROMPT, "steps": 2 })).await
+    api.post("/v1/videos", json!({ "prompt": PROMPT, "steps": 2 }))
+        .await
 }
 
 /// Accepts what is in force and goes on with tokens that say so.
@@ -129,7 +139,12 @@ async fn accept_terms(mesh: &Mesh, tokens: &Tokens) -> Tokens {
 /// A key of their own, and its id.
 async fn make_key(person: &Api) -> (String, String) {
     let made = ok(person, "/v1/keys", json!({ "name": "mine" })).await;
-    let field = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
+    let field = |value: &Value| {
+        value
+            .as_str()
+            .unwrap_or_else(|| panic!("{made}"))
+            .to_owned()
+    };
     (field(&made["secret"]), field(&made["key"]["id"]))
 }
 
@@ -145,7 +160,9 @@ async fn gets_a_clip(api: &Api) {
 async fn is_soon_refused(api: &Api, reason: &str) {
     kinora_testkit::wait::until("it is refused", SOON, || async {
         let reply = ask(api).await;
-        (reply.reason() == reason).then_some(()).ok_or(format!("{reply:?}"))
+        (reply.reason() == reason)
+            .then_some(())
+            .ok_or(format!("{reply:?}"))
     })
     .await;
 }
@@ -174,8 +191,17 @@ async fn sign_up(mesh: &Mesh, address: &str) -> Tokens {
 async fn a_new_user_gets_a_clip_and_no_step_can_be_left_out() {
     let mesh = Mesh::start().await;
     let operator = mesh.operator().await;
-    ok(&operator, "/v1/admin/terms", json!({ "text": "Be kind to one another." })).await;
-    refused(&ask(&mesh.with("")).await, StatusCode::UNAUTHORIZED, "TOKEN_MISSING");
+    ok(
+        &operator,
+        "/v1/admin/terms",
+        json!({ "text": "Be kind to one another." }),
+    )
+    .await;
+    refused(
+        &ask(&mesh.with("")).await,
+        StatusCode::UNAUTHORIZED,
+        "TOKEN_MISSING",
+    );
 
     sign_up(&mesh, "mina@example.org").await;
     let wrong = json!({ "email": "mina@example.org", "password": "another one entirely" });
@@ -189,7 +215,10 @@ async fn a_new_user_gets_a_clip_and_no_step_can_be_left_out() {
     refused(&forbidden, StatusCode::FORBIDDEN, "SCOPE_MISSING");
     assert_eq!(ask(&person).await.reason(), "TERMS_NOT_ACCEPTED");
     let (early_key, _) = make_key(&person).await;
-    assert_eq!(ask(&mesh.with(&early_key)).await.reason(), "TERMS_NOT_ACCEPTED");
+    assert_eq!(
+        ask(&mesh.with(&early_key)).await.reason(),
+        "TERMS_NOT_ACCEPTED"
+    );
 
     let tokens = accept_terms(&mesh, &tokens).await;
     let person = mesh.with(&tokens.access);
@@ -204,28 +233,39 @@ async fn a_new_user_gets_a_clip_and_no_step_can_be_left_out() {
     assert!(revoked.status.is_success(), "{revoked:?}");
     is_soon_refused(&mesh.with(&key), "API_KEY_INVALID").await;
 
-    ok(&operator, "/v1/admin/terms", json!({ "text": "Be kinder." })).await;
+    ok(
+        &operator,
+        "/v1/admin/terms",
+        json!({ "text": "Be kinder." }),
+    )
+    .await;
     is_soon_refused(&person, "TERMS_NOT_ACCEPTED").await;
     is_soon_refused(&mesh.with(&early_key), "TERMS_NOT_ACCEPTED").await;
 
-    ok(&mesh.with(""), "/v1/auth:signOut", json!({ "refresh_token": tokens.refresh })).await;
+    ok(
+        &mesh.with(""),
+        "/v1/auth:signOut",
+        json!({ "refresh_token": tokens.refresh }),
+    )
+    .await;
     is_soon_refused(&person, "TOKEN_REVOKED").await;
 }
 
 fn parameter(url: &str, name: &str) -> String {
     let url = Url::parse(url).unwrap();
     let mut pairs = url.query_pairs();
-    pairs.find(|(key, _)| key == name).map_or_else(String::new, |(_, value)| value.into_owned())
+    pairs
+        .find(|(key, _)| key == name)
+        .map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
 /// Goes to the provider and back; `browser_token` stands for another browser.
-async fn sign_in_at_provider(
-    mesh: &Mesh,
-    name: &str,
-    browser_token: Option<&str>,
-) -> Reply {
+async fn sign_in_at_provider(mesh: &Mesh, name: &str, browser_token: Option<&str>) -> Reply {
     let begun = mesh
-        .ok("/v1/auth/providers/it:begin", json!({ "redirect_uri": BACK }))
+        .ok(
+            "/v1/auth/providers/it:begin",
+            json!({ "redirect_uri": BACK }),
+        )
         .await;
     let url = begun["authorization_url"].as_str().unwrap();
     let back = Browser::new().visit(url, BACK, Some(name)).await;
@@ -234,16 +274,26 @@ async fn sign_in_at_provider(
         "code": parameter(back.as_str(), "code"),
         "browser_token": browser_token.or(begun["browser_token"].as_str()),
     });
-    mesh.with("").post("/v1/auth/providers:complete", answer).await
+    mesh.with("")
+        .post("/v1/auth/providers:complete", answer)
+        .await
 }
 
 #[tokio::test]
 async fn a_user_of_another_provider_gets_a_clip_too() {
     let mesh = Mesh::start().await;
     let operator = mesh.operator().await;
-    ok(&operator, "/v1/admin/terms", json!({ "text": "Be kind to one another." })).await;
+    ok(
+        &operator,
+        "/v1/admin/terms",
+        json!({ "text": "Be kind to one another." }),
+    )
+    .await;
     let elsewhere = json!({ "redirect_uri": "http://127.0.0.1:9/elsewhere" });
-    let elsewhere = mesh.with("").post("/v1/auth/providers/it:begin", elsewhere).await;
+    let elsewhere = mesh
+        .with("")
+        .post("/v1/auth/providers/it:begin", elsewhere)
+        .await;
     assert_eq!(elsewhere.reason(), "REDIRECT_NOT_ALLOWED", "{elsewhere:?}");
     let stolen = sign_in_at_provider(&mesh, "ada", Some("another browser's")).await;
     assert_eq!(stolen.reason(), "STATE_INVALID", "{stolen:?}");
@@ -253,7 +303,10 @@ async fn a_user_of_another_provider_gets_a_clip_too() {
     let signed_in = sign_in_at_provider(&mesh, "ada", None).await;
     assert_eq!(signed_in.json()["is_new"], true, "{signed_in:?}");
     let tokens = Tokens::of(&signed_in.json()["tokens"]);
-    assert_eq!(ask(&mesh.with(&tokens.access)).await.reason(), "TERMS_NOT_ACCEPTED");
+    assert_eq!(
+        ask(&mesh.with(&tokens.access)).await.reason(),
+        "TERMS_NOT_ACCEPTED"
+    );
     let tokens = accept_terms(&mesh, &tokens).await;
     let (key, _) = make_key(&mesh.with(&tokens.access)).await;
     gets_a_clip(&mesh.with(&key)).await;
@@ -268,7 +321,9 @@ async fn signing_keys_turn_over_under_load_and_no_call_fails() {
     let mesh = Mesh::start().await;
     let operator = mesh.operator().await;
     let (stop, answered) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
-    let callers = [mesh.process.api.clone(), operator.clone()].into_iter().cycle();
+    let callers = [mesh.process.api.clone(), operator.clone()]
+        .into_iter()
+        .cycle();
     let callers: Vec<_> = callers
         .take(6)
         .map(|api| tokio::spawn(call_until(api, stop.clone(), Arc::clone(&answered))))
@@ -308,7 +363,10 @@ async fn operators_look_after_people_with_the_command() {
     admin(&mesh, &["users", "disable", id, "--reason", "a test"]).await;
     is_soon_refused(&mesh.with(&tokens.access), "TOKEN_REVOKED").await;
     let audit = admin(&mesh, &["audit"]).await;
-    assert!(audit.contains("user.disable") && audit.contains(id), "{audit}");
+    assert!(
+        audit.contains("user.disable") && audit.contains(id),
+        "{audit}"
+    );
 }
 
 /// What `kinora admin ...` prints.

@@ -21,7 +21,10 @@ use tonic_prost::ProstCodec;
 fn methods_of(service: &str) -> Vec<String> {
     let set = FileDescriptorSet::decode(kinora_proto::DESCRIPTORS).unwrap();
     let package = format!("kinora.{service}.v1");
-    let files = set.file.into_iter().filter(|file| file.package() == package);
+    let files = set
+        .file
+        .into_iter()
+        .filter(|file| file.package() == package);
     let services = files.flat_map(|file| file.service);
     services
         .flat_map(|service| {
@@ -69,7 +72,11 @@ async fn a_service_with_the_wrong_name_is_refused_on_every_method() {
         for method in methods {
             let status = call(stranger.clone(), &method).await;
             let error = PublicError::from_status(&status);
-            assert_eq!(status.code(), Code::PermissionDenied, "{method}: {status:?}");
+            assert_eq!(
+                status.code(),
+                Code::PermissionDenied,
+                "{method}: {status:?}"
+            );
             assert_eq!(error.reason, "WORKLOAD_REFUSED", "{method}: {status:?}");
         }
     }
@@ -79,11 +86,18 @@ async fn a_service_with_the_wrong_name_is_refused_on_every_method() {
 async fn plaintext_gets_no_answer_of_any_service() {
     let mesh = SeparateProcesses::start().await;
     for (service, address) in mesh.grpc_addresses() {
-        let known = call(channel(address, service, "edge"), "/kinora.none.v1.None/None").await;
+        let known = call(
+            channel(address, service, "edge"),
+            "/kinora.none.v1.None/None",
+        )
+        .await;
         assert_eq!(known.code(), Code::Unimplemented, "it serves: {known:?}");
         let answer = speak_plainly(address).await;
         // At most a TLS alert; never a frame of HTTP/2.
-        assert!(answer.first().is_none_or(|kind| *kind == 21), "{service}: {answer:?}");
+        assert!(
+            answer.first().is_none_or(|kind| *kind == 21),
+            "{service}: {answer:?}"
+        );
     }
 }
 

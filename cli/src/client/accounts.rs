@@ -48,7 +48,10 @@ impl Api {
             let page = self.call(Method::GET, path, &query, None).await?;
             let more = page[items].as_array().cloned();
             listed.extend(more.unwrap_or_default());
-            token = page["next_page_token"].as_str().unwrap_or_default().to_owned();
+            token = page["next_page_token"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             if token.is_empty() {
                 break;
             }

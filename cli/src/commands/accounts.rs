@@ -16,13 +16,17 @@ const USERS: [&str; 3] = ["v1", "admin", "users"];
 pub(super) async fn users(api: &Api, command: UsersCommand, json: bool) -> Result<(), Failure> {
     let (id, verb, body) = match command {
         UsersCommand::List { query, limit } => {
-            let users = api.listed(&USERS, &[("query", &query)], "users", limit).await?;
+            let users = api
+                .listed(&USERS, &[("query", &query)], "users", limit)
+                .await?;
             return Ok(show(json, &users, || user_table(&users))?);
         }
         UsersCommand::Show { user } => {
             let path = [USERS[0], USERS[1], USERS[2], &user];
             let user = api.call(Method::GET, &path, &[], None).await?["user"].take();
-            return Ok(show(json, &user, || user_table(std::slice::from_ref(&user)))?);
+            return Ok(show(json, &user, || {
+                user_table(std::slice::from_ref(&user))
+            })?);
         }
         UsersCommand::Create {
             email,
@@ -32,7 +36,9 @@ pub(super) async fn users(api: &Api, command: UsersCommand, json: bool) -> Resul
             let body = json!({ "email": email, "display_name": name, "is_operator": operator });
             let made = api.call(Method::POST, &USERS, &[], Some(body)).await;
             let user = made?["user"].take();
-            return Ok(show(json, &user, || user_table(std::slice::from_ref(&user)))?);
+            return Ok(show(json, &user, || {
+                user_table(std::slice::from_ref(&user))
+            })?);
         }
         UsersCommand::Disable { id, reason } => (id, "disable", json!({ "reason": reason })),
         UsersCommand::Enable { id } => (id, "enable", json!({})),
@@ -59,7 +65,9 @@ pub(super) async fn users(api: &Api, command: UsersCommand, json: bool) -> Resul
 pub(super) async fn orgs(api: &Api, command: OrgsCommand, json: bool) -> Result<(), Failure> {
     let OrgsCommand::List { query, limit } = command;
     let path = ["v1", "admin", "organisations"];
-    let orgs = api.listed(&path, &[("query", &query)], "organisations", limit).await?;
+    let orgs = api
+        .listed(&path, &[("query", &query)], "organisations", limit)
+        .await?;
     let row = |org: &Value| ["id", "name", "members", "create_time"].map(|field| text(org, field));
     Ok(show(json, &orgs, || {
         let rows: Vec<_> = orgs.iter().map(row).collect();
@@ -72,9 +80,13 @@ pub(super) async fn keys(api: &Api, command: KeysCommand, json: bool) -> Result<
     match command {
         KeysCommand::List { owner } => {
             let path = ["v1", "admin", "keys"];
-            let mut answer = api.call(Method::GET, &path, &[("owner_id", &owner)], None).await?;
+            let mut answer = api
+                .call(Method::GET, &path, &[("owner_id", &owner)], None)
+                .await?;
             let keys = answer["keys"].take();
-            show(json, &keys, || key_table(keys.as_array().map_or(&[], Vec::as_slice)))?;
+            show(json, &keys, || {
+                key_table(keys.as_array().map_or(&[], Vec::as_slice))
+            })?;
         }
         KeysCommand::Revoke { id } => {
             let path = ["v1", "admin", "keys", &id];
@@ -125,11 +137,15 @@ pub(super) async fn signing_keys(
         ),
     };
     let body = (method == Method::POST).then(|| json!({}));
-    let path = ["v1", "admin"].into_iter().chain(last.iter().map(String::as_str));
+    let path = ["v1", "admin"]
+        .into_iter()
+        .chain(last.iter().map(String::as_str));
     let path: Vec<&str> = path.collect();
     let keys = api.call(method, &path, &[], body).await?["keys"].take();
     let row = |key: &Value| {
-        let state = text(key, "state").replace("SIGNING_KEY_STATE_", "").to_lowercase();
+        let state = text(key, "state")
+            .replace("SIGNING_KEY_STATE_", "")
+            .to_lowercase();
         [text(key, "id"), state, text(key, "state_time")]
     };
     Ok(show(json, &keys, || {
@@ -161,7 +177,9 @@ pub(super) async fn audit(api: &Api, arguments: AuditArguments, json: bool) -> R
         return Ok(api.lines(&path, &query, take).await?);
     }
     let path = ["v1", "admin", "audit"];
-    let entries = api.listed(&path, &query, "entries", arguments.limit).await?;
+    let entries = api
+        .listed(&path, &query, "entries", arguments.limit)
+        .await?;
     let row = |entry: &Value| {
         let succeeded = entry["succeeded"].as_bool().unwrap_or_default();
         [
@@ -181,7 +199,9 @@ pub(super) async fn audit(api: &Api, arguments: AuditArguments, json: bool) -> R
 
 fn user_table(users: &[Value]) -> String {
     let row = |user: &Value| {
-        let state = text(user, "state").replace("USER_STATE_", "").to_lowercase();
+        let state = text(user, "state")
+            .replace("USER_STATE_", "")
+            .to_lowercase();
         let is_operator = user["is_operator"].as_bool().unwrap_or_default();
         [
             text(user, "id"),
@@ -238,12 +258,18 @@ mod tests {
             "is_operator": true, "terms_version": 2, "create_time": "2026-11-22T00:00:00Z",
         });
         let table = user_table(&[user]);
-        assert!(table.contains("ada@example.org  active  operator  2"), "{table}");
+        assert!(
+            table.contains("ada@example.org  active  operator  2"),
+            "{table}"
+        );
         let key = json!({
             "id": "k1", "hint": "kk_abc", "name": "ci", "scopes": ["videos:read", "webhooks"],
             "last_use_time": null, "expire_time": null, "revoke_time": "2026-11-22T00:00:00Z",
         });
         let table = key_table(&[key]);
-        assert!(table.contains("videos:read,webhooks") && table.contains("revoked 2026"), "{table}");
+        assert!(
+            table.contains("videos:read,webhooks") && table.contains("revoked 2026"),
+            "{table}"
+        );
     }
 }

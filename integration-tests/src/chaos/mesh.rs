@@ -216,7 +216,12 @@ struct Starting<'a> {
 impl Starting<'_> {
     fn accounts(&self) -> Member {
         let arguments = accounts::arguments(self.root, self.accounts_port);
-        self.member("accounts".to_owned(), "accounts", "kinora-accounts", arguments)
+        self.member(
+            "accounts".to_owned(),
+            "accounts",
+            "kinora-accounts",
+            arguments,
+        )
     }
 
     fn accounts_url(&self) -> String {

@@ -65,7 +65,9 @@ impl Refusal {
             Self::Token(TokenError::Revoked) => "the access token was revoked",
             Self::Token(_) => "the access token is not valid",
             Self::TrustUnavailable => "access tokens cannot be checked now; try again in a moment",
-            Self::Scope(Scope::Admin) => "this is for operators, by a token or key with the scope admin",
+            Self::Scope(Scope::Admin) => {
+                "this is for operators, by a token or key with the scope admin"
+            }
             Self::Scope(_) => "the access token or key lacks the scope that this needs",
             Self::StepUp => "sign in again to do this",
             Self::Terms(_) => "the terms of use must be accepted first",

@@ -33,8 +33,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::body::Intake;
-use crate::auth::{Bearer, Gate};
 pub(crate) use self::transcoded::Accounts;
+use crate::auth::{Bearer, Gate};
 use crate::client::Scheduler;
 use crate::problem::{self, Problem};
 

@@ -106,7 +106,11 @@ pub async fn serve_with(
     let accounts = channel::connect_lazy(&options.accounts_endpoint, &identity, ACCOUNTS)?;
     let state = http::Edge {
         scheduler: Scheduler::new(calls, streams, options.call_timeout),
-        accounts: http::Accounts::new(accounts.clone(), options.call_timeout, &options.trusted_proxies)?,
+        accounts: http::Accounts::new(
+            accounts.clone(),
+            options.call_timeout,
+            &options.trusted_proxies,
+        )?,
         gate: gate(&options, accounts, &shutdown),
         blobs: BlobStore::new(&options.blobs),
         link_lifetime: options.link_lifetime,

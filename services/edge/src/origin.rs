@@ -23,9 +23,13 @@ impl Origin {
     /// addition last, the last one that no trusted proxy has counts: what stands before it the client may have made up.
     pub(crate) fn of(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> Self {
         let address = peer.map(|peer| client_of(headers, peer.to_canonical(), trusted));
-        let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        let agent = headers
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok());
         Self {
-            address: address.map(|address| address.to_string()).unwrap_or_default(),
+            address: address
+                .map(|address| address.to_string())
+                .unwrap_or_default(),
             user_agent: agent
                 .unwrap_or_default()
                 .chars()
@@ -91,10 +95,25 @@ mod tests {
     #[test]
     fn what_a_client_made_up_does_not_count() {
         let proxies = ["10.0.0.0/8"];
-        check("10.0.0.1", &["1.1.1.1, 203.0.113.9"], &proxies, "203.0.113.9");
-        check("10.0.0.1", &["1.1.1.1", "203.0.113.9, 10.0.0.2"], &proxies, "203.0.113.9");
+        check(
+            "10.0.0.1",
+            &["1.1.1.1, 203.0.113.9"],
+            &proxies,
+            "203.0.113.9",
+        );
+        check(
+            "10.0.0.1",
+            &["1.1.1.1", "203.0.113.9, 10.0.0.2"],
+            &proxies,
+            "203.0.113.9",
+        );
         check("10.0.0.1", &["nonsense"], &proxies, "10.0.0.1");
-        check("10.0.0.1", &["\u{e9}, 203.0.113.9"], &proxies, "203.0.113.9");
+        check(
+            "10.0.0.1",
+            &["\u{e9}, 203.0.113.9"],
+            &proxies,
+            "203.0.113.9",
+        );
         check("10.0.0.1", &[], &proxies, "10.0.0.1");
     }
 }

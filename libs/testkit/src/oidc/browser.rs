@@ -24,7 +24,10 @@ impl Browser {
     /// # Panics
     /// When no client can be made.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "a browser is started, not a value")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a browser is started, not a value"
+    )]
     pub fn new() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().redirect(Policy::none()).no_proxy();

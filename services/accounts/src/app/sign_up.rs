@@ -178,7 +178,8 @@ impl App {
         let counted = [Counted::by(Kind::SignInBoth, &hex::encode(&row.sha256))];
         self.charge(&counted).await?;
         let conn = self.store.reader();
-        let others = codes::pending_sign_ups(conn, &row.email_key, self.now(), MAX_SIGN_UPS).await?;
+        let others =
+            codes::pending_sign_ups(conn, &row.email_key, self.now(), MAX_SIGN_UPS).await?;
         let others = others.iter().filter(|other| other.id != row.id);
         for waiting in std::iter::once(row).chain(others) {
             let pending: PendingSignUp = from_json(waiting.payload.as_deref())?;

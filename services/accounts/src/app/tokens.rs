@@ -143,7 +143,10 @@ impl App {
         let makers = makers.iter().filter(|maker| maker.state == users::ACTIVE);
         Ok(Subject {
             id,
-            terms: owners.map(|owner| Subject::of(owner).terms).max().unwrap_or(0),
+            terms: owners
+                .map(|owner| Subject::of(owner).terms)
+                .max()
+                .unwrap_or(0),
             age: makers.map(age_claim).min().unwrap_or(Age::Unverified),
             is_operator: false,
         })

@@ -107,7 +107,10 @@ pub fn parse(
             let problem = "its issuer is another one's, too";
             return Err(ProvidersError::Provider { name, problem });
         }
-        if providers.values().any(|other| shares_redirect(other, &provider)) {
+        if providers
+            .values()
+            .any(|other| shares_redirect(other, &provider))
+        {
             // The answer of one could be taken for the other's, and its code sent there.
             let problem = "one of its redirect addresses is another provider's, too";
             return Err(ProvidersError::Provider { name, problem });

@@ -236,7 +236,11 @@ mod tests {
             let now = start() + TimeDelta::seconds(minute * 60);
             let charged = counter.charge(RULE, now);
             // Every eleventh try is wrong.
-            counter = if minute % 11 == 0 { charged } else { charged.refund(counter, charged) };
+            counter = if minute % 11 == 0 {
+                charged
+            } else {
+                charged.refund(counter, charged)
+            };
             assert_eq!(counter.wait(RULE, now), None, "{minute}");
         }
     }

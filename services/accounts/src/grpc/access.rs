@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use kinora_access::{Access, Authenticator, Rule, RulesError, Scope, TrustKeeper, TrustSource, Verifier};
+use kinora_access::{
+    Access, Authenticator, Rule, RulesError, Scope, TrustKeeper, TrustSource, Verifier,
+};
 use kinora_mesh::workload::Workload;
 use kinora_proto::DESCRIPTORS;
 use kinora_proto::accounts::v1::{
@@ -42,61 +44,227 @@ const RULES: [Rule; 82] = [
     Rule::nobody("/kinora.accounts.v1.AuthService/CompleteSignIn", FRONT),
     Rule::nobody("/kinora.accounts.v1.AuthService/Refresh", FRONT),
     Rule::nobody("/kinora.accounts.v1.AuthService/SignOut", FRONT),
-    Rule::nobody("/kinora.accounts.v1.AuthService/RequestPasswordReset", FRONT),
+    Rule::nobody(
+        "/kinora.accounts.v1.AuthService/RequestPasswordReset",
+        FRONT,
+    ),
     Rule::nobody("/kinora.accounts.v1.AuthService/ResetPassword", FRONT),
     Rule::nobody("/kinora.accounts.v1.AuthService/BeginProviderSignIn", FRONT),
-    Rule::nobody("/kinora.accounts.v1.AuthService/CompleteProviderSignIn", FRONT),
+    Rule::nobody(
+        "/kinora.accounts.v1.AuthService/CompleteProviderSignIn",
+        FRONT,
+    ),
     Rule::nobody("/kinora.accounts.v1.AuthService/BeginPasskeySignIn", FRONT),
-    Rule::nobody("/kinora.accounts.v1.AuthService/CompletePasskeySignIn", FRONT),
+    Rule::nobody(
+        "/kinora.accounts.v1.AuthService/CompletePasskeySignIn",
+        FRONT,
+    ),
     Rule::nobody("/kinora.accounts.v1.AuthService/ExchangeApiKey", FRONT),
     Rule::nobody("/kinora.accounts.v1.AuthService/ListProviders", FRONT),
-    Rule::nobody("/kinora.accounts.v1.AuthService/CompleteAgeVerification", FRONT),
+    Rule::nobody(
+        "/kinora.accounts.v1.AuthService/CompleteAgeVerification",
+        FRONT,
+    ),
     Rule::user("/kinora.accounts.v1.UserService/GetUser", FRONT, ACCOUNT),
     Rule::user("/kinora.accounts.v1.UserService/UpdateUser", FRONT, ACCOUNT),
     Rule::user("/kinora.accounts.v1.UserService/StepUp", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/ChangePassword", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/ChangeEmail", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/ListSessions", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/RevokeSession", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/RevokeOtherSessions", FRONT, ACCOUNT),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/ChangePassword",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/ChangeEmail",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/ListSessions",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/RevokeSession",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/RevokeOtherSessions",
+        FRONT,
+        ACCOUNT,
+    ),
     Rule::user("/kinora.accounts.v1.UserService/EnrolTotp", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/ConfirmTotp", FRONT, ACCOUNT).freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/ConfirmTotp",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
     Rule::user("/kinora.accounts.v1.UserService/RemoveTotp", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/RenewRecoveryCodes", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/BeginPasskeyRegistration", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/CompletePasskeyRegistration", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/ListPasskeys", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/RemovePasskey", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/BeginProviderLink", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/CompleteProviderLink", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/RemoveProviderLink", FRONT, ACCOUNT).freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/RenewRecoveryCodes",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/BeginPasskeyRegistration",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/CompletePasskeyRegistration",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/ListPasskeys",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/RemovePasskey",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/BeginProviderLink",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/CompleteProviderLink",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/RemoveProviderLink",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
     Rule::user("/kinora.accounts.v1.UserService/GetTerms", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/AcceptTerms", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/ListTermsAcceptances", FRONT, ACCOUNT),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/AcceptTerms",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/ListTermsAcceptances",
+        FRONT,
+        ACCOUNT,
+    ),
     Rule::user("/kinora.accounts.v1.UserService/DeclareAge", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/BeginAgeVerification", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/ListActivity", FRONT, ACCOUNT),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/BeginAgeVerification",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/ListActivity",
+        FRONT,
+        ACCOUNT,
+    ),
     Rule::user("/kinora.accounts.v1.UserService/ExportData", FRONT, ACCOUNT).freshly(),
     Rule::user("/kinora.accounts.v1.UserService/EraseUser", FRONT, ACCOUNT).freshly(),
-    Rule::user("/kinora.accounts.v1.UserService/CancelErasure", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.KeyService/CreateApiKey", FRONT, ACCOUNT).freshly(),
+    Rule::user(
+        "/kinora.accounts.v1.UserService/CancelErasure",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.KeyService/CreateApiKey",
+        FRONT,
+        ACCOUNT,
+    )
+    .freshly(),
     Rule::user("/kinora.accounts.v1.KeyService/ListApiKeys", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.KeyService/RevokeApiKey", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.KeyService/CreateServiceAccount", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.KeyService/ListServiceAccounts", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.KeyService/DeleteServiceAccount", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.OrganisationService/CreateOrganisation", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/GetOrganisation", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/ListOrganisations", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/UpdateOrganisation", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/DeleteOrganisation", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/ListMembers", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/ChangeRole", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/RemoveMember", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/Invite", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/ListInvitations", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/RevokeInvitation", FRONT, ORGANISATIONS),
-    Rule::user("/kinora.accounts.v1.OrganisationService/AcceptInvitation", FRONT, ORGANISATIONS),
+    Rule::user(
+        "/kinora.accounts.v1.KeyService/RevokeApiKey",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.KeyService/CreateServiceAccount",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.KeyService/ListServiceAccounts",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.KeyService/DeleteServiceAccount",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/CreateOrganisation",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/GetOrganisation",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/ListOrganisations",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/UpdateOrganisation",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/DeleteOrganisation",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/ListMembers",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/ChangeRole",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/RemoveMember",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/Invite",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/ListInvitations",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/RevokeInvitation",
+        FRONT,
+        ORGANISATIONS,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.OrganisationService/AcceptInvitation",
+        FRONT,
+        ORGANISATIONS,
+    ),
     Rule::user("/kinora.accounts.v1.AdminService/ListUsers", FRONT, ADMIN),
     Rule::user("/kinora.accounts.v1.AdminService/GetUserById", FRONT, ADMIN),
     Rule::user("/kinora.accounts.v1.AdminService/CreateUser", FRONT, ADMIN),
@@ -104,16 +272,40 @@ const RULES: [Rule; 82] = [
     Rule::user("/kinora.accounts.v1.AdminService/EnableUser", FRONT, ADMIN),
     Rule::user("/kinora.accounts.v1.AdminService/SetOperator", FRONT, ADMIN),
     Rule::user("/kinora.accounts.v1.AdminService/SignOutUser", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/ResetSecondFactors", FRONT, ADMIN),
+    Rule::user(
+        "/kinora.accounts.v1.AdminService/ResetSecondFactors",
+        FRONT,
+        ADMIN,
+    ),
     Rule::user("/kinora.accounts.v1.AdminService/SetAge", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/ListAllOrganisations", FRONT, ADMIN),
+    Rule::user(
+        "/kinora.accounts.v1.AdminService/ListAllOrganisations",
+        FRONT,
+        ADMIN,
+    ),
     Rule::user("/kinora.accounts.v1.AdminService/ListKeysOf", FRONT, ADMIN),
     Rule::user("/kinora.accounts.v1.AdminService/RevokeKey", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/PublishTerms", FRONT, ADMIN),
+    Rule::user(
+        "/kinora.accounts.v1.AdminService/PublishTerms",
+        FRONT,
+        ADMIN,
+    ),
     Rule::user("/kinora.accounts.v1.AdminService/ListTerms", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/ListSigningKeys", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/RotateSigningKey", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/RevokeSigningKey", FRONT, ADMIN),
+    Rule::user(
+        "/kinora.accounts.v1.AdminService/ListSigningKeys",
+        FRONT,
+        ADMIN,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.AdminService/RotateSigningKey",
+        FRONT,
+        ADMIN,
+    ),
+    Rule::user(
+        "/kinora.accounts.v1.AdminService/RevokeSigningKey",
+        FRONT,
+        ADMIN,
+    ),
     Rule::user("/kinora.accounts.v1.AdminService/ListAudit", FRONT, ADMIN),
     Rule::user("/kinora.accounts.v1.AdminService/ExportAudit", FRONT, ADMIN),
     Rule::nobody("/kinora.accounts.v1.TrustService/GetTrust", MESH),

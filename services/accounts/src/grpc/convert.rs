@@ -20,7 +20,11 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<Caller, Error> {
         id: caller.subject,
         session: caller.session,
         organisation: caller.organisation.map(|(id, role)| (id, role_of(role))),
-        scopes: caller.scopes.iter().map(|scope| scope.to_string()).collect(),
+        scopes: caller
+            .scopes
+            .iter()
+            .map(|scope| scope.to_string())
+            .collect(),
         assurance: caller.assurance,
         auth_time: time(caller.auth_time),
         is_operator: caller.is_operator,

@@ -8,8 +8,8 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{caller, id_from_pb, time_to_pb};
 use crate::app::App;
-use crate::error::Error;
 use crate::domain::signing_key::{KeyState, SigningKeyInfo, Trust};
+use crate::error::Error;
 
 pub(super) async fn list_signing_keys(
     app: &App,

@@ -211,7 +211,10 @@ pub async fn change_sessions(
     now: Time,
 ) -> Result<(), DbErr> {
     let filter = bound_sessions(organisation, user);
-    let bound = session::Entity::find().filter(filter.clone()).all(tx).await?;
+    let bound = session::Entity::find()
+        .filter(filter.clone())
+        .all(tx)
+        .await?;
     for session in bound {
         ended::note(tx, session.id, now).await?;
     }

@@ -120,7 +120,9 @@ pub async fn change_address(
 ) -> Result<bool, DbErr> {
     match update(tx, id, change).await {
         Ok(()) => Ok(true),
-        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(false),
+        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }

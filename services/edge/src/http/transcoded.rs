@@ -20,7 +20,9 @@ use kinora_proto::accounts::v1::{
     admin_service_server, auth_service_server, key_service_server, organisation_service_server,
     user_service_server,
 };
-use kinora_transcoder::{DynamicMessage, Found, InvalidRoutes, Miss, Transcoder, set_message, to_json};
+use kinora_transcoder::{
+    DynamicMessage, Found, InvalidRoutes, Miss, Transcoder, set_message, to_json,
+};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -71,12 +73,19 @@ impl Accounts {
 
     fn origin(&self, parts: &Parts) -> Origin {
         let peer = parts.extensions.get::<PeerAddress>();
-        Origin::of(&parts.headers, peer.map(|peer| peer.0.ip()), &self.trusted_proxies)
+        Origin::of(
+            &parts.headers,
+            peer.map(|peer| peer.0.ip()),
+            &self.trusted_proxies,
+        )
     }
 }
 
 /// Answers whatever no other route has.
-pub(super) async fn answer(State(edge): State<Edge>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn answer(
+    State(edge): State<Edge>,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let found = edge
         .accounts
@@ -92,11 +101,18 @@ pub(super) async fn answer(State(edge): State<Edge>, request: Request) -> Result
         let bearer = edge.gate.authenticate(&parts.headers).await?;
         bearer.attach(request.metadata_mut());
     }
-    let max_bytes = if is_open { MAX_STRANGERS_BODY_BYTES } else { MAX_BODY_BYTES };
+    let max_bytes = if is_open {
+        MAX_STRANGERS_BODY_BYTES
+    } else {
+        MAX_BODY_BYTES
+    };
     let body = body::read_any_json(&parts.headers, body, max_bytes).await?;
     let mut message = found.message(parts.uri.query(), &body)?;
     let origin = edge.accounts.origin(&parts);
-    let origin = [("address", origin.address), ("user_agent", origin.user_agent)];
+    let origin = [
+        ("address", origin.address),
+        ("user_agent", origin.user_agent),
+    ];
     set_message(&mut message, "origin", ORIGIN, &origin);
     kinora_mesh::trace::inject(request.metadata_mut());
     let request = request.map(|()| message);
@@ -127,10 +143,15 @@ async fn streamed(
 ) -> Result<Response, Problem> {
     let call = kinora_transcoder::stream(accounts.channel.clone(), found.route, request);
     let begun = tokio::time::timeout(accounts.timeout, call).await;
-    let messages = begun.map_err(|_| Problem::deadline_exceeded())??.into_inner();
+    let messages = begun
+        .map_err(|_| Problem::deadline_exceeded())??
+        .into_inner();
     if found.route.is_of_chunks() {
         let chunks = messages.map_ok(|message| chunk_of(&message));
-        return Ok(private(Body::from_stream(chunks), "application/octet-stream"));
+        return Ok(private(
+            Body::from_stream(chunks),
+            "application/octet-stream",
+        ));
     }
     // The answer has begun when something goes wrong: the last line says so.
     let lines = messages.map(|message| {

@@ -146,7 +146,9 @@ async fn serve(service: &str, routes: Routes) -> (String, CancellationToken) {
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let identity = identity(service);
-    tokio::spawn(async move { kinora_mesh::serve::grpc(listener, &identity, routes, &[], stop).await });
+    tokio::spawn(
+        async move { kinora_mesh::serve::grpc(listener, &identity, routes, &[], stop).await },
+    );
     (format!("https://{address}"), shutdown)
 }
 

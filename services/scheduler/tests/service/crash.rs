@@ -57,7 +57,9 @@ async fn killed_scheduler_forgets_nothing_it_acknowledged() {
     let port = kinora_testkit::net::free_port();
     let endpoint = format!("https://127.0.0.1:{port}");
     let issuer = TestIssuer::new();
-    let trust = issuer.serve(kinora_testkit::identity::identity("accounts")).await;
+    let trust = issuer
+        .serve(kinora_testkit::identity::identity("accounts"))
+        .await;
     let mut scheduler = start(&database, &identity, port, &trust.endpoint);
     let (mut worker, _) = attach(&endpoint, &[]).await;
     let anna = Caller::connect(&endpoint, issuer.token("anna"));

@@ -58,7 +58,9 @@ impl TestScheduler {
         options.upkeep_interval = Duration::from_millis(50);
         options.max_active = 0;
         let issuer = TestIssuer::new();
-        let trust = issuer.serve(kinora_testkit::identity::identity("accounts")).await;
+        let trust = issuer
+            .serve(kinora_testkit::identity::identity("accounts"))
+            .await;
         options.accounts_endpoint.clone_from(&trust.endpoint);
         change(&mut options);
         let listener = kinora_testkit::net::loopback_listener().await;

@@ -49,7 +49,10 @@ async fn with_ada(url: &kinora_store::DatabaseUrl) -> TestApp {
         .await
         .unwrap();
     let code = code_in(&test.mails().await[0].body);
-    test.app.verify_email(&code, PASSWORD, &home()).await.unwrap();
+    test.app
+        .verify_email(&code, PASSWORD, &home())
+        .await
+        .unwrap();
     test
 }
 
