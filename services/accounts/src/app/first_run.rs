@@ -18,8 +18,12 @@ use crate::store::{keys, lock, users};
 /// What the first operator's key is good for.
 const FIRST_KEY_SCOPES: &str = "videos:read videos:write webhooks admin";
 
+/// Who does what the options say, in the audit log.
+const SYSTEM: &str = "system";
+
 impl App {
-    /// Makes the operator of the options, unless the platform has one. Replicas that start at once make one.
+    /// Makes the operator of the options, unless the platform has one. Replicas that start at once make one. An operator who
+    /// is there gets the key of the options, if it is a new one.
     ///
     /// # Errors
     /// [`Error::Options`] when address, password or key are not in order; [`Error::Database`].
@@ -27,11 +31,11 @@ impl App {
         let Some(first) = self.options.first_operator()? else {
             return Ok(());
         };
-        if users::has_operator(self.store.reader()).await? {
-            return Ok(());
-        }
         let email = Email::parse(first.email)
             .map_err(|_| Error::Options("the first operator's address".to_owned()))?;
+        if users::has_operator(self.store.reader()).await? {
+            return self.give_new_key(&email).await;
+        }
         let password = Password::choose(first.password.reveal(), &email).map_err(|why| {
             Error::Options(format!("the first operator's password: {}", why.parts().2))
         })?;
@@ -64,7 +68,7 @@ impl App {
             ));
         }
         let line = Line {
-            actor: "system".to_owned(),
+            actor: SYSTEM.to_owned(),
             ..Line::own(id, "user.create", &Origin::default())
         };
         audit::append(tx, line.with_detail("first operator"), self.now()).await?;
@@ -72,14 +76,37 @@ impl App {
         Ok(id)
     }
 
-    /// The key of the options, so that programs on the operator's machine need no sign-in.
-    async fn give_key(&self, tx: &DatabaseTransaction, user: Uuid) -> Result<(), Error> {
-        let Some(secret) = &self.options.first_operator_api_key else {
+    /// Gives the operator a key in the place of one that was lost. One that was given before, and perhaps revoked, is never
+    /// given again: the audit log remembers it.
+    async fn give_new_key(&self, email: &Email) -> Result<(), Error> {
+        let Some(key) = self.first_key()? else {
             return Ok(());
         };
-        let key: ApiKey = secret.reveal().parse().map_err(|_| {
-            Error::Options("the first operator's API key is none of ours".to_owned())
-        })?;
+        let tx = self.store.begin().await?;
+        lock::hold(&tx, Topic::Operators).await?;
+        let user = users::find_by_email_key(&tx, email.key()).await?;
+        let operator = user.filter(|user| user.is_operator && user.state == users::ACTIVE);
+        let is_known = audit::has(&tx, SYSTEM, "key.create", &note_of(&key)).await?;
+        if let Some(operator) = operator.filter(|_| !is_known) {
+            self.give_key(&tx, operator.id).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    fn first_key(&self) -> Result<Option<ApiKey>, Error> {
+        let Some(secret) = &self.options.first_operator_api_key else {
+            return Ok(None);
+        };
+        let key = secret.reveal().parse();
+        key.map(Some)
+            .map_err(|_| Error::Options("the first operator's API key is none of ours".to_owned()))
+    }
+
+    /// The key of the options, so that programs on the operator's machine need no sign-in.
+    async fn give_key(&self, tx: &DatabaseTransaction, user: Uuid) -> Result<(), Error> {
+        let Some(key) = self.first_key()? else {
+            return Ok(());
+        };
         let row = api_key::Model {
             id: key.id(),
             secret_sha256: key.secret_sha256().to_vec(),
@@ -96,10 +123,10 @@ impl App {
         };
         keys::insert(tx, row).await?;
         let line = Line {
-            actor: "system".to_owned(),
+            actor: SYSTEM.to_owned(),
             ..Line::own(user, "key.create", &Origin::default())
         };
-        Ok(audit::append(tx, line.with_detail("first operator"), self.now()).await?)
+        Ok(audit::append(tx, line.with_detail(note_of(&key)), self.now()).await?)
     }
 
     /// An account that has nothing but its address.
@@ -122,6 +149,11 @@ impl App {
             erase_time: None,
         }
     }
+}
+
+/// How the audit log names a key that was given.
+fn note_of(key: &ApiKey) -> String {
+    format!("first operator, key {}", key.id())
 }
 
 #[cfg(test)]

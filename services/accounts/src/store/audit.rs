@@ -1,7 +1,7 @@
 //! The audit log. Lines are written in the transaction of what they tell, and never changed.
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use super::entity::trust::audit;
@@ -81,4 +81,21 @@ pub async fn append(tx: &impl ConnectionTrait, line: Line, now: Time) -> Result<
         .exec_without_returning(tx)
         .await?;
     Ok(())
+}
+
+/// Whether somebody has done something before.
+///
+/// # Errors
+/// [`DbErr`] when the database does not answer.
+pub async fn has(
+    conn: &impl ConnectionTrait,
+    actor: &str,
+    action: &str,
+    detail: &str,
+) -> Result<bool, DbErr> {
+    let line = audit::Entity::find()
+        .filter(audit::Column::Actor.eq(actor))
+        .filter(audit::Column::Action.eq(action))
+        .filter(audit::Column::Detail.eq(detail));
+    Ok(line.one(conn).await?.is_some())
 }

@@ -40,18 +40,6 @@ pub async fn find(
         .await
 }
 
-/// All of a user, oldest first.
-///
-/// # Errors
-/// [`DbErr`] when the database does not answer.
-pub async fn of_user(tx: &impl ConnectionTrait, user: Uuid) -> Result<Vec<identity::Model>, DbErr> {
-    identity::Entity::find()
-        .filter(identity::Column::UserId.eq(user))
-        .order_by_asc(identity::Column::Id)
-        .all(tx)
-        .await
-}
-
 /// How many a user has at these issuers.
 ///
 /// # Errors

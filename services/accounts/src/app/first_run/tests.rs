@@ -34,6 +34,25 @@ on_both_databases! {
         assert_eq!(test.audited().await, ["user.create", "key.create"]);
     }
 
+    async fn operator_whose_key_was_lost_gets_the_new_one_and_never_a_revoked_one(url: DatabaseUrl) {
+        let first = options(&url, "root@example.org");
+        let second = options(&url, "root@example.org");
+        drop(TestApp::with(&url, first.clone()).await);
+        for _ in 0..2 {
+            let test = TestApp::with(&url, second.clone()).await;
+            let count = api_key::Entity::find().count(test.app.store.reader()).await.unwrap();
+            assert_eq!(count, 2);
+        }
+        // Revoked, and swept in time.
+        let test = TestApp::with(&url, first.clone()).await;
+        let tx = test.app.store.begin().await.unwrap();
+        api_key::Entity::delete_many().exec(&tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let test = TestApp::with(&url, first).await;
+        let count = api_key::Entity::find().count(test.app.store.reader()).await.unwrap();
+        assert_eq!(count, 0);
+    }
+
     async fn address_of_somebody_else_is_nobodys_to_become(url: DatabaseUrl) {
         let test = TestApp::on(&url).await;
         let ada = test.person("ada").await;
