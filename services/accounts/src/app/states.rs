@@ -52,7 +52,7 @@ impl Ada {
         let app = &test.app;
         app.sign_up(EMAIL, PASSWORD, "", &from).await.unwrap();
         let verified = app
-            .verify_email(&newest_code(&test).await, &from)
+            .verify_email(&newest_code(&test).await, PASSWORD, &from)
             .await
             .unwrap();
         let tokens = verified.tokens.unwrap();
@@ -118,7 +118,7 @@ impl Ada {
                 app.reset_password(&self.reset, "another one 62", &from)
                     .await,
             ),
-            new_address: refusal_of(app.verify_email(&self.new_address, &from).await),
+            new_address: refusal_of(app.verify_email(&self.new_address, "", &from).await),
             invitation: refusal_of(invitation.await),
         }
     }

@@ -119,7 +119,7 @@ on_both_databases! {
         until_all_are_sent(&test).await;
         let mails = server.mails();
         assert_eq!(mails.len(), 1);
-        let verified = test.app.verify_email(&code_in(&mails[0]), &somewhere()).await.unwrap();
+        let verified = test.app.verify_email(&code_in(&mails[0]), password, &somewhere()).await.unwrap();
         assert_eq!(verified.user.email, "ada@example.org");
         relay.abort();
     }

@@ -249,7 +249,7 @@ on_both_databases! {
         let made = app.create_user(&root, new).await.unwrap();
         assert_eq!((made.row.email_key.as_str(), made.row.is_operator), ("dora@example.org", false));
         assert_eq!(made.row.password_hash, None);
-        let taken = app.verify_email(&squatted, &Origin::default()).await;
+        let taken = app.verify_email(&squatted, "a squatter 33", &Origin::default()).await;
         assert!(is_refused(taken.map(drop), Refusal::CodeInvalid));
         let mails = test.mails().await;
         let mail = mails.last().unwrap();
