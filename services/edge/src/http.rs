@@ -1,6 +1,7 @@
 //! Routes, and the layers that every request passes.
 
 mod admin;
+mod age;
 mod body;
 mod content;
 mod events;
@@ -67,6 +68,7 @@ pub(crate) fn router(edge: Edge, cors_origins: Vec<HeaderValue>) -> Router {
         .merge(groups_router())
         .merge(webhooks_router())
         .merge(admin_router())
+        .route("/v1/ageVerifications:complete", post(age::complete))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(transcoded::answer)

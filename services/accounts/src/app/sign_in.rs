@@ -54,7 +54,8 @@ impl App {
         let waiting = self.waiting_hash(email_key).await?;
         let compared = self.compare_counted(shown, waiting.as_deref(), &counted);
         if compared.await? != Comparison::Different {
-            self.refund(&counted).await?;
+            // Anybody can sign up with an address: that forgives no guesses at the account's password.
+            self.take_back(&counted).await?;
             return Err(Refusal::EmailNotVerified.into());
         }
         self.note_refusal(id, "CREDENTIALS_INVALID", origin).await?;

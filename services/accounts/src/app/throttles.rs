@@ -73,11 +73,23 @@ impl App {
         Ok(tx.commit().await?)
     }
 
-    /// Takes back a try that was right.
+    /// Takes back a try that was right. Who knows what is asked for has the failures from there forgiven.
     ///
     /// # Errors
     /// [`Error::Database`].
     pub(crate) async fn refund(&self, counted: &[Counted]) -> Result<(), Error> {
+        self.uncount(counted, true).await
+    }
+
+    /// Takes back a try that was neither right nor wrong.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) async fn take_back(&self, counted: &[Counted]) -> Result<(), Error> {
+        self.uncount(counted, false).await
+    }
+
+    async fn uncount(&self, counted: &[Counted], was_right: bool) -> Result<(), Error> {
         let counted = in_order(counted);
         if counted.is_empty() {
             return Ok(());
@@ -85,8 +97,7 @@ impl App {
         let now = self.now();
         let tx = self.store.begin().await?;
         for it in counted {
-            // Who knows what is asked for has the failures from there forgiven.
-            if it.kind.forgives() {
+            if was_right && it.kind.forgives() {
                 throttles::clear(&tx, &it.key).await?;
                 continue;
             }
@@ -170,7 +181,7 @@ impl App {
     ) -> Result<Comparison, Error> {
         let compared = self.hasher.compare(password, hash).await;
         if matches!(compared, Err(Error::Refused(Refusal::Busy))) {
-            self.refund(counted).await?;
+            self.take_back(counted).await?;
         }
         compared
     }

@@ -16,9 +16,10 @@ use futures::{StreamExt, TryStreamExt};
 use ipnet::IpNet;
 use kinora_mesh::error::PublicError;
 use kinora_mesh::serve::PeerAddress;
+use kinora_proto::accounts::v1::auth_service_client::AuthServiceClient;
 use kinora_proto::accounts::v1::{
-    admin_service_server, auth_service_server, key_service_server, organisation_service_server,
-    user_service_server,
+    CompleteAgeVerificationRequest, admin_service_server, auth_service_server, key_service_server,
+    organisation_service_server, user_service_server,
 };
 use kinora_transcoder::{
     DynamicMessage, Found, InvalidRoutes, Miss, Transcoder, set_message, to_json,
@@ -69,6 +70,21 @@ impl Accounts {
             timeout,
             trusted_proxies: trusted_proxies.into(),
         })
+    }
+
+    /// Passes on a verifier's call.
+    pub(super) async fn complete_age_verification(
+        &self,
+        message: CompleteAgeVerificationRequest,
+    ) -> Result<(), Problem> {
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(self.timeout);
+        kinora_mesh::trace::inject(request.metadata_mut());
+        let mut client = AuthServiceClient::new(self.channel.clone());
+        let call = client.complete_age_verification(request);
+        let answered = tokio::time::timeout(self.timeout, call).await;
+        answered.map_err(|_| Problem::deadline_exceeded())??;
+        Ok(())
     }
 
     fn origin(&self, parts: &Parts) -> Origin {

@@ -210,3 +210,29 @@ async fn accounts_hears_who_uses_a_key() {
     let origins = edge.accounts.origins();
     assert_eq!(origins[0].user_agent, "curl/8.5");
 }
+
+#[tokio::test]
+async fn what_a_verifier_of_ages_says_goes_on_as_it_came() {
+    let edge = TestEdge::start().await;
+    let body = "{ \"session\": \"x\",\n  \"is_adult\": true }";
+    let call = |signature: &'static str| {
+        let request = edge.anonymous(Method::POST, "/v1/ageVerifications:complete");
+        request
+            .header("content-type", "application/json")
+            .header("x-kinora-signature", signature)
+            .header("x-kinora-timestamp", "1795321258")
+            .body(body)
+            .send()
+    };
+    let taken = call("signed").await.unwrap();
+    assert_eq!(taken.status(), StatusCode::NO_CONTENT);
+    let seen = edge.accounts.verifications();
+    assert_eq!(seen[0].body, body.as_bytes());
+    assert_eq!(seen[0].timestamp, "1795321258");
+    let refused = call("made up").await.unwrap();
+    check_problem(refused, 401, "AGE_CALLBACK_INVALID").await;
+    let large = edge.anonymous(Method::POST, "/v1/ageVerifications:complete");
+    let large = large.header("content-type", "application/json");
+    let large = large.body("x".repeat(17 << 10)).send().await.unwrap();
+    check_problem(large, 413, "BODY_TOO_LARGE").await;
+}

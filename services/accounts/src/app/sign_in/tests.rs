@@ -159,6 +159,20 @@ kinora_store::on_both_databases! {
         assert_eq!(sign_in(&test, ADA, PASSWORD, &home()).await, Came::In);
     }
 
+    async fn sign_up_of_a_stranger_buys_no_more_guesses(url: DatabaseUrl) {
+        let test = with_ada(&url).await;
+        test.app.sign_up(ADA, "of a stranger 71", "", &stranger(1)).await.unwrap();
+        for _ in 0..6 {
+            let guess = sign_in(&test, ADA, "a wrong one 33", &stranger(1)).await;
+            assert_eq!(guess, Came::Refused(Refusal::CredentialsInvalid));
+            test.clock.advance(TimeDelta::seconds(1));
+            let own = sign_in(&test, ADA, "of a stranger 71", &stranger(1)).await;
+            assert!(matches!(own, Came::Refused(Refusal::EmailNotVerified) | Came::Throttled(_)));
+        }
+        let throttled = sign_in(&test, ADA, "a wrong one 33", &stranger(1)).await;
+        assert!(matches!(throttled, Came::Throttled(_)), "{throttled:?}");
+    }
+
     async fn stranger_locks_nobody_out_of_where_they_have_signed_in(url: DatabaseUrl) {
         let test = with_ada(&url).await;
         let guess = async |number| sign_in(&test, ADA, "a wrong one 33", &stranger(number)).await;

@@ -24,6 +24,7 @@ pub struct FakeAccounts {
     keys: Arc<Mutex<BTreeMap<String, Claims>>>,
     exchanges: Arc<AtomicU64>,
     seen: Arc<Mutex<Vec<pb::Origin>>>,
+    verifications: Arc<Mutex<Vec<pb::CompleteAgeVerificationRequest>>>,
     /// Questions take one each, and give it back.
     gate: Arc<Semaphore>,
 }
@@ -35,6 +36,7 @@ impl FakeAccounts {
             keys: Arc::default(),
             exchanges: Arc::default(),
             seen: Arc::default(),
+            verifications: Arc::default(),
             gate: Arc::new(Semaphore::new(PLACES)),
         }
     }
@@ -62,6 +64,11 @@ impl FakeAccounts {
         self.seen.lock().clone()
     }
 
+    /// What verifiers of ages have called with. A call is signed when its signature says "signed".
+    pub fn verifications(&self) -> Vec<pb::CompleteAgeVerificationRequest> {
+        self.verifications.lock().clone()
+    }
+
     /// Answers nothing from now on, until [`Self::answer_again`].
     pub fn fall_silent(&self) {
         self.gate.forget_permits(PLACES);
@@ -82,6 +89,24 @@ macro_rules! unused {
                 request: Request<pb::ExchangeApiKeyRequest>,
             ) -> Result<Response<pb::ExchangeApiKeyResponse>, Status> {
                 self.exchange(request.into_inner()).await.map(Response::new)
+            }
+
+            async fn complete_age_verification(
+                &self,
+                request: Request<pb::CompleteAgeVerificationRequest>,
+            ) -> Result<Response<pb::CompleteAgeVerificationResponse>, Status> {
+                let request = request.into_inner();
+                let is_signed = request.signature == "signed";
+                self.verifications.lock().push(request);
+                if is_signed {
+                    return Ok(Response::new(pb::CompleteAgeVerificationResponse {}));
+                }
+                let refused = PublicError::new(
+                    Kind::Unauthenticated,
+                    "AGE_CALLBACK_INVALID",
+                    "the signature of the verifier does not hold",
+                );
+                Err(refused.into())
             }
 
             $(
@@ -110,7 +135,6 @@ unused! {
     complete_provider_sign_in(CompleteProviderSignInRequest) -> CompleteProviderSignInResponse;
     begin_passkey_sign_in(BeginPasskeySignInRequest) -> BeginPasskeySignInResponse;
     complete_passkey_sign_in(CompletePasskeySignInRequest) -> CompletePasskeySignInResponse;
-    complete_age_verification(CompleteAgeVerificationRequest) -> CompleteAgeVerificationResponse;
     list_providers(ListProvidersRequest) -> ListProvidersResponse;
 }
 
