@@ -15,6 +15,11 @@ pub struct Withheld<T>(PhantomData<fn() -> T>);
 
 impl<T> Withheld<T> {
     /// A parser by `T`'s own [`FromStr`].
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "it stands in attributes, where a name says more"
+    )]
     pub const fn new() -> Self {
         Self(PhantomData)
     }

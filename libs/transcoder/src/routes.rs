@@ -100,7 +100,7 @@ impl Transcoder {
         // Literal segments come before variables, so that the narrower route is found first.
         routes.sort_by(|a, b| a.template.shape().cmp(&b.template.shape()));
         let same = routes.windows(2).find(|pair| {
-            pair[0].verb == pair[1].verb && !(pair[0].template.shape() < pair[1].template.shape())
+            pair[0].verb == pair[1].verb && pair[0].template.shape() >= pair[1].template.shape()
         });
         if let Some([first, second]) = same {
             return Err(InvalidRoutes::Ambiguous {

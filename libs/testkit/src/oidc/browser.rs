@@ -32,7 +32,7 @@ impl Browser {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().redirect(Policy::none()).no_proxy();
         Self {
-            client: client.build().unwrap(),
+            client: client.build().expect("a client"),
             cookies: BTreeMap::new(),
         }
     }
@@ -43,18 +43,20 @@ impl Browser {
     /// # Panics
     /// When the provider cannot be reached or shows a page that is not expected.
     pub async fn visit(&mut self, address: &str, back: &str, name: Option<&str>) -> Url {
-        let mut url = Url::parse(address).unwrap();
+        let mut url = Url::parse(address).expect("an address");
         let mut page = self.get(&url).await;
         for _ in 0..MOST_PAGES {
             if let Some(location) = page.headers().get(LOCATION) {
-                url = url.join(location.to_str().unwrap()).unwrap();
+                url = url
+                    .join(location.to_str().expect("text"))
+                    .expect("an address");
                 if url.as_str().starts_with(back) {
                     return url;
                 }
                 page = self.get(&url).await;
                 continue;
             }
-            let text = page.text().await.unwrap();
+            let text = page.text().await.expect("a page");
             page = match name {
                 Some(name) if text.contains(r#"value="login""#) => {
                     let fields = [("prompt", "login"), ("login", name), ("password", "any")];
@@ -64,7 +66,7 @@ impl Browser {
                     self.post(&url, &[("prompt", "consent")]).await
                 }
                 None if url.path().starts_with("/interaction/") => {
-                    url = format!("{url}/abort").parse().unwrap();
+                    url = format!("{url}/abort").parse().expect("an address");
                     self.get(&url).await
                 }
                 _ => panic!("{url} shows {text}"),
@@ -92,10 +94,15 @@ impl Browser {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         let request = request.header(COOKIE, cookies.join("; "));
-        let response = request.send().await.unwrap();
+        let response = request.send().await.expect("an answer");
         for cookie in response.headers().get_all(SET_COOKIE) {
-            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
-            let (name, value) = pair.split_once('=').unwrap();
+            let pair = cookie
+                .to_str()
+                .expect("text")
+                .split(';')
+                .next()
+                .unwrap_or_default();
+            let (name, value) = pair.split_once('=').expect("a cookie");
             self.cookies.insert(name.to_owned(), value.to_owned());
         }
         response

@@ -57,10 +57,7 @@ impl App {
         if known.len() as u64 >= MAX_PASSKEYS {
             return Err(Refusal::TooManyKeys.into());
         }
-        let known = known
-            .iter()
-            .map(|row| row.credential_id.clone().into())
-            .collect();
+        let known = known.iter().map(|row| row.credential_id.clone()).collect();
         let shown_name = if user.display_name.is_empty() {
             &user.email
         } else {

@@ -104,8 +104,9 @@ fn is_common(lower: &str) -> bool {
 /// The shortest beginning of which the whole text consists, as `abc` of `abcabc`.
 fn repeated_unit(text: &str) -> &str {
     let ends = text.char_indices().skip(1).map(|(index, _)| index);
-    let repeats =
-        |end: &usize| text.len() % end == 0 && text == text[..*end].repeat(text.len() / end);
+    let repeats = |end: &usize| {
+        text.len().is_multiple_of(*end) && text == text[..*end].repeat(text.len() / end)
+    };
     ends.clone().find(repeats).map_or(text, |end| &text[..end])
 }
 

@@ -107,7 +107,7 @@ mod tests {
             ended: vec![(Uuid::nil(), 5)],
         };
         let mut revisions = vec![trust.revision()];
-        assert_eq!(trust.clone().revision(), revisions[0]);
+        assert_eq!(trust.revision(), revisions[0]);
         for change in [
             |it: &mut Trust| it.keys[0].1[0] = 2,
             |it: &mut Trust| it.keys.clear(),

@@ -21,7 +21,7 @@ use crate::store::{identities, passkeys};
 
 async fn archive(test: &TestApp, caller: &Caller) -> Vec<u8> {
     let chunks = test.app.export_data(caller, &somewhere()).await.unwrap();
-    let chunks: Vec<Vec<u8>> = chunks.try_collect().await.unwrap();
+    let chunks: Vec<Vec<u8>> = Box::pin(chunks.try_collect()).await.unwrap();
     let (last, full) = chunks.split_last().unwrap();
     assert!(full.iter().all(|chunk| chunk.len() == CHUNK_BYTES));
     assert!((1..=CHUNK_BYTES).contains(&last.len()));
@@ -109,7 +109,7 @@ on_both_databases! {
         let anna = test.person("anna").await;
         give_everything(&test, &anna).await;
         let shared = test.organisation_of(anna.id, Role::Admin).await;
-        let archive = archive(&test, &anna).await;
+        let archive = Box::pin(archive(&test, &anna)).await;
         let profile = &file(&archive, "profile.json")[0];
         assert_eq!(profile["email"], "anna@example.org");
         assert_eq!(profile["has_password"], true);
@@ -146,7 +146,7 @@ on_both_databases! {
         audit::append(&tx, line, test.app.now()).await.unwrap();
         tx.commit().await.unwrap();
         let row = test.row_of(anna.id).await;
-        let archive = archive(&test, &anna).await;
+        let archive = Box::pin(archive(&test, &anna)).await;
         let mut everything = String::new();
         for part in Part::ALL {
             everything += &text(&archive, part.file_name());
@@ -204,13 +204,13 @@ on_both_databases! {
         let test = TestApp::on(&url).await;
         let (anna, ben) = (test.person("anna").await, test.person("ben").await);
         for _ in 0..4 {
-            archive(&test, &anna).await;
+            Box::pin(archive(&test, &anna)).await;
         }
         let throttled = test.app.export_data(&anna, &somewhere()).await.err();
         assert!(matches!(throttled, Some(Error::Throttled { .. })));
-        archive(&test, &ben).await;
+        Box::pin(archive(&test, &ben)).await;
         test.clock.advance(TimeDelta::minutes(5));
-        archive(&test, &anna).await;
+        Box::pin(archive(&test, &anna)).await;
         test.clock.advance(TimeDelta::hours(1));
         let stale = test.app.export_data(&anna, &somewhere()).await;
         assert_eq!(refusal_of(stale.map(drop)), Refusal::StepUpRequired);

@@ -90,7 +90,7 @@ on_both_databases! {
         let engines = organisation(&test, &ada).await;
         let invited = invite(&test, &ada, engines, " Grace@Example.org", Role::Admin).await;
         let invited = invited.unwrap();
-        assert_eq!(test.app.invitations(&ada, engines).await.unwrap(), [invited.clone()]);
+        assert_eq!(test.app.invitations(&ada, engines).await.unwrap(), std::slice::from_ref(&invited));
         let mails = test.mails().await;
         assert_eq!(mails.len(), 1);
         assert_eq!(mails[0].recipient, "Grace@example.org");
