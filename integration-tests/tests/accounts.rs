@@ -273,6 +273,7 @@ async fn sign_in_at_provider(mesh: &Mesh, name: &str, browser_token: Option<&str
         "state": parameter(back.as_str(), "state"),
         "code": parameter(back.as_str(), "code"),
         "browser_token": browser_token.or(begun["browser_token"].as_str()),
+        "redirect_uri": BACK,
     });
     mesh.with("")
         .post("/v1/auth/providers:complete", answer)

@@ -49,6 +49,10 @@ pub struct Answer<'a> {
     pub error: &'a str,
     /// Of the browser.
     pub browser_token: &'a str,
+    /// Where it arrived.
+    pub redirect_uri: &'a str,
+    /// Of the redirect. Empty when the provider does not say.
+    pub iss: &'a str,
 }
 
 /// What is kept while the browser is away.
@@ -233,6 +237,10 @@ impl App {
         if !bool::from(browser.as_bytes().ct_eq(away.browser.as_bytes())) {
             return Err(Refusal::StateInvalid.into());
         }
+        if answer.redirect_uri != away.redirect_uri {
+            // Another provider's answer: its code is not for this one.
+            return Err(Refusal::StateInvalid.into());
+        }
         if !answer.error.is_empty() || answer.code.is_empty() || answer.code.len() > MAX_CODE_BYTES
         {
             return Err(Refusal::ProviderRefused.into());
@@ -240,6 +248,9 @@ impl App {
         // The configuration may be another one since.
         let provider = self.providers.get(&away.provider);
         let provider = provider.ok_or(Refusal::ProviderUnknown)?;
+        if !answer.iss.is_empty() && answer.iss != provider.config().issuer {
+            return Err(Refusal::StateInvalid.into());
+        }
         let proven = provider
             .prove(&away.secrets(), answer.code, self.now())
             .await?;

@@ -256,6 +256,16 @@ mod tests {
         assert!(read(&GOOD.repeat(2)).is_err());
         let other = GOOD.replace("\"google\"", "\"other\"");
         assert!(read(&format!("{GOOD}{other}")).is_err());
+        let other = other.replace(
+            "https://accounts.google.com",
+            "https://accounts.example.org",
+        );
+        assert!(
+            read(&format!("{GOOD}{other}")).is_err(),
+            "one redirect address for two"
+        );
+        let other = other.replace("https://example.org/back", "https://example.org/other");
+        assert!(read(&format!("{GOOD}{other}")).is_ok());
     }
 
     #[test]

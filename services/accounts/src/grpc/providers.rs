@@ -37,6 +37,8 @@ pub(super) async fn complete_provider_sign_in(
         code: &request.code,
         error: &request.error,
         browser_token: &request.browser_token,
+        redirect_uri: &request.redirect_uri,
+        iss: &request.iss,
     };
     let origin = origin_from_pb(request.origin.clone());
     let (signed_in, is_new) = app.complete_provider_sign_in(answer, &origin).await?;
@@ -85,6 +87,8 @@ pub(super) async fn complete_provider_link(
         code: &request.code,
         error: &request.error,
         browser_token: &request.browser_token,
+        redirect_uri: &request.redirect_uri,
+        iss: &request.iss,
     };
     let origin = origin_from_pb(request.origin.clone());
     let identity = app.complete_provider_link(&caller, answer, &origin).await?;

@@ -98,6 +98,8 @@ impl Rig {
             code: "code",
             error: "",
             browser_token: &sent.browser_token,
+            redirect_uri: BACK,
+            iss: "",
         };
         app.complete_provider_sign_in(answer, &nowhere()).await
     }
@@ -113,6 +115,8 @@ impl Rig {
             code: "code",
             error: "",
             browser_token: &sent.browser_token,
+            redirect_uri: BACK,
+            iss: "",
         };
         app.complete_provider_sign_in(answer, &nowhere()).await
     }
@@ -199,7 +203,7 @@ on_both_databases! {
         let token = rig.liar.sign(&rig.claims(&sent, "ada"), Signature::Right);
         rig.liar.plan(Plan::Token(token));
         let state = parameter(&sent.authorization_url, "state");
-        let answer = Answer { state: &state, code: "the code", error: "", browser_token: &sent.browser_token };
+        let answer = Answer { state: &state, code: "the code", error: "", browser_token: &sent.browser_token, redirect_uri: BACK, iss: "" };
         rig.test.app.complete_provider_sign_in(answer, &nowhere()).await.unwrap();
         let asked = rig.liar.asked();
         let verifier = PkceCodeVerifier::new(asked["code_verifier"].clone());
@@ -208,6 +212,30 @@ on_both_databases! {
         assert_eq!(parameter(&sent.authorization_url, "code_challenge_method"), "S256");
         assert_eq!(parameter(&sent.authorization_url, "scope"), "openid email profile");
         assert_eq!((asked["code"].as_str(), asked["redirect_uri"].as_str()), ("the code", BACK));
+    }
+
+    async fn an_answer_of_another_provider_is_none_of_this_one(url: DatabaseUrl) {
+        let rig = Rig::on(&url).await;
+        let issuer = rig.liar.issuer();
+        for (redirect_uri, iss, is_good) in [
+            ("http://127.0.0.1:8080/other", "", false),
+            ("", "", false),
+            (BACK, "https://other.example.org", false),
+            (BACK, issuer.as_str(), true),
+        ] {
+            let sent = rig.test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
+            let token = rig.liar.sign(&rig.claims(&sent, "ada"), Signature::Right);
+            rig.liar.plan(Plan::Token(token));
+            let state = parameter(&sent.authorization_url, "state");
+            let browser_token = &sent.browser_token;
+            let answer = Answer { state: &state, code: "code", error: "", browser_token, redirect_uri, iss };
+            let came = rig.test.app.complete_provider_sign_in(answer, &nowhere()).await;
+            if is_good {
+                assert!(came.is_ok());
+            } else {
+                assert_eq!(refusal(came), Refusal::StateInvalid, "{redirect_uri} {iss}");
+            }
+        }
     }
 
     async fn new_keys_of_a_provider_are_found(url: DatabaseUrl) {

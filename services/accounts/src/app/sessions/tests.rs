@@ -107,6 +107,23 @@ kinora_store::on_both_databases! {
         assert!(refresh(&test, &again).await.is_ok());
     }
 
+    async fn of_more_sessions_than_a_hundred_the_one_used_longest_ago_ends(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let user = test.user("ada@example.org").await;
+        let mut opened = Vec::new();
+        for _ in 0..100 {
+            test.clock.advance(TimeDelta::seconds(1));
+            opened.push(open(&test, user.id).await);
+        }
+        test.clock.advance(TimeDelta::seconds(1));
+        opened[0] = refresh(&test, &opened[0]).await.unwrap();
+        open(&test, user.id).await;
+        assert_eq!(test.app.sessions_of(&user).await.unwrap().len(), 100);
+        assert_eq!(refresh(&test, &opened[1]).await.map(drop), Err(Refusal::SessionEnded));
+        assert!(refresh(&test, &opened[0]).await.is_ok());
+        assert!(refresh(&test, &opened[2]).await.is_ok());
+    }
+
     async fn two_clients_that_refresh_at_once_go_on_with_the_same_token(url: DatabaseUrl) {
         let test = TestApp::on(&url).await;
         let user = test.user("ada@example.org").await;

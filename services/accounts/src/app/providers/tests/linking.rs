@@ -16,6 +16,8 @@ impl Rig {
             code: "code",
             error: "",
             browser_token: &sent.browser_token,
+            redirect_uri: BACK,
+            iss: "",
         };
         app.complete_provider_link(caller, answer, &nowhere()).await
     }
@@ -46,7 +48,7 @@ on_both_databases! {
         let app = &rig.test.app;
         let sent = app.begin_provider_link(&owner, "it", BACK).await.unwrap();
         let state = parameter(&sent.authorization_url, "state");
-        let answer = Answer { state: &state, code: "code", error: "", browser_token: &sent.browser_token };
+        let answer = Answer { state: &state, code: "code", error: "", browser_token: &sent.browser_token, redirect_uri: BACK, iss: "" };
         let refused = app.complete_provider_link(&stranger, answer, &nowhere()).await;
         assert_eq!(refusal(refused), Refusal::StateInvalid);
         // Nor is it a sign-in.
@@ -62,21 +64,21 @@ on_both_databases! {
         let own = app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let other = app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let state = parameter(&own.authorization_url, "state");
-        let answer = |browser_token| Answer { state: &state, code: "code", error: "", browser_token };
+        let answer = |browser_token| Answer { state: &state, code: "code", error: "", browser_token, redirect_uri: BACK, iss: "" };
         let crossed = app.complete_provider_sign_in(answer(&other.browser_token), &nowhere()).await;
         assert_eq!(refusal(crossed), Refusal::StateInvalid);
         // The state was used up by that.
         let late = app.complete_provider_sign_in(answer(&own.browser_token), &nowhere()).await;
         assert_eq!(refusal(late), Refusal::StateInvalid);
         for state in ["", "x", &"x".repeat(1 << 20)] {
-            let answer = Answer { state, code: "code", error: "", browser_token: &own.browser_token };
+            let answer = Answer { state, code: "code", error: "", browser_token: &own.browser_token, redirect_uri: BACK, iss: "" };
             let unknown = app.complete_provider_sign_in(answer, &nowhere()).await;
             assert_eq!(refusal(unknown), Refusal::StateInvalid);
         }
         let old = app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         rig.test.clock.advance(LIFETIME);
         let state = parameter(&old.authorization_url, "state");
-        let answer = Answer { state: &state, code: "code", error: "", browser_token: &old.browser_token };
+        let answer = Answer { state: &state, code: "code", error: "", browser_token: &old.browser_token, redirect_uri: BACK, iss: "" };
         let late = app.complete_provider_sign_in(answer, &nowhere()).await;
         assert_eq!(refusal(late), Refusal::StateInvalid);
     }

@@ -28,7 +28,7 @@ on_both_databases! {
         for is_first in [true, false] {
             let sent = test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
             let [state, code, error] = visit(&sent, Some("ada")).await;
-            let answer = Answer { state: &state, code: &code, error: &error, browser_token: &sent.browser_token };
+            let answer = Answer { state: &state, code: &code, error: &error, browser_token: &sent.browser_token, redirect_uri: BACK, iss: "" };
             let (signed_in, is_new) = test.app.complete_provider_sign_in(answer, &nowhere()).await.unwrap();
             assert!(matches!(signed_in, SignedIn::Tokens(_)));
             assert_eq!(is_new, is_first);
@@ -45,19 +45,19 @@ on_both_databases! {
         let sent = test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let [state, code, error] = visit(&sent, None).await;
         assert_eq!(error, "access_denied");
-        let answer = Answer { state: &state, code: &code, error: &error, browser_token: &sent.browser_token };
+        let answer = Answer { state: &state, code: &code, error: &error, browser_token: &sent.browser_token, redirect_uri: BACK, iss: "" };
         let refused = test.app.complete_provider_sign_in(answer, &nowhere()).await;
         assert_eq!(refusal(refused), Refusal::ProviderRefused);
 
         let sent = test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let [state, code, _] = visit(&sent, Some("unverified-bob")).await;
-        let answer = Answer { state: &state, code: &code, error: "", browser_token: &sent.browser_token };
+        let answer = Answer { state: &state, code: &code, error: "", browser_token: &sent.browser_token, redirect_uri: BACK, iss: "" };
         let refused = test.app.complete_provider_sign_in(answer, &nowhere()).await;
         assert_eq!(refusal(refused), Refusal::EmailNotVerified);
 
         let sent = test.app.begin_provider_sign_in("it", BACK, &nowhere()).await.unwrap();
         let state = parameter(&sent.authorization_url, "state");
-        let answer = Answer { state: &state, code: "guessed", error: "", browser_token: &sent.browser_token };
+        let answer = Answer { state: &state, code: "guessed", error: "", browser_token: &sent.browser_token, redirect_uri: BACK, iss: "" };
         let refused = test.app.complete_provider_sign_in(answer, &nowhere()).await;
         assert_eq!(refusal(refused), Refusal::ProviderRefused);
     }
