@@ -169,8 +169,12 @@ kinora_store::on_both_databases! {
             let own = sign_in(&test, ADA, "of a stranger 71", &stranger(1)).await;
             assert!(matches!(own, Came::Refused(Refusal::EmailNotVerified) | Came::Throttled(_)));
         }
-        let throttled = sign_in(&test, ADA, "a wrong one 33", &stranger(1)).await;
-        assert!(matches!(throttled, Came::Throttled(_)), "{throttled:?}");
+        // Two seconds after the seventh: none was forgiven.
+        let seventh = sign_in(&test, ADA, "a wrong one 33", &stranger(1)).await;
+        assert_eq!(seventh, Came::Refused(Refusal::CredentialsInvalid));
+        test.clock.advance(TimeDelta::seconds(1));
+        let eighth = sign_in(&test, ADA, "a wrong one 33", &stranger(1)).await;
+        assert_eq!(eighth, Came::Throttled(Duration::from_secs(1)));
     }
 
     async fn stranger_locks_nobody_out_of_where_they_have_signed_in(url: DatabaseUrl) {
