@@ -44,6 +44,7 @@ console.log(await round());
 async fn main() {
     verification().await;
     let mesh = SeparateProcesses::start().await;
+    mesh.wait_serving().await;
     sign_ins(&mesh).await;
     calls(&mesh).await;
 }

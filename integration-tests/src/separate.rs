@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Api, Program, accounts, model_folder, text};
 
+/// Services take less to listen.
+const START: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Edge, scheduler and object store; workers come and go with the tests.
 pub struct SeparateProcesses {
     /// Everything is below it.
@@ -122,6 +125,19 @@ impl SeparateProcesses {
             ("scheduler", self.scheduler_port),
         ]
         .map(|(name, port)| (name, (std::net::Ipv4Addr::LOCALHOST, port).into()))
+    }
+
+    /// Waits until every service answers calls of gRPC.
+    pub async fn wait_serving(&self) {
+        for (service, address) in self.grpc_addresses() {
+            kinora_testkit::wait::until("the services answer", START, || async {
+                let stream = tokio::net::TcpStream::connect(address).await;
+                stream
+                    .map(drop)
+                    .map_err(|error| format!("{service}: {error}"))
+            })
+            .await;
+        }
     }
 
     /// The accounts service, called as the edge calls it.

@@ -65,6 +65,7 @@ async fn speak_plainly(address: SocketAddr) -> Vec<u8> {
 #[tokio::test]
 async fn a_service_with_the_wrong_name_is_refused_on_every_method() {
     let mesh = SeparateProcesses::start().await;
+    mesh.wait_serving().await;
     for (service, address) in mesh.grpc_addresses() {
         let methods = methods_of(service);
         assert!(methods.len() > 20, "{methods:?}");
@@ -85,6 +86,7 @@ async fn a_service_with_the_wrong_name_is_refused_on_every_method() {
 #[tokio::test]
 async fn plaintext_gets_no_answer_of_any_service() {
     let mesh = SeparateProcesses::start().await;
+    mesh.wait_serving().await;
     for (service, address) in mesh.grpc_addresses() {
         let known = call(
             channel(address, service, "edge"),
@@ -104,9 +106,17 @@ async fn plaintext_gets_no_answer_of_any_service() {
 #[tokio::test]
 async fn a_caller_refuses_a_service_that_is_another_than_it_wants() {
     let mesh = SeparateProcesses::start().await;
+    mesh.wait_serving().await;
     let [(accounts, accounts_address), (scheduler, scheduler_address)] = mesh.grpc_addresses();
     for (wanted, address) in [(accounts, scheduler_address), (scheduler, accounts_address)] {
+        let other = if wanted == accounts {
+            scheduler
+        } else {
+            accounts
+        };
         let path = &methods_of(wanted)[0];
+        let served = call(channel(address, other, "edge"), path).await;
+        assert_eq!(served.code(), Code::Unimplemented, "it serves: {served:?}");
         let status = call(channel(address, wanted, "edge"), path).await;
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     }

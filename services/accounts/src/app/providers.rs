@@ -82,6 +82,7 @@ impl App {
         redirect_uri: &str,
         origin: &Origin,
     ) -> Result<Sent, Error> {
+        self.provider_with(provider, redirect_uri)?;
         self.charge_flow(origin).await?;
         self.send_away(Purpose::ProviderSignIn, None, provider, redirect_uri)
             .await
@@ -186,6 +187,17 @@ impl App {
         Ok(())
     }
 
+    /// A provider that may send browsers to an address.
+    fn provider_with(&self, name: &str, redirect_uri: &str) -> Result<&Provider, Refusal> {
+        let provider = self.providers.get(name);
+        let provider = provider.ok_or(Refusal::ProviderUnknown)?;
+        let allowed = &provider.config().redirect_uris;
+        if !allowed.iter().any(|uri| uri == redirect_uri) {
+            return Err(Refusal::RedirectNotAllowed);
+        }
+        Ok(provider)
+    }
+
     async fn send_away(
         &self,
         purpose: Purpose,
@@ -193,12 +205,7 @@ impl App {
         provider: &str,
         redirect_uri: &str,
     ) -> Result<Sent, Error> {
-        let provider = self.providers.get(provider);
-        let provider = provider.ok_or(Refusal::ProviderUnknown)?;
-        let allowed = &provider.config().redirect_uris;
-        if !allowed.iter().any(|uri| uri == redirect_uri) {
-            return Err(Refusal::RedirectNotAllowed.into());
-        }
+        let provider = self.provider_with(provider, redirect_uri)?;
         let browser_token = random::code()?;
         let away = Away {
             provider: provider.config().name.clone(),

@@ -158,6 +158,9 @@ impl App {
             return Err(Refusal::AccountDisabled.into());
         }
         if !flows::count_try(&tx, open.id, CHALLENGE_TRIES, self.now()).await? {
+            drop(tx);
+            // Nothing was tried.
+            self.take_back(&counted).await?;
             return Err(Refusal::ChallengeInvalid.into());
         }
         let Some(factor) = self.check_factor(&tx, user, code, origin).await? else {

@@ -183,9 +183,16 @@ impl App {
         let others = others.iter().filter(|other| other.id != row.id);
         for waiting in std::iter::once(row).chain(others) {
             let pending: PendingSignUp = from_json(waiting.payload.as_deref())?;
-            let shown = Password::shown(password);
-            let compared = self.hasher.compare(shown, Some(&pending.password_hash));
-            if compared.await? != Comparison::Different {
+            let (shown, hash) = (
+                Password::shown(password),
+                Some(pending.password_hash.as_str()),
+            );
+            let compared = if waiting.id == row.id {
+                self.compare_counted(shown, hash, &counted).await?
+            } else {
+                self.hasher.compare(shown, hash).await?
+            };
+            if compared != Comparison::Different {
                 self.refund(&counted).await?;
                 return Ok(pending);
             }
@@ -207,8 +214,9 @@ impl App {
             password_time: Some(now),
             ..self.new_user(&email, pending.display_name)
         };
-        // Whoever comes second by whichever way finds the code used or the address taken.
-        if !codes::take(tx, row.id, now).await? || !users::insert(tx, user.clone()).await? {
+        // Whoever comes second by whichever way finds the address taken or the code used. The address first, as everybody
+        // locks them.
+        if !users::insert(tx, user.clone()).await? || !codes::take(tx, row.id, now).await? {
             return Err(Refusal::CodeInvalid.into());
         }
         codes::end_sign_ups(tx, email.key(), now).await?;
@@ -239,7 +247,7 @@ impl App {
         let user = user.filter(|user| users::may_sign_in(user.state));
         let mut user = user.ok_or(Refusal::CodeInvalid)?;
         let is_taken = users::find_by_email_key(tx, email.key()).await?.is_some();
-        if is_taken || !codes::take(tx, row.id, now).await? {
+        if is_taken {
             return Err(Refusal::CodeInvalid.into());
         }
         let change = user::ActiveModel {
@@ -247,7 +255,7 @@ impl App {
             email_key: Set(email.key().to_owned()),
             ..Default::default()
         };
-        if !users::change_address(tx, id, change).await? {
+        if !users::change_address(tx, id, change).await? || !codes::take(tx, row.id, now).await? {
             return Err(Refusal::CodeInvalid.into());
         }
         // Codes that went to the old address are good for nothing any more, nor are sign-ups with the new one.

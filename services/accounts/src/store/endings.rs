@@ -1,7 +1,9 @@
 //! How what acts for a user ends: sessions, keys, and the tokens that they got.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use uuid::Uuid;
 
 use super::ended;
@@ -19,6 +21,9 @@ pub async fn sessions_of(tx: &impl ConnectionTrait, user: Uuid, now: Time) -> Re
         .column(session::Column::Id)
         .filter(session::Column::UserId.eq(user))
         .filter(session::Column::EndTime.is_null())
+        // Everybody locks them in the same order.
+        .order_by_asc(session::Column::Id)
+        .lock_exclusive()
         .into_tuple()
         .all(tx)
         .await?;
