@@ -28,12 +28,12 @@ WORKERS ?= 10000
 PYTHON ?= python3
 CASES ?=
 
-.PHONY: help setup run up test chaos lint deny bench bench-models bench-scheduler simulate clean-cache
+.PHONY: help setup run up test chaos lint deny bench bench-models bench-accounts bench-scheduler simulate clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## fetch libtorch, an OpenID provider, and ffmpeg, PostgreSQL and NATS where missing (once, into the user's cache)
+setup: ## fetch libtorch, an OpenID provider, a mail server, and ffmpeg, PostgreSQL and NATS where missing (once, into the user's cache)
 	@scripts/env
 
 run: ## draw PROMPT on this machine's CPU and write OUT, an mp4
@@ -46,7 +46,7 @@ up: ## start the whole mesh in one process
 	cargo build -p kinora-cli
 	$(kinora) up
 
-test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID provider and ffmpeg
+test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID provider, mail server and ffmpeg
 	@$(test_settings)
 	# The journeys start the programs themselves. With --tests, or dependencies would be built once for these and once for those.
 	cargo build --workspace --bins --tests
@@ -64,9 +64,8 @@ test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID
 	fi
 
 chaos: ## KILLS faults over MINUTES at a whole mesh, and rolling restarts; fails when a job is lost or done twice
-	@$(test_settings)
+	@settings=$$(scripts/env libtorch ffmpeg postgres nats) ; eval "$$settings"
 	cargo build -p kinora-accounts -p kinora-scheduler -p kinora-edge -p kinora-integration-tests --bins
-	export KINORA_TEST_POSTGRES_BIN=$$(scripts/setup-postgres)
 	chaos=$(target_dir)/debug/kinora-chaos
 	"$$chaos" --log warn rolling
 	report=$(target_dir)/chaos-soak.md
@@ -93,8 +92,10 @@ bench-models: ## denoising against diffusers on the same weights; PYTHON needs t
 
 bench-accounts: ## signing in, checking a token beside jose, and calling with an API key, as tables (release build)
 	@settings=$$(scripts/env postgres oidc ffmpeg libtorch) ; eval "$$settings"
-	cargo build --release -p kinora-accounts -p kinora-scheduler -p kinora-edge -p kinora-integration-tests --bins
-	scripts/with-postgres cargo bench -p kinora-integration-tests --bench accounts
+	# Both name the same crates and targets' features, so that dependencies are built once.
+	crates="-p kinora-accounts -p kinora-scheduler -p kinora-edge -p kinora-integration-tests"
+	cargo build --release $$crates --bins --bench accounts
+	scripts/with-postgres cargo bench $$crates --bench accounts
 
 bench-scheduler: ## claims, submissions, waits and events of the scheduler beside graphile-worker, as a table; then simulate
 	@settings=$$(scripts/env postgres nats) ; eval "$$settings"

@@ -358,6 +358,8 @@ async fn operators_look_after_people_with_the_command() {
     let id = me["user"]["id"].as_str().unwrap();
     let listed = admin(&mesh, &["users", "list"]).await;
     assert!(listed.contains("mina@example.org"), "{listed}");
+    let shown = admin(&mesh, &["users", "show", "Mina@example.org"]).await;
+    assert!(shown.contains(id), "{shown}");
     admin(&mesh, &["users", "disable", id, "--reason", "a test"]).await;
     is_soon_refused(&mesh.with(&tokens.access), "TOKEN_REVOKED").await;
     let audit = admin(&mesh, &["audit"]).await;
@@ -365,6 +367,9 @@ async fn operators_look_after_people_with_the_command() {
         audit.contains("user.disable") && audit.contains(id),
         "{audit}"
     );
+    let log = mesh.process.program.log();
+    assert!(log.contains(".eml") || log.contains("mail"), "{log}");
+    assert!(!log.contains("mina@"), "an address of mail in the log");
 }
 
 /// What `kinora admin ...` prints.

@@ -22,7 +22,8 @@ pub(super) async fn users(api: &Api, command: UsersCommand, json: bool) -> Resul
             return Ok(show(json, &users, || user_table(&users))?);
         }
         UsersCommand::Show { user } => {
-            let path = [USERS[0], USERS[1], USERS[2], &user];
+            let id = id_of(api, user).await?;
+            let path = [USERS[0], USERS[1], USERS[2], &id];
             let user = api.call(Method::GET, &path, &[], None).await?["user"].take();
             return Ok(show(json, &user, || {
                 user_table(std::slice::from_ref(&user))
@@ -59,6 +60,21 @@ pub(super) async fn users(api: &Api, command: UsersCommand, json: bool) -> Resul
         Some(user) => user_table(std::slice::from_ref(user)),
         None => format!("{} sessions ended", text(&answer, "revoked")),
     })?)
+}
+
+/// The id of a user who may be named by the address, which stands in no path.
+async fn id_of(api: &Api, user: String) -> Result<String, Failure> {
+    if !user.contains('@') {
+        return Ok(user);
+    }
+    let found = api
+        .listed(&USERS, &[("query", &user)], "users", usize::MAX)
+        .await?;
+    let named = found
+        .iter()
+        .find(|found| text(found, "email").to_lowercase() == user.to_lowercase());
+    let id = named.map(|found| text(found, "id"));
+    Ok(id.ok_or_else(|| ApiError::Local(format!("nobody has the address {user}")))?)
 }
 
 /// Runs `kinora admin orgs`.

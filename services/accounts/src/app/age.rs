@@ -135,11 +135,14 @@ impl App {
         let found = verifier.read(callback, now)?;
         let tx = self.store.begin().await?;
         let purpose = Purpose::AgeVerification;
-        let flow = self.take_flow::<()>(&tx, purpose, None, &found.token);
-        let user = flow.await?.and_then(|flow| flow.user);
+        // The user before the flow, as everybody locks them.
+        let flow = self.open_flow::<()>(&tx, purpose, &found.token).await?;
+        let user = flow.and_then(|flow| flow.user);
         let user = user.ok_or(Refusal::AgeCallbackInvalid)?;
         let row = users::lock(&tx, user).await?;
         row.ok_or(Refusal::AgeCallbackInvalid)?;
+        let flow = self.take_flow::<()>(&tx, purpose, Some(user), &found.token);
+        flow.await?.ok_or(Refusal::AgeCallbackInvalid)?;
         let name = verifier.name().to_owned();
         let mut line = Line::own(user, "age.verify", &Origin::default());
         line.actor = "system".to_owned();

@@ -1,7 +1,7 @@
 //! What operators of the platform see and do. Every change is in the audit log, with the operator as actor.
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
 
 use super::App;
@@ -12,16 +12,15 @@ use crate::domain::caller::Caller;
 use crate::domain::email::Email;
 use crate::domain::origin::Origin;
 use crate::domain::page::Page;
-use crate::domain::password::Password;
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::store::audit::Line;
-use crate::store::entity::people::{passkey, user};
+use crate::store::entity::people::user;
 use crate::store::entity::programs::{api_key, organisation};
 use crate::store::lock::Topic;
 use crate::store::user_view::UserView;
 use crate::store::{
-    audit, codes, ended, endings, groups, lock, outbox, second_factors, user_view, users,
+    audit, codes, ended, endings, groups, lock, outbox, passkeys, second_factors, user_view, users,
 };
 
 /// An account that an operator wants.
@@ -31,8 +30,6 @@ pub(crate) struct NewUser<'a> {
     pub(crate) email: &'a str,
     /// May be empty.
     pub(crate) display_name: &'a str,
-    /// None when the owner sets one.
-    pub(crate) password: Option<&'a str>,
     /// Administers the platform.
     pub(crate) is_operator: bool,
 }
@@ -55,13 +52,13 @@ impl App {
         Ok((user_view::of(reader, rows).await?, next))
     }
 
-    /// Reads a user by id or address.
+    /// Reads a user by id.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], [`Error::Database`].
-    pub(crate) async fn find_user(&self, id_or_address: &str) -> Result<UserView, Error> {
+    pub(crate) async fn find_user(&self, id: Uuid) -> Result<UserView, Error> {
         let reader = self.store.reader();
-        let found = users::find_named(reader, id_or_address).await?;
+        let found = users::find(reader, id).await?;
         self.view_of(reader, found.ok_or(Refusal::NotFound)?).await
     }
 
@@ -69,8 +66,7 @@ impl App {
     /// address at once, one does.
     ///
     /// # Errors
-    /// [`Refusal::EmailInvalid`], [`Refusal::NameInvalid`], [`Refusal::EmailTaken`], or as of [`Password::choose`];
-    /// [`Refusal::Busy`]; [`Error::Database`].
+    /// [`Refusal::EmailInvalid`], [`Refusal::NameInvalid`], [`Refusal::EmailTaken`]; [`Error::Database`].
     pub(crate) async fn create_user(
         &self,
         operator: &Caller,
@@ -80,11 +76,6 @@ impl App {
         let email = Email::parse(new.email).map_err(|_| Refusal::EmailInvalid)?;
         let mut user = self.new_user(&email, display_name_of(new.display_name)?);
         user.is_operator = new.is_operator;
-        if let Some(password) = new.password {
-            let password = Password::choose(password, &email)?;
-            user.password_hash = Some(self.hasher.hash(password).await?);
-            user.password_time = Some(now);
-        }
         let tx = self.store.begin().await?;
         if !users::insert(&tx, user.clone()).await? {
             return Err(Refusal::EmailTaken.into());
@@ -206,10 +197,7 @@ impl App {
         let now = self.now();
         let (tx, user) = self.begin_with(id).await?;
         second_factors::remove(&tx, id).await?;
-        passkey::Entity::delete_many()
-            .filter(passkey::Column::UserId.eq(id))
-            .exec(&tx)
-            .await?;
+        passkeys::remove_all(&tx, id).await?;
         // Whoever holds the lost device may be signed in with it.
         endings::sessions_of(&tx, id, now).await?;
         self.tell_address(&tx, &user.email, Notice::SecondFactorsReset)

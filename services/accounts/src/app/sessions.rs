@@ -96,12 +96,11 @@ impl App {
     ) -> Result<(), Error> {
         let now = self.now();
         let live = sessions::live_of(tx, user, now).await?;
-        let mut surplus: Vec<Uuid> = live
+        let surplus: Vec<Uuid> = live
             .iter()
             .skip(MAX_SESSIONS - 1)
             .map(|row| row.id)
             .collect();
-        surplus.sort_unstable();
         Ok(sessions::end(tx, &surplus, now).await?)
     }
 
@@ -141,14 +140,12 @@ impl App {
         except: Option<Uuid>,
     ) -> Result<u32, Error> {
         let now = self.now();
-        let mut ids: Vec<Uuid> = sessions::live_of(tx, user, now)
+        let ids: Vec<Uuid> = sessions::live_of(tx, user, now)
             .await?
             .into_iter()
             .map(|row| row.id)
             .filter(|id| Some(*id) != except)
             .collect();
-        // Everybody locks them in the same order.
-        ids.sort_unstable();
         sessions::end(tx, &ids, now).await?;
         Ok(u32::try_from(ids.len()).unwrap_or(u32::MAX))
     }

@@ -30,7 +30,8 @@ pub(super) async fn get_user_by_id(
     app: &App,
     request: Request<pb::GetUserByIdRequest>,
 ) -> Result<Response<pb::GetUserByIdResponse>, Status> {
-    let found = app.find_user(&request.get_ref().id).await?;
+    let id = id_from_pb(&request.get_ref().id)?;
+    let found = app.find_user(id).await?;
     let user = Some(user_to_pb(app, found));
     Ok(Response::new(pb::GetUserByIdResponse { user }))
 }
@@ -44,7 +45,6 @@ pub(super) async fn create_user(
     let new = NewUser {
         email: &message.email,
         display_name: &message.display_name,
-        password: Some(message.password.as_str()).filter(|password| !password.is_empty()),
         is_operator: message.is_operator,
     };
     let made = app.create_user(&operator, new).await?;

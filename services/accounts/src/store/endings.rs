@@ -1,14 +1,12 @@
 //! How what acts for a user ends: sessions, keys, and the tokens that they got.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
-use super::ended;
 use super::entity::people::session;
 use super::entity::programs::api_key;
+use super::{ended, sessions};
 use crate::domain::Time;
 
 /// Ends all sessions of a user. Tokens that came from them are refused within seconds. Answers how many there were.
@@ -21,20 +19,10 @@ pub async fn sessions_of(tx: &impl ConnectionTrait, user: Uuid, now: Time) -> Re
         .column(session::Column::Id)
         .filter(session::Column::UserId.eq(user))
         .filter(session::Column::EndTime.is_null())
-        // Everybody locks them in the same order.
-        .order_by_asc(session::Column::Id)
-        .lock_exclusive()
         .into_tuple()
         .all(tx)
         .await?;
-    session::Entity::update_many()
-        .col_expr(session::Column::EndTime, Expr::value(now))
-        .filter(session::Column::Id.is_in(live.iter().copied()))
-        .exec(tx)
-        .await?;
-    for id in &live {
-        ended::note_for_good(tx, *id, now).await?;
-    }
+    sessions::end(tx, &live, now).await?;
     Ok(live.len())
 }
 

@@ -88,6 +88,18 @@ pub async fn note_use(
     Ok(())
 }
 
+/// Forgets all of a user.
+///
+/// # Errors
+/// [`DbErr`] when the database refuses it.
+pub async fn remove_all(tx: &impl ConnectionTrait, user: Uuid) -> Result<(), DbErr> {
+    passkey::Entity::delete_many()
+        .filter(passkey::Column::UserId.eq(user))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
 /// Forgets one of a user. False when there is none.
 ///
 /// # Errors

@@ -79,7 +79,7 @@ pub async fn live_of(
         .await
 }
 
-/// Ends sessions, and with them their tokens.
+/// Ends sessions, and with them their tokens. Locks them in the order of their ids, as everybody does.
 ///
 /// # Errors
 /// [`DbErr`] when the database refuses it.
@@ -87,6 +87,18 @@ pub async fn end(tx: &impl ConnectionTrait, ids: &[Uuid], now: Time) -> Result<(
     if ids.is_empty() {
         return Ok(());
     }
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    // An update alone locks rows in whichever order it finds them.
+    session::Entity::find()
+        .select_only()
+        .column(session::Column::Id)
+        .filter(session::Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(session::Column::Id)
+        .lock_exclusive()
+        .into_tuple::<Uuid>()
+        .all(tx)
+        .await?;
     let change = session::ActiveModel {
         end_time: Set(Some(now)),
         ..Default::default()
@@ -98,7 +110,7 @@ pub async fn end(tx: &impl ConnectionTrait, ids: &[Uuid], now: Time) -> Result<(
         .exec(tx)
         .await?;
     for id in ids {
-        ended::note_for_good(tx, *id, now).await?;
+        ended::note_for_good(tx, id, now).await?;
     }
     Ok(())
 }

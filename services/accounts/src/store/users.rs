@@ -51,20 +51,6 @@ pub async fn find_by_email_key(
         .await
 }
 
-/// A user by id, or by the address, as an operator writes it.
-///
-/// # Errors
-/// [`DbErr`] when the database does not answer.
-pub async fn find_named(
-    conn: &impl ConnectionTrait,
-    id_or_address: &str,
-) -> Result<Option<user::Model>, DbErr> {
-    match id_or_address.parse() {
-        Ok(id) => find(conn, id).await,
-        Err(_) => find_by_email_key(conn, &id_or_address.to_lowercase()).await,
-    }
-}
-
 /// A user by id, whom nobody else changes until the transaction ends.
 ///
 /// # Errors
