@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 16] = [
     "kinora/accounts/v1/account.proto",
     "kinora/accounts/v1/admin_service.proto",
     "kinora/accounts/v1/auth_service.proto",
@@ -11,6 +11,10 @@ const FILES: [&str; 12] = [
     "kinora/accounts/v1/organisation_service.proto",
     "kinora/accounts/v1/trust_service.proto",
     "kinora/accounts/v1/user_service.proto",
+    "kinora/billing/v1/admin_service.proto",
+    "kinora/billing/v1/billing_service.proto",
+    "kinora/billing/v1/ledger_service.proto",
+    "kinora/billing/v1/money.proto",
     "kinora/scheduler/v1/admin_service.proto",
     "kinora/scheduler/v1/job.proto",
     "kinora/scheduler/v1/scheduler_service.proto",

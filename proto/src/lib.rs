@@ -19,6 +19,21 @@ pub mod accounts {
     }
 }
 
+/// Credits: what jobs cost, who pays, and where it comes from.
+pub mod billing {
+    /// Version 1 of the billing contract.
+    #[expect(
+        missing_docs,
+        clippy::large_enum_variant,
+        clippy::missing_errors_doc,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("kinora.billing.v1");
+    }
+}
+
 /// Jobs, and the workers that run them.
 pub mod scheduler {
     /// Version 1 of the scheduler's contract.
