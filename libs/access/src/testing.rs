@@ -79,7 +79,7 @@ impl TestIssuer {
             .collect();
         Claims {
             iss: ISSUER.to_owned(),
-            aud: vec!["accounts".to_owned(), "scheduler".to_owned()],
+            aud: ["accounts", "billing", "scheduler"].map(str::to_owned).to_vec(),
             sub: id_of(user),
             iat: now,
             nbf: now,

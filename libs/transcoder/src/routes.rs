@@ -142,6 +142,12 @@ impl Route {
         self.method.parent_service().full_name().to_owned()
     }
 
+    /// What is called: `/package.Service/Method`.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.call.path()
+    }
+
     /// Whether the answer is a stream.
     #[must_use]
     pub fn is_streaming(&self) -> bool {

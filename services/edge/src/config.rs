@@ -24,6 +24,9 @@ pub struct EdgeOptions {
         default_value = "http://127.0.0.1:7003"
     )]
     pub accounts_endpoint: String,
+    /// The billing service. Without it nothing costs anything, and its paths are not there.
+    #[arg(long, env = "KINORA_BILLING_ENDPOINT")]
+    pub billing_endpoint: Option<String>,
     /// Who signs the tokens of callers.
     #[arg(long, env = "KINORA_TOKEN_ISSUER", default_value = "kinora")]
     pub token_issuer: String,

@@ -34,7 +34,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::body::Intake;
-pub(crate) use self::transcoded::Accounts;
+pub(crate) use self::transcoded::Services;
 use crate::auth::{Bearer, Gate};
 use crate::client::Scheduler;
 use crate::problem::{self, Problem};
@@ -44,7 +44,7 @@ use crate::problem::{self, Problem};
 pub(crate) struct Edge {
     pub(crate) scheduler: Scheduler,
     pub(crate) gate: Gate,
-    pub(crate) accounts: Accounts,
+    pub(crate) services: Services,
     pub(crate) blobs: BlobStore,
     pub(crate) link_lifetime: Duration,
     pub(crate) shutdown: CancellationToken,

@@ -67,8 +67,11 @@ const SCHEDULER: &str = "scheduler";
 /// The service that knows callers.
 const ACCOUNTS: &str = "accounts";
 
+/// The service that knows what callers pay.
+const BILLING: &str = "billing";
+
 /// The services behind the edge, as tokens name those they are for.
-const AUDIENCES: [&str; 2] = [ACCOUNTS, SCHEDULER];
+const AUDIENCES: [&str; 3] = [ACCOUNTS, BILLING, SCHEDULER];
 
 /// Serves HTTP until `shutdown`, then ends event streams and lets single calls finish.
 ///
@@ -104,10 +107,13 @@ pub async fn serve_with(
     let calls = channel::connect_lazy(endpoint, &identity, SCHEDULER)?;
     let streams = channel::connect_lazy_for_streams(endpoint, &identity, SCHEDULER)?;
     let accounts = channel::connect_lazy(&options.accounts_endpoint, &identity, ACCOUNTS)?;
+    let billing = options.billing_endpoint.as_deref();
+    let billing = billing.map(|endpoint| channel::connect_lazy(endpoint, &identity, BILLING));
     let state = http::Edge {
         scheduler: Scheduler::new(calls, streams, options.call_timeout),
-        accounts: http::Accounts::new(
+        services: http::Services::new(
             accounts.clone(),
+            billing.transpose()?,
             options.call_timeout,
             &options.trusted_proxies,
         )?,

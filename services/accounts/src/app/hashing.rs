@@ -1,13 +1,17 @@
 //! Password hashes: argon2id, a bounded number at a time.
 //!
 //! A hash costs memory by design, so that a crowd that signs in at once must not fill the machine with it: a few are
-//! computed at a time, some more wait, and the others are asked to come back.
+//! computed at a time, some more wait, and the others are asked to come back. They have threads of their own, because an
+//! allocator keeps for each thread what that thread has used: on threads that come and go, the memory of a few hashes is
+//! kept many times.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::domain::password::Password;
 use crate::domain::refusal::Refusal;
@@ -24,15 +28,19 @@ pub(crate) struct Cost {
     pub(crate) passes: u32,
 }
 
+/// What a thread does next.
+type Work = Box<dyn FnOnce() + Send>;
+
 /// Computes and compares hashes.
 pub(crate) struct Hasher {
     argon2: Argon2<'static>,
     /// Of no password, for accounts that have none or are not there.
     dummy: String,
-    computing: Arc<Semaphore>,
+    /// To the threads that compute, which end with it.
+    work: mpsc::Sender<Work>,
     /// Those that are computed and those that wait.
     admitted: Semaphore,
-    computed: AtomicU64,
+    computed: Arc<AtomicU64>,
 }
 
 /// What a comparison came to.
@@ -50,7 +58,7 @@ impl Hasher {
     /// Computes `slots` hashes at a time.
     ///
     /// # Errors
-    /// [`Error::Options`] when there is no such cost.
+    /// [`Error::Options`] when there is no such cost; [`Error::Broken`] when a thread cannot be started.
     pub(crate) fn new(cost: Cost, slots: usize) -> Result<Self, Error> {
         let options = |error| Error::Options(format!("the cost of password hashes: {error}"));
         let params = Params::new(cost.memory_kib, cost.passes, 1, None).map_err(options)?;
@@ -62,9 +70,9 @@ impl Hasher {
         Ok(Self {
             dummy: dummy.map_err(broken)?.to_string(),
             argon2,
-            computing: Arc::new(Semaphore::new(slots)),
+            work: start_threads(slots)?,
             admitted: Semaphore::new(slots * (1 + WAITING_PER_SLOT)),
-            computed: AtomicU64::new(0),
+            computed: Arc::new(AtomicU64::new(0)),
         })
     }
 
@@ -133,22 +141,45 @@ impl Hasher {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         let _admitted = self.admitted.try_acquire().map_err(|_| Refusal::Busy)?;
-        let closed = |_| Error::Broken("no password is hashed any more".to_owned());
-        // It moves into the thread: a caller who goes away does not make room for another hash before this one is done.
-        let slot = Arc::clone(&self.computing)
-            .acquire_owned()
-            .await
-            .map_err(closed)?;
-        self.computed.fetch_add(1, Ordering::Relaxed);
-        let computed = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(slot);
-            result
-        });
-        computed
-            .await
-            .map_err(|error| Error::Broken(format!("a password was not hashed: {error}")))
+        let (answer, computed) = oneshot::channel();
+        let counted = Arc::clone(&self.computed);
+        let work = move || {
+            // Nobody waits for it any longer.
+            if answer.is_closed() {
+                return;
+            }
+            counted.fetch_add(1, Ordering::Relaxed);
+            // The caller may have left meanwhile.
+            let _ = answer.send(work());
+        };
+        let ended = || Error::Broken("a password was not hashed".to_owned());
+        self.work.send(Box::new(work)).map_err(|_| ended())?;
+        computed.await.map_err(|_| ended())
     }
+}
+
+/// Starts threads that take what is sent, each one thing at a time.
+fn start_threads(number: usize) -> Result<mpsc::Sender<Work>, Error> {
+    let (sender, receiver) = mpsc::channel::<Work>();
+    let receiver = Arc::new(Mutex::new(receiver));
+    for _ in 0..number {
+        let receiver = Arc::clone(&receiver);
+        let run = move || {
+            loop {
+                // One thread waits for what comes next, with the lock; the others wait for the lock.
+                let next = receiver.lock().recv();
+                let Ok(work) = next else { return };
+                // A hash that panics must not take its thread with it; who waits for it sees its answer dropped.
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+                    tracing::error!("the hash of a password panicked");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("password hash".to_owned());
+        let started = thread.spawn(run);
+        started.map_err(|error| Error::Broken(format!("no thread for password hashes: {error}")))?;
+    }
+    Ok(sender)
 }
 
 fn broken(error: impl std::fmt::Display) -> Error {

@@ -17,7 +17,7 @@ use crate::store::user_view::age_of;
 use crate::store::{subjects, users};
 
 /// The services that take tokens.
-const AUDIENCES: [&str; 2] = ["accounts", "scheduler"];
+const AUDIENCES: [&str; 3] = ["accounts", "billing", "scheduler"];
 
 /// What a token says of the one it is about.
 pub(crate) struct Subject {

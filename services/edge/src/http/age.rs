@@ -30,6 +30,6 @@ pub(super) async fn complete(
         signature: header(SIGNATURE).unwrap_or_default().to_owned(),
         timestamp: header(TIMESTAMP).unwrap_or_default().to_owned(),
     };
-    edge.accounts.complete_age_verification(request).await?;
+    edge.services.complete_age_verification(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }

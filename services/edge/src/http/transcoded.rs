@@ -1,4 +1,4 @@
-//! Everything about accounts: calls whose routes the contracts give.
+//! Everything about accounts and billing: calls whose routes the contracts give.
 //!
 //! What needs no caller is called without one. Everything else goes on with the caller's token, and the service behind
 //! decides. A stream is answered as JSON lines; one of plain chunks is the body itself.
@@ -18,9 +18,9 @@ use kinora_mesh::error::PublicError;
 use kinora_mesh::serve::PeerAddress;
 use kinora_proto::accounts::v1::auth_service_client::AuthServiceClient;
 use kinora_proto::accounts::v1::{
-    CompleteAgeVerificationRequest, admin_service_server, auth_service_server, key_service_server,
-    organisation_service_server, user_service_server,
+    self as accounts, CompleteAgeVerificationRequest, auth_service_server,
 };
+use kinora_proto::billing::v1 as billing;
 use kinora_transcoder::{
     DynamicMessage, Found, InvalidRoutes, Miss, Transcoder, set_message, to_json,
 };
@@ -40,36 +40,64 @@ const MAX_STRANGERS_BODY_BYTES: usize = 64 << 10;
 /// The message that tells a service where a request comes from.
 const ORIGIN: &str = "kinora.accounts.v1.Origin";
 
-/// The accounts service, called by its routes.
+/// What the accounts service serves by routes.
+const ACCOUNTS: [&str; 5] = [
+    accounts::admin_service_server::SERVICE_NAME,
+    auth_service_server::SERVICE_NAME,
+    accounts::key_service_server::SERVICE_NAME,
+    accounts::organisation_service_server::SERVICE_NAME,
+    accounts::user_service_server::SERVICE_NAME,
+];
+
+/// What the billing service does.
+const BILLING: [&str; 2] = [
+    billing::admin_service_server::SERVICE_NAME,
+    billing::billing_service_server::SERVICE_NAME,
+];
+
+/// What anybody may ask, beside signing in.
+const OPEN: [&str; 2] = [
+    "/kinora.billing.v1.BillingService/GetPriceBook",
+    "/kinora.billing.v1.BillingService/ListPlans",
+];
+
+/// The services that are called by their routes.
 #[derive(Clone)]
-pub(crate) struct Accounts {
+pub(crate) struct Services {
     routes: Arc<Transcoder>,
-    channel: Channel,
+    accounts: Channel,
+    billing: Option<Channel>,
     timeout: Duration,
     trusted_proxies: Arc<[IpNet]>,
 }
 
-impl Accounts {
-    /// Calls over `channel`, each within `timeout`.
+impl Services {
+    /// Calls over these channels, each call within `timeout`. Without `billing` its routes are not there.
     pub(crate) fn new(
-        channel: Channel,
+        accounts: Channel,
+        billing: Option<Channel>,
         timeout: Duration,
         trusted_proxies: &[IpNet],
     ) -> Result<Self, InvalidRoutes> {
-        let services = [
-            admin_service_server::SERVICE_NAME,
-            auth_service_server::SERVICE_NAME,
-            key_service_server::SERVICE_NAME,
-            organisation_service_server::SERVICE_NAME,
-            user_service_server::SERVICE_NAME,
-        ];
+        let mut services = ACCOUNTS.to_vec();
+        if billing.is_some() {
+            services.extend(BILLING);
+        }
         let routes = Transcoder::new(kinora_proto::DESCRIPTORS, &services)?;
         Ok(Self {
             routes: Arc::new(routes),
-            channel,
+            accounts,
+            billing,
             timeout,
             trusted_proxies: trusted_proxies.into(),
         })
+    }
+
+    /// Leads to the service that has a route.
+    fn channel_of(&self, service: &str) -> Channel {
+        let billing = self.billing.as_ref();
+        let billing = billing.filter(|_| BILLING.contains(&service));
+        billing.unwrap_or(&self.accounts).clone()
     }
 
     /// Passes on a verifier's call.
@@ -80,7 +108,7 @@ impl Accounts {
         let mut request = tonic::Request::new(message);
         request.set_timeout(self.timeout);
         kinora_mesh::trace::inject(request.metadata_mut());
-        let mut client = AuthServiceClient::new(self.channel.clone());
+        let mut client = AuthServiceClient::new(self.accounts.clone());
         let call = client.complete_age_verification(request);
         let answered = tokio::time::timeout(self.timeout, call).await;
         answered.map_err(|_| Problem::deadline_exceeded())??;
@@ -104,7 +132,7 @@ pub(super) async fn answer(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let found = edge
-        .accounts
+        .services
         .routes
         .find(&parts.method, parts.uri.path())
         .map_err(|miss| match miss {
@@ -112,7 +140,8 @@ pub(super) async fn answer(
             Miss::Verb(allowed) => not_allowed(&allowed),
         })?;
     let mut request = tonic::Request::new(());
-    let is_open = found.route.service() == auth_service_server::SERVICE_NAME;
+    let is_open = found.route.service() == auth_service_server::SERVICE_NAME
+        || OPEN.contains(&found.route.method());
     if !is_open {
         let bearer = edge.gate.authenticate(&parts.headers).await?;
         bearer.attach(request.metadata_mut());
@@ -124,7 +153,7 @@ pub(super) async fn answer(
     };
     let body = body::read_any_json(&parts.headers, body, max_bytes).await?;
     let mut message = found.message(parts.uri.query(), &body)?;
-    let origin = edge.accounts.origin(&parts);
+    let origin = edge.services.origin(&parts);
     let origin = [
         ("address", origin.address),
         ("user_agent", origin.user_agent),
@@ -133,19 +162,20 @@ pub(super) async fn answer(
     kinora_mesh::trace::inject(request.metadata_mut());
     let request = request.map(|()| message);
     if found.route.is_streaming() {
-        return streamed(&edge.accounts, &found, request).await;
+        return streamed(&edge.services, &found, request).await;
     }
-    single(&edge.accounts, &found, request).await
+    single(&edge.services, &found, request).await
 }
 
 async fn single(
-    accounts: &Accounts,
+    services: &Services,
     found: &Found<'_>,
     mut request: tonic::Request<DynamicMessage>,
 ) -> Result<Response, Problem> {
-    request.set_timeout(accounts.timeout);
-    let call = kinora_transcoder::call(accounts.channel.clone(), found.route, request);
-    let answered = tokio::time::timeout(accounts.timeout, call).await;
+    request.set_timeout(services.timeout);
+    let channel = services.channel_of(&found.route.service());
+    let call = kinora_transcoder::call(channel, found.route, request);
+    let answered = tokio::time::timeout(services.timeout, call).await;
     let answer = answered.map_err(|_| Problem::deadline_exceeded())??;
     let json = to_json(answer.get_ref())?;
     Ok(private(json, "application/json"))
@@ -153,12 +183,13 @@ async fn single(
 
 /// Only the beginning of a stream is under the deadline.
 async fn streamed(
-    accounts: &Accounts,
+    services: &Services,
     found: &Found<'_>,
     request: tonic::Request<DynamicMessage>,
 ) -> Result<Response, Problem> {
-    let call = kinora_transcoder::stream(accounts.channel.clone(), found.route, request);
-    let begun = tokio::time::timeout(accounts.timeout, call).await;
+    let channel = services.channel_of(&found.route.service());
+    let call = kinora_transcoder::stream(channel, found.route, request);
+    let begun = tokio::time::timeout(services.timeout, call).await;
     let messages = begun
         .map_err(|_| Problem::deadline_exceeded())??
         .into_inner();

@@ -166,6 +166,7 @@ fn options(
     EdgeOptions {
         scheduler_endpoint,
         accounts_endpoint,
+        billing_endpoint: None,
         token_issuer: "kinora".to_owned(),
         cors_origins: vec![ORIGIN.parse().unwrap()],
         trusted_proxies: Vec::new(),
