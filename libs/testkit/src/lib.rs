@@ -8,6 +8,7 @@ pub mod env;
 pub mod identity;
 pub mod nats;
 pub mod net;
+#[cfg(feature = "oidc")]
 pub mod oidc;
 #[cfg(feature = "postgres")]
 pub mod postgres;
