@@ -54,7 +54,7 @@ impl App {
     /// Sets a new password by a code, and ends all sessions.
     ///
     /// # Errors
-    /// [`Refusal::CodeInvalid`], or as of [`Password::choose`], which leaves the code good; [`Error::Database`].
+    /// [`Refusal::CodeInvalid`], or as of [`Self::choose_password`], which leaves the code good; [`Error::Database`].
     pub(crate) async fn reset_password(
         &self,
         code: &str,
@@ -101,7 +101,7 @@ impl App {
     /// Changes the password of the caller, who may have had none.
     ///
     /// # Errors
-    /// [`Refusal::StepUpRequired`], or as of [`Password::choose`]; [`Refusal::NotFound`]; [`Error::Database`].
+    /// [`Refusal::StepUpRequired`], or as of [`Self::choose_password`]; [`Refusal::NotFound`]; [`Error::Database`].
     pub(crate) async fn change_password(
         &self,
         caller: &Caller,
@@ -170,9 +170,26 @@ impl App {
     async fn hash_for(&self, user: &user::Model, new_password: &str) -> Result<String, Error> {
         let email = Email::parse(&user.email)
             .map_err(|_| Error::Broken("the address of an account cannot be read".to_owned()))?;
-        self.hasher
-            .hash(Password::choose(new_password, &email)?)
-            .await
+        let password = self.choose_password(new_password, &email).await?;
+        self.hasher.hash(password).await
+    }
+
+    /// Takes a new password for the account with an address, unless it is a breached one.
+    ///
+    /// # Errors
+    /// As of [`Password::choose`]; [`Refusal::PasswordBreached`].
+    pub(super) async fn choose_password(
+        &self,
+        text: &str,
+        email: &Email,
+    ) -> Result<Password, Error> {
+        let password = Password::choose(text, email)?;
+        if let Some(breached) = &self.breached
+            && breached.has(&password).await
+        {
+            return Err(Refusal::PasswordBreached.into());
+        }
+        Ok(password)
     }
 
     /// The user is locked. Codes that were sent for another password are good for nothing any more.

@@ -15,6 +15,8 @@ pub enum Refusal {
     PasswordTooLong,
     /// This password is too easy to guess; choose another one.
     PasswordCommon,
+    /// This password is in a list of breached ones; choose another one.
+    PasswordBreached,
     /// The code is not valid, was used already, or has ended; ask for a new one.
     CodeInvalid,
     /// The code is not valid; wait for the next one and try again.
@@ -142,6 +144,11 @@ impl Refusal {
                 Kind::InvalidArgument,
                 "PASSWORD_COMMON",
                 "this password is too easy to guess; choose another one",
+            ),
+            Self::PasswordBreached => (
+                Kind::InvalidArgument,
+                "PASSWORD_BREACHED",
+                "this password is in a list of breached ones; choose another one",
             ),
             Self::CodeInvalid => (
                 Kind::InvalidArgument,

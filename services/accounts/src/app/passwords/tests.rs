@@ -1,4 +1,7 @@
+use std::io::Write;
+
 use chrono::TimeDelta;
+use kinora_mesh::secret::Secret;
 
 use crate::app::Switch;
 use crate::app::second_factor::SignedIn;
@@ -12,6 +15,9 @@ use crate::error::Error;
 const ADA: &str = "ada@example.org";
 const OLD: &str = "gk4-Qz81wY";
 const NEW: &str = "7Rw-pp20aX";
+
+/// [`NEW`] in a list of breached passwords.
+const NEW_BREACHED: &str = "DB2B92A6F43FD11502F413DFAF0E15B3B37CE985:3\n";
 
 fn home() -> Origin {
     Origin::new("192.0.2.1", "a browser")
@@ -81,6 +87,29 @@ kinora_store::on_both_databases! {
         assert_eq!(refusal(again), Some(Refusal::CodeInvalid));
         let told = (ADA.to_owned(), "Your password was reset".to_owned());
         assert_eq!(subjects(&test).await.pop(), Some(told));
+    }
+
+    async fn breached_password_is_refused_wherever_one_is_chosen(url: DatabaseUrl) {
+        let mut list = tempfile::NamedTempFile::new().unwrap();
+        list.write_all(NEW_BREACHED.as_bytes()).unwrap();
+        let mut options = TestApp::options(&url);
+        options.breached_passwords = Some(list.path().to_owned());
+        let test = TestApp::with(&url, options.clone()).await;
+        let (ada, _) = ada(&test).await;
+        let changed = test.app.change_password(&ada, NEW, false, &home()).await;
+        assert_eq!(refusal(changed), Some(Refusal::PasswordBreached));
+        test.app.request_password_reset(ADA, &home()).await.unwrap();
+        let code = newest_code(&test).await;
+        let reset = test.app.reset_password(&code, NEW, &home()).await;
+        assert_eq!(refusal(reset), Some(Refusal::PasswordBreached));
+        let signed_up = test.app.sign_up("eve@example.org", NEW, "", &home()).await;
+        assert_eq!(refusal(signed_up), Some(Refusal::PasswordBreached));
+        options.first_operator_email = Some("root@example.org".to_owned());
+        options.first_operator_password = Some(Secret::new(NEW.to_owned()));
+        let started = TestApp::try_with(&url, options).await;
+        assert!(matches!(started.map(drop), Err(Error::Options(_))));
+        // One that is in no list may be chosen.
+        test.app.reset_password(&code, OLD, &home()).await.unwrap();
     }
 
     async fn reset_for_nobody_is_answered_alike_and_sends_nothing(url: DatabaseUrl) {
