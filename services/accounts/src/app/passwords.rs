@@ -98,13 +98,15 @@ impl App {
         Ok(audit::append(tx, Line::own(id, "password.reset", origin), now).await?)
     }
 
-    /// Changes the password of the caller, who may have had none.
+    /// Changes the password of the caller, who shows the current one, or may have had none.
     ///
     /// # Errors
-    /// [`Refusal::StepUpRequired`], or as of [`Self::choose_password`]; [`Refusal::NotFound`]; [`Error::Database`].
+    /// [`Refusal::StepUpRequired`]; [`Refusal::CredentialsInvalid`], [`Error::Throttled`] or [`Refusal::Busy`] for the current
+    /// password, [`Error::Field`] without one; as of [`Self::choose_password`]; [`Refusal::NotFound`]; [`Error::Database`].
     pub(crate) async fn change_password(
         &self,
         caller: &Caller,
+        current_password: &str,
         new_password: &str,
         sign_out_elsewhere: bool,
         origin: &Origin,
@@ -112,11 +114,24 @@ impl App {
         self.must_prove_itself(self.store.reader(), caller).await?;
         let user = users::find(self.store.reader(), caller.id).await?;
         let user = user.ok_or(Refusal::NotFound)?;
+        if user.password_hash.is_some() {
+            if current_password.is_empty() {
+                return Err(Error::Field {
+                    field: "current_password",
+                    problem: "is missing",
+                });
+            }
+            self.must_know_password(&user, current_password, "password.change", origin)
+                .await?;
+        }
         let hash = self.hash_for(&user, new_password).await?;
         let tx = self.store.begin().await?;
-        users::lock(&tx, caller.id)
-            .await?
-            .ok_or(Refusal::NotFound)?;
+        let row = users::lock(&tx, caller.id).await?;
+        let row = row.ok_or(Refusal::NotFound)?;
+        if row.password_hash != user.password_hash {
+            // It was changed meanwhile: what was shown is the current one no more.
+            return Err(Refusal::CredentialsInvalid.into());
+        }
         self.set_password(&tx, caller.id, hash).await?;
         if sign_out_elsewhere {
             self.end_sessions(&tx, caller.id, Some(caller.session))

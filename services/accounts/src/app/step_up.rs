@@ -15,6 +15,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::tokens::{Shown, Tokens};
 use crate::error::Error;
 use crate::store::audit::{self, Line};
+use crate::store::entity::people::user;
 use crate::store::{second_factors, sessions, users};
 
 /// What is shown.
@@ -54,16 +55,8 @@ impl App {
         let user = users::find(self.store.reader(), caller.id).await?;
         let user = user.filter(|user| users::may_sign_in(user.state));
         let user = user.ok_or(Refusal::SessionEnded)?;
-        let counted = self
-            .counted_sign_in(&user.email_key, Some(user.id), origin)
+        self.must_know_password(&user, password, "step_up", origin)
             .await?;
-        let hash = user.password_hash.as_deref();
-        let password = Password::shown(password);
-        if self.try_password(password, hash, &counted).await? == Comparison::Different {
-            return self
-                .refuse_step_up(caller.id, Refusal::CredentialsInvalid, origin)
-                .await;
-        }
         let tx = self.store.begin().await?;
         let row = users::lock(&tx, caller.id).await?;
         // The password may have been changed meanwhile.
@@ -76,8 +69,32 @@ impl App {
             .go_on_freshly(&tx, caller, ("pwd", assurance), origin)
             .await?;
         tx.commit().await?;
-        self.refund(&counted).await?;
         Ok(tokens)
+    }
+
+    /// Passes when a password is that of an account. Tries count as those of sign-ins do, and a wrong one is in the audit log
+    /// as `action`.
+    ///
+    /// # Errors
+    /// [`Refusal::CredentialsInvalid`], also when the account has none; [`Error::Throttled`]; [`Refusal::Busy`];
+    /// [`Error::Database`].
+    pub(super) async fn must_know_password(
+        &self,
+        user: &user::Model,
+        password: &str,
+        action: &'static str,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let counted = self
+            .counted_sign_in(&user.email_key, Some(user.id), origin)
+            .await?;
+        let hash = user.password_hash.as_deref();
+        let password = Password::shown(password);
+        if self.try_password(password, hash, &counted).await? == Comparison::Different {
+            let refusal = Refusal::CredentialsInvalid;
+            return self.refuse(user.id, action, refusal, origin).await;
+        }
+        self.refund(&counted).await
     }
 
     async fn step_up_by_code(
@@ -96,9 +113,8 @@ impl App {
             && self.take_totp(&tx, caller.id, code).await?;
         if !is_right {
             drop(tx);
-            return self
-                .refuse_step_up(caller.id, Refusal::SecondFactorInvalid, origin)
-                .await;
+            let refusal = Refusal::SecondFactorInvalid;
+            return self.refuse(caller.id, "step_up", refusal, origin).await;
         }
         let tokens = self.go_on_freshly(&tx, caller, ("otp", 2), origin).await?;
         tx.commit().await?;
@@ -132,13 +148,14 @@ impl App {
         Ok(tokens)
     }
 
-    async fn refuse_step_up<T>(
+    async fn refuse<T>(
         &self,
         user: Uuid,
+        action: &'static str,
         refusal: Refusal,
         origin: &Origin,
     ) -> Result<T, Error> {
-        let line = Line::own(user, "step_up", origin).refused(refusal.parts().1);
+        let line = Line::own(user, action, origin).refused(refusal.parts().1);
         let tx = self.store.begin().await?;
         audit::append(&tx, line, self.now()).await?;
         tx.commit().await?;

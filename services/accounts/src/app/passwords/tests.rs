@@ -44,7 +44,7 @@ async fn subjects(test: &TestApp) -> Vec<(String, String)> {
 async fn ada(test: &TestApp) -> (Caller, Tokens) {
     let mut ada = test.user(ADA).await;
     test.app
-        .change_password(&ada, OLD, false, &home())
+        .change_password(&ada, "", OLD, false, &home())
         .await
         .unwrap();
     let tokens = sign_in(test, OLD).await.unwrap();
@@ -61,6 +61,10 @@ async fn sign_in(test: &TestApp, password: &str) -> Option<Tokens> {
             None
         }
     }
+}
+
+async fn sign_in_works(test: &TestApp, password: &str) -> bool {
+    sign_in(test, password).await.is_some()
 }
 
 async fn goes_on(test: &TestApp, tokens: &Tokens) -> bool {
@@ -96,7 +100,7 @@ kinora_store::on_both_databases! {
         options.breached_passwords = Some(list.path().to_owned());
         let test = TestApp::with(&url, options.clone()).await;
         let (ada, _) = ada(&test).await;
-        let changed = test.app.change_password(&ada, NEW, false, &home()).await;
+        let changed = test.app.change_password(&ada, OLD, NEW, false, &home()).await;
         assert_eq!(refusal(changed), Some(Refusal::PasswordBreached));
         test.app.request_password_reset(ADA, &home()).await.unwrap();
         let code = newest_code(&test).await;
@@ -125,7 +129,7 @@ kinora_store::on_both_databases! {
         let (ada, _) = ada(&test).await;
         test.app.request_password_reset(ADA, &home()).await.unwrap();
         let stolen = newest_code(&test).await;
-        test.app.change_password(&ada, NEW, false, &home()).await.unwrap();
+        test.app.change_password(&ada, OLD, NEW, false, &home()).await.unwrap();
         let late = test.app.reset_password(&stolen, OLD, &home()).await;
         assert_eq!(refusal(late), Some(Refusal::CodeInvalid));
     }
@@ -134,16 +138,40 @@ kinora_store::on_both_databases! {
         let test = TestApp::on(&url).await;
         let (mut ada, mine) = ada(&test).await;
         let other = sign_in(&test, OLD).await.unwrap();
-        test.app.change_password(&ada, NEW, true, &home()).await.unwrap();
+        test.app.change_password(&ada, OLD, NEW, true, &home()).await.unwrap();
         assert!(goes_on(&test, &mine).await && !goes_on(&test, &other).await);
         assert!(sign_in(&test, OLD).await.is_none() && sign_in(&test, NEW).await.is_some());
         let told = (ADA.to_owned(), "Your password was changed".to_owned());
         assert_eq!(subjects(&test).await.pop(), Some(told));
-        let weak = test.app.change_password(&ada, "short", false, &home()).await;
+        let weak = test.app.change_password(&ada, NEW, "short", false, &home()).await;
         assert_eq!(refusal(weak), Some(Refusal::PasswordTooShort));
         ada.auth_time -= TimeDelta::minutes(11);
-        let stale = test.app.change_password(&ada, OLD, false, &home()).await;
+        let stale = test.app.change_password(&ada, NEW, OLD, false, &home()).await;
         assert_eq!(refusal(stale), Some(Refusal::StepUpRequired));
+    }
+
+    async fn change_takes_the_current_password_and_guesses_at_it_are_slowed_down(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let (ada, _) = ada(&test).await;
+        let change = async |current: &str, network: &str| {
+            let from = Origin::new(network, "a script");
+            test.app.change_password(&ada, current, NEW, false, &from).await
+        };
+        let computed = test.app.hasher.computed();
+        let none = change("", "198.51.100.1").await;
+        assert!(matches!(none, Err(Error::Field { field: "current_password", .. })), "{none:?}");
+        assert_eq!(test.app.hasher.computed(), computed);
+        for _ in 0..6 {
+            let wrong = change("a wrong one 33", "198.51.100.1").await;
+            assert_eq!(refusal(wrong), Some(Refusal::CredentialsInvalid));
+        }
+        let late = change(OLD, "198.51.100.1").await;
+        assert!(matches!(late, Err(Error::Throttled { .. })), "{late:?}");
+        let sign_in = test.app.sign_in(ADA, OLD, &Origin::new("198.51.100.1", "")).await;
+        assert!(matches!(sign_in, Err(Error::Throttled { .. })));
+        assert!(sign_in_works(&test, OLD).await && !sign_in_works(&test, NEW).await);
+        change(OLD, "192.0.2.1").await.unwrap();
+        assert!(sign_in_works(&test, NEW).await);
     }
 
     async fn address_changes_with_the_code_that_went_to_the_new_one(url: DatabaseUrl) {

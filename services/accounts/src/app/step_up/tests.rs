@@ -67,7 +67,7 @@ on_both_databases! {
         let claims = claims(&tokens.access);
         assert_eq!(claims.aal, 1);
         let fresh = Caller { assurance: 1, session: tokens.session, ..caller };
-        let refused = test.app.change_password(&fresh, "another one 7531", false, &home()).await;
+        let refused = test.app.change_password(&fresh, PASSWORD, "another one 7531", false, &home()).await;
         assert_eq!(refusal_of(refused), Refusal::StepUpRequired);
     }
 
