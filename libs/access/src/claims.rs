@@ -28,7 +28,7 @@ pub struct Claims {
     pub jti: Uuid,
     /// The session or API key behind it.
     pub sid: Uuid,
-    /// When a credential was last shown.
+    /// When credentials were last shown: the older one of two factors.
     pub auth_time: i64,
     /// How sure the sign-in was: 1, or 2 with a second factor or a passkey.
     pub aal: u8,

@@ -108,7 +108,8 @@ impl App {
             Some(identity) => identity.user_id,
             None => self.add_user(&tx, provider, &proven, origin).await?,
         };
-        let signed_in = self.end_first_step(&tx, user, &["oidc"], origin).await?;
+        let first: (&[&str], _) = (&["oidc"], self.now());
+        let signed_in = self.end_first_step(&tx, user, first, origin).await?;
         tx.commit().await?;
         self.refund_flow(origin).await?;
         Ok((signed_in, is_new))

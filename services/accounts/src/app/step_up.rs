@@ -7,15 +7,18 @@ use uuid::Uuid;
 
 use super::App;
 use super::hashing::Comparison;
+use super::sessions::times_of;
 use super::throttles::Counted;
+use crate::domain::Time;
 use crate::domain::caller::Caller;
 use crate::domain::origin::Origin;
 use crate::domain::password::Password;
 use crate::domain::refusal::Refusal;
+use crate::domain::session::FactorTimes;
 use crate::domain::tokens::{Shown, Tokens};
 use crate::error::Error;
 use crate::store::audit::{self, Line};
-use crate::store::entity::people::user;
+use crate::store::entity::people::{session, user};
 use crate::store::{second_factors, sessions, users};
 
 /// What is shown.
@@ -28,8 +31,9 @@ pub enum Proof<'a> {
 }
 
 impl App {
-    /// Takes a credential of who is signed in, and goes on with a session that counts as fresh. A time-based code after a
-    /// first factor makes two.
+    /// Takes a credential of who is signed in, and goes on with a session in which that factor is fresh. A time-based code
+    /// after a first factor makes two. Where codes are asked for, both have to be shown: a session is as fresh as the older
+    /// one.
     ///
     /// # Errors
     /// [`Refusal::CredentialsInvalid`], [`Refusal::SecondFactorInvalid`], [`Refusal::SessionEnded`],
@@ -62,11 +66,12 @@ impl App {
         // The password may have been changed meanwhile.
         let row = row.filter(|row| row.password_hash == user.password_hash);
         row.ok_or(Refusal::CredentialsInvalid)?;
-        // Where there is a second factor, the password alone makes only one fresh: a code makes both.
-        let has_totp = second_factors::has_totp(&tx, caller.id).await?;
-        let assurance = if has_totp { 1 } else { caller.assurance };
+        let session = sessions::find(&tx, caller.session).await?;
+        let session = session.ok_or(Refusal::SessionEnded)?;
+        let asks_for_code = second_factors::has_totp(&tx, caller.id).await?;
+        let (assurance, times) = after_password(&session, asks_for_code, self.now());
         let tokens = self
-            .go_on_freshly(&tx, caller, ("pwd", assurance), origin)
+            .go_on(&tx, caller, (&session, "pwd", assurance), times, origin)
             .await?;
         tx.commit().await?;
         Ok(tokens)
@@ -116,23 +121,30 @@ impl App {
             let refusal = Refusal::SecondFactorInvalid;
             return self.refuse(caller.id, "step_up", refusal, origin).await;
         }
-        let tokens = self.go_on_freshly(&tx, caller, ("otp", 2), origin).await?;
+        let session = sessions::find(&tx, caller.session).await?;
+        let session = session.ok_or(Refusal::SessionEnded)?;
+        let times = FactorTimes {
+            second: Some(self.now()),
+            ..times_of(&session)
+        };
+        let tokens = self
+            .go_on(&tx, caller, (&session, "otp", 2), times, origin)
+            .await?;
         tx.commit().await?;
         self.refund(&counted).await?;
         Ok(tokens)
     }
 
-    /// The user is locked, and has shown a credential by a method, which makes so many factors.
-    async fn go_on_freshly(
+    /// The user is locked, and has shown a credential by a method, which makes so many factors of a session.
+    async fn go_on(
         &self,
         tx: &impl ConnectionTrait,
         caller: &Caller,
-        (method, assurance): (&'static str, u8),
+        (session, method, assurance): (&session::Model, &'static str, u8),
+        times: FactorTimes,
         origin: &Origin,
     ) -> Result<Tokens, Error> {
-        let row = sessions::find(tx, caller.session).await?;
-        let row = row.ok_or(Refusal::SessionEnded)?;
-        let mut methods: Vec<&str> = row.methods.split(' ').collect();
+        let mut methods: Vec<&str> = session.methods.split(' ').collect();
         if !methods.contains(&method) {
             methods.push(method);
         }
@@ -141,7 +153,7 @@ impl App {
             assurance,
         };
         let tokens = self
-            .replace_session(tx, caller.session, caller.id, shown, origin)
+            .replace_session(tx, session.id, caller.id, (shown, times), origin)
             .await?;
         let line = Line::own(caller.id, "step_up", origin).with_detail(method);
         audit::append(tx, line, self.now()).await?;
@@ -161,6 +173,18 @@ impl App {
         tx.commit().await?;
         Err(refusal.into())
     }
+}
+
+/// How many factors a session has shown with this password, and when. Where codes are asked for, one counts on only when it
+/// is known how old it is.
+fn after_password(session: &session::Model, asks_for_code: bool, now: Time) -> (u8, FactorTimes) {
+    if !asks_for_code {
+        let assurance = u8::try_from(session.assurance).unwrap_or(1);
+        return (assurance, FactorTimes::only(now));
+    }
+    let second = session.second_factor_time;
+    let assurance = if second.is_some() { 2 } else { 1 };
+    (assurance, FactorTimes { first: now, second })
 }
 
 #[cfg(test)]

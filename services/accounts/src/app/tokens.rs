@@ -34,7 +34,7 @@ pub(crate) struct Grant {
     pub(crate) organisation: Option<(Uuid, Role)>,
     pub(crate) methods: Vec<String>,
     pub(crate) assurance: u8,
-    /// When a credential was last shown. None for a program, which shows none.
+    /// When credentials were last shown, the older one of two factors. None for a program, which shows none.
     pub(crate) auth_time: Option<Time>,
     pub(crate) scopes: Scopes,
 }

@@ -33,7 +33,7 @@ pub struct Caller {
     pub scopes: Vec<String>,
     /// How many factors were shown: 1 or 2.
     pub assurance: u8,
-    /// When a credential was shown last.
+    /// When credentials were shown last: the older one of two factors.
     pub auth_time: Time,
     /// Administers the platform.
     pub is_operator: bool,

@@ -94,7 +94,8 @@ const RULES: [Rule; 82] = [
         "/kinora.accounts.v1.UserService/RevokeOtherSessions",
         FRONT,
         ACCOUNT,
-    ),
+    )
+    .freshly(),
     Rule::user("/kinora.accounts.v1.UserService/EnrolTotp", FRONT, ACCOUNT).freshly(),
     Rule::user(
         "/kinora.accounts.v1.UserService/ConfirmTotp",

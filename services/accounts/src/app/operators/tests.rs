@@ -24,6 +24,7 @@ async fn has_session_and_key(test: &TestApp, user: Uuid) -> (Uuid, Uuid) {
         last_use_time: now,
         expire_time: now + chrono::TimeDelta::days(180),
         end_time: None,
+        second_factor_time: None,
     };
     let key = api_key::Model {
         id: Uuid::now_v7(),

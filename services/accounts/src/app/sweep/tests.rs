@@ -74,6 +74,7 @@ fn session(user: Uuid, last_use: Time, expire: Time, end: Option<Time>) -> sessi
         last_use_time: last_use,
         expire_time: expire,
         end_time: end,
+        second_factor_time: None,
     }
     .into_active_model()
 }
