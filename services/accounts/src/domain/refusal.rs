@@ -47,6 +47,10 @@ pub enum Refusal {
     NonceInvalid,
     /// What the provider sent does not hold; begin again.
     TokenInvalid,
+    /// Your sign-in at the provider is too old; sign in there once more.
+    ProviderSignInOld,
+    /// You have signed in at the provider by less than is wanted here; sign in there by another way.
+    ProviderSignInWeak,
     /// There is an account with this address; sign in to it and link the provider there.
     LinkRequired,
     /// This account of the provider belongs to another user.
@@ -224,6 +228,16 @@ impl Refusal {
                 Kind::Unauthenticated,
                 "TOKEN_INVALID",
                 "what the provider sent does not hold; begin again",
+            ),
+            Self::ProviderSignInOld => (
+                Kind::Unauthenticated,
+                "PROVIDER_SIGN_IN_OLD",
+                "your sign-in at the provider is too old; sign in there once more",
+            ),
+            Self::ProviderSignInWeak => (
+                Kind::Unauthenticated,
+                "PROVIDER_SIGN_IN_WEAK",
+                "you have signed in at the provider by less than is wanted here; sign in there by another way",
             ),
             Self::LinkRequired => (
                 Kind::FailedPrecondition,
