@@ -5,6 +5,7 @@ mod m20261122_000002_programs;
 mod m20261122_000003_trust;
 mod m20261122_000004_append_only;
 mod m20261122_000005_factor_times;
+mod m20261122_000006_initial_passwords;
 
 use sea_orm_migration::prelude::{DbErr, Index, IndexCreateStatement};
 use sea_orm_migration::sea_orm::DatabaseConnection;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000003_trust::Migration),
             Box::new(m20261122_000004_append_only::Migration),
             Box::new(m20261122_000005_factor_times::Migration),
+            Box::new(m20261122_000006_initial_passwords::Migration),
         ]
     }
 }

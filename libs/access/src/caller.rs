@@ -32,6 +32,8 @@ pub struct Caller {
     pub age: Age,
     /// Whether the caller may administer the platform.
     pub is_operator: bool,
+    /// Whether the caller's password has to be changed before anything else is done.
+    pub must_change_password: bool,
 }
 
 impl Caller {
@@ -65,6 +67,7 @@ impl From<Claims> for Caller {
             terms_version: claims.terms,
             age: claims.age,
             is_operator: claims.adm,
+            must_change_password: claims.init,
         }
     }
 }

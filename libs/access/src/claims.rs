@@ -49,6 +49,9 @@ pub struct Claims {
     /// Whether the caller may administer the platform.
     #[serde(default, skip_serializing_if = "is_false")]
     pub adm: bool,
+    /// Whether the caller's password is a first one, which others know: nothing else is done before it is changed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub init: bool,
 }
 
 /// A member's role in an organisation. Higher ones are greater.

@@ -37,6 +37,8 @@ pub enum Wanted {
         needs_terms: bool,
         /// Whether a credential must have been shown in the last ten minutes.
         fresh: bool,
+        /// Whether callers may call it who have a first password to change.
+        first_password: bool,
     },
 }
 
@@ -65,6 +67,7 @@ impl Rule {
                 scope,
                 needs_terms: false,
                 fresh: false,
+                first_password: false,
             },
         }
     }
@@ -86,6 +89,15 @@ impl Rule {
         }
         self
     }
+
+    /// Also for those who have a first password, which others know: what it takes to change it.
+    #[must_use]
+    pub const fn with_first_password(mut self) -> Self {
+        if let Wanted::User { first_password, .. } = &mut self.caller {
+            *first_password = true;
+        }
+        self
+    }
 }
 
 impl Wanted {
@@ -95,12 +107,16 @@ impl Wanted {
             scope,
             needs_terms,
             fresh,
+            first_password,
         } = self
         else {
             return Ok(());
         };
         if !caller.may(scope) {
             return Err(Refusal::Scope(scope));
+        }
+        if caller.must_change_password && !first_password {
+            return Err(Refusal::PasswordChange);
         }
         if fresh && caller.auth_time < now.saturating_sub(FRESH_SECONDS) {
             return Err(Refusal::StepUp);

@@ -62,6 +62,8 @@ impl App {
             is_operator: true,
             password_hash: Some(password_hash),
             password_time: Some(self.now()),
+            // Whoever reads the configuration knows it.
+            password_is_initial: true,
             ..self.new_user(email, String::new())
         };
         let id = user.id;
@@ -150,6 +152,7 @@ impl App {
             age_time: None,
             create_time: self.now(),
             erase_time: None,
+            password_is_initial: false,
         }
     }
 }

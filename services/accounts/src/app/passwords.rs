@@ -5,6 +5,7 @@ use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::App;
+use super::hashing::Comparison;
 use super::mail::templates;
 use super::notices::Notice;
 use super::sign_up::{PendingAddress, to_json};
@@ -182,10 +183,18 @@ impl App {
         Ok(tx.commit().await?)
     }
 
+    /// The hash of a new password, which is not a first one that others know.
     async fn hash_for(&self, user: &user::Model, new_password: &str) -> Result<String, Error> {
         let email = Email::parse(&user.email)
             .map_err(|_| Error::Broken("the address of an account cannot be read".to_owned()))?;
         let password = self.choose_password(new_password, &email).await?;
+        if user.password_is_initial {
+            let current = user.password_hash.as_deref();
+            let compared = self.hasher.compare(password.clone(), current).await?;
+            if compared != Comparison::Different {
+                return Err(Refusal::PasswordUnchanged.into());
+            }
+        }
         self.hasher.hash(password).await
     }
 
@@ -218,6 +227,7 @@ impl App {
         let change = user::ActiveModel {
             password_hash: Set(Some(hash)),
             password_time: Set(Some(now)),
+            password_is_initial: Set(false),
             ..Default::default()
         };
         users::update(tx, id, change).await?;

@@ -86,6 +86,7 @@ impl TestApp {
             age_time: Set(None),
             create_time: Set(now),
             erase_time: Set(None),
+            password_is_initial: Set(false),
         };
         let tx = self.app.store.begin().await.expect("begins");
         let insert = user::Entity::insert(row).exec_without_returning(&tx).await;

@@ -17,6 +17,8 @@ pub enum Refusal {
     PasswordCommon,
     /// This password is in a list of breached ones; choose another one.
     PasswordBreached,
+    /// Others know this password; choose another one.
+    PasswordUnchanged,
     /// The code is not valid, was used already, or has ended; ask for a new one.
     CodeInvalid,
     /// The code is not valid; wait for the next one and try again.
@@ -153,6 +155,11 @@ impl Refusal {
                 Kind::InvalidArgument,
                 "PASSWORD_BREACHED",
                 "this password is in a list of breached ones; choose another one",
+            ),
+            Self::PasswordUnchanged => (
+                Kind::InvalidArgument,
+                "PASSWORD_UNCHANGED",
+                "others know this password; choose another one",
             ),
             Self::CodeInvalid => (
                 Kind::InvalidArgument,

@@ -65,15 +65,16 @@ const RULES: [Rule; 82] = [
         "/kinora.accounts.v1.AuthService/CompleteAgeVerification",
         FRONT,
     ),
-    Rule::user("/kinora.accounts.v1.UserService/GetUser", FRONT, ACCOUNT),
+    Rule::user("/kinora.accounts.v1.UserService/GetUser", FRONT, ACCOUNT).with_first_password(),
     Rule::user("/kinora.accounts.v1.UserService/UpdateUser", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/StepUp", FRONT, ACCOUNT),
+    Rule::user("/kinora.accounts.v1.UserService/StepUp", FRONT, ACCOUNT).with_first_password(),
     Rule::user(
         "/kinora.accounts.v1.UserService/ChangePassword",
         FRONT,
         ACCOUNT,
     )
-    .freshly(),
+    .freshly()
+    .with_first_password(),
     Rule::user(
         "/kinora.accounts.v1.UserService/ChangeEmail",
         FRONT,

@@ -31,6 +31,8 @@ pub mod user {
         pub age_time: Option<ChronoDateTimeUtc>,
         pub create_time: ChronoDateTimeUtc,
         pub erase_time: Option<ChronoDateTimeUtc>,
+        /// Whether others know the password, which was given with the account, so that it has to be changed.
+        pub password_is_initial: bool,
     }
 
     impl std::fmt::Debug for Model {
