@@ -46,6 +46,12 @@ impl Caller {
         }
     }
 
+    /// Whether it is an API key that calls, and nobody in a session.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        self.methods.iter().any(|method| method == "key")
+    }
+
     /// Whether the token may be used for `scope`. That of operators is worth nothing to others.
     #[must_use]
     pub const fn may(&self, scope: Scope) -> bool {

@@ -229,6 +229,36 @@ async fn first_password_is_good_for_changing_it_alone() {
 }
 
 #[tokio::test]
+async fn key_needs_no_credential_where_sessions_do() {
+    for (rule, expected) in [
+        (writing(), [true, true, true]),
+        (writing().freshly_in_sessions(), [true, false, true]),
+        (writing().freshly(), [true, false, false]),
+    ] {
+        let guard = Guard::new(rule);
+        let fresh = guard.issuer.claims("anna");
+        let old = Claims {
+            auth_time: fresh.auth_time - 601,
+            ..fresh.clone()
+        };
+        let key = Claims {
+            auth_time: 0,
+            amr: vec!["key".to_owned()],
+            ..fresh.clone()
+        };
+        for (claims, may) in [fresh, old, key].iter().zip(expected) {
+            match guard.admits(claims).await {
+                Ok(_) => assert!(may, "{rule:?} {claims:?}"),
+                Err(error) => {
+                    assert_eq!(error.reason, "STEP_UP_REQUIRED");
+                    assert!(!may, "{rule:?} {claims:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn operators_scope_is_worth_nothing_to_others() {
     let guard = Guard::new(Rule::user(ATTACH, &["edge"], Scope::Admin));
     let operator = guard.issuer.operator("olga");

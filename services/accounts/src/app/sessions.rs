@@ -280,7 +280,7 @@ impl App {
         if row.end_time.is_none() {
             let now = self.now();
             sessions::end(&tx, &[id], now).await?;
-            let line = Line::own(caller.id, "session.revoke", &Origin::default());
+            let line = Line::own(caller.id, "session.revoke", &caller.origin);
             audit::append(&tx, line.with_detail(id.to_string()), now).await?;
         }
         Ok(tx.commit().await?)
@@ -296,7 +296,7 @@ impl App {
         let ended = self
             .end_sessions(&tx, caller.id, Some(caller.session))
             .await?;
-        let line = Line::own(caller.id, "session.revoke_others", &Origin::default());
+        let line = Line::own(caller.id, "session.revoke_others", &caller.origin);
         audit::append(&tx, line.with_detail(ended.to_string()), self.now()).await?;
         tx.commit().await?;
         Ok(ended)

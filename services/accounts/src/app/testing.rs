@@ -17,6 +17,7 @@ use super::App;
 use crate::clock::testing::ManualClock;
 use crate::config::AccountsOptions;
 use crate::domain::caller::{Caller, Role};
+use crate::domain::origin::Origin;
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::store::Store;
@@ -102,6 +103,7 @@ impl TestApp {
             assurance: 1,
             auth_time: now,
             is_operator: false,
+            origin: Origin::default(),
         }
     }
 
