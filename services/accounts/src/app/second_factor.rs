@@ -82,8 +82,8 @@ impl Factor {
 }
 
 impl App {
-    /// Ends a first step of one factor, shown by `methods` at a time: with a session, or with a challenge where the account has a second factor. Only who
-    /// has shown all that is needed makes a network known.
+    /// Ends a first step of one factor, shown by `methods` at a time: with a session, or with a challenge where the account
+    /// has a second factor. Only who has shown all that is needed makes a network known.
     ///
     /// # Errors
     /// As of [`App::open_session`].
