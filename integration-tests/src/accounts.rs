@@ -7,6 +7,7 @@ use kinora_proto::accounts::v1::auth_service_client::AuthServiceClient;
 use kinora_proto::accounts::v1::key_service_client::KeyServiceClient;
 use kinora_proto::accounts::v1::organisation_service_client::OrganisationServiceClient;
 use kinora_proto::accounts::v1::sign_in_response::Outcome;
+use kinora_proto::accounts::v1::user_service_client::UserServiceClient;
 use tonic::Request;
 use tonic::transport::Channel;
 
@@ -14,6 +15,8 @@ use crate::text;
 
 const OPERATOR: &str = "operator@example.org";
 const PASSWORD: &str = "a password of nobody else";
+/// With which the operator is made.
+const FIRST_PASSWORD: &str = "a password of whoever reads this";
 /// Mails are written within a second.
 const MAIL: std::time::Duration = std::time::Duration::from_secs(30);
 const SEALING_KEY: &str = "4242424242424242424242424242424242424242424242424242424242424242";
@@ -42,7 +45,7 @@ pub fn environment(api_key: Option<&str>) -> Vec<(&'static str, String)> {
     let mut environment = vec![
         ("KINORA_ACCOUNTS_SEALING_KEY", SEALING_KEY.to_owned()),
         ("KINORA_FIRST_OPERATOR_EMAIL", OPERATOR.to_owned()),
-        ("KINORA_FIRST_OPERATOR_PASSWORD", PASSWORD.to_owned()),
+        ("KINORA_FIRST_OPERATOR_PASSWORD", FIRST_PASSWORD.to_owned()),
     ];
     if let Some(key) = api_key {
         environment.push(("KINORA_FIRST_OPERATOR_API_KEY", key.to_owned()));
@@ -121,19 +124,50 @@ fn newest_code(folder: &Path, address: &str) -> Option<String> {
     after.split_whitespace().next().map(str::to_owned)
 }
 
-/// An access token of the operator.
+/// An access token of the operator, whose first password is changed by whoever comes first.
 pub async fn operator_token(channel: &Channel) -> String {
+    if let Some(tokens) = operator_signs_in(channel, PASSWORD).await {
+        return tokens.access_token;
+    }
+    let first = operator_signs_in(channel, FIRST_PASSWORD).await;
+    let first = first.expect("the first password is good");
+    let change = pb::ChangePasswordRequest {
+        current_password: FIRST_PASSWORD.to_owned(),
+        new_password: PASSWORD.to_owned(),
+        ..pb::ChangePasswordRequest::default()
+    };
+    let changed = UserServiceClient::new(channel.clone())
+        .change_password(with_token(&first.access_token, change))
+        .await;
+    changed.expect("the password changes");
+    let refresh = pb::RefreshRequest {
+        refresh_token: first.refresh_token,
+        ..pb::RefreshRequest::default()
+    };
+    let refreshed = AuthServiceClient::new(channel.clone())
+        .refresh(refresh)
+        .await;
+    let tokens = refreshed.expect("goes on").into_inner().tokens;
+    tokens.expect("tokens").access_token
+}
+
+/// None when it is another password.
+async fn operator_signs_in(channel: &Channel, password: &str) -> Option<pb::Tokens> {
     let request = pb::SignInRequest {
         email: OPERATOR.to_owned(),
-        password: PASSWORD.to_owned(),
+        password: password.to_owned(),
         origin: None,
     };
     let answer = AuthServiceClient::new(channel.clone())
         .sign_in(request)
         .await;
-    match answer.expect("signs in").into_inner().outcome {
-        Some(Outcome::Tokens(tokens)) => tokens.access_token,
-        outcome => panic!("no tokens: {outcome:?}"),
+    match answer {
+        Ok(answer) => match answer.into_inner().outcome {
+            Some(Outcome::Tokens(tokens)) => Some(tokens),
+            outcome => panic!("no tokens: {outcome:?}"),
+        },
+        Err(status) if status.code() == tonic::Code::Unauthenticated => None,
+        Err(status) => panic!("{status}"),
     }
 }
 

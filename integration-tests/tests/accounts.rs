@@ -60,7 +60,7 @@ impl Mesh {
         self.process.api.with(bearer)
     }
 
-    /// The first operator, by the password that the mesh wrote down.
+    /// The first operator, by the password that the mesh wrote down, which has to be changed before anything else.
     async fn operator(&self) -> Api {
         let file = std::fs::read(self.data.path().join("operator.json")).unwrap();
         let operator: Value = serde_json::from_slice(&file).unwrap();
@@ -69,6 +69,18 @@ impl Mesh {
             "password": operator["operator_password"],
         });
         let tokens = Tokens::of(&self.ok("/v1/auth:signIn", body).await["tokens"]);
+        let before = self.with(&tokens.access);
+        for path in ["/v1/admin/users", "/v1/videos", "/v1/keys"] {
+            let early = before.get(path).await;
+            refused(&early, StatusCode::BAD_REQUEST, "PASSWORD_CHANGE_REQUIRED");
+        }
+        let change = json!({
+            "current_password": operator["operator_password"],
+            "new_password": PASSWORD,
+        });
+        ok(&before, "/v1/me:changePassword", change).await;
+        let refresh = json!({ "refresh_token": tokens.refresh });
+        let tokens = Tokens::of(&self.ok("/v1/auth:refresh", refresh).await["tokens"]);
         self.with(&tokens.access)
     }
 

@@ -4,6 +4,8 @@ mod m20261122_000001_people;
 mod m20261122_000002_programs;
 mod m20261122_000003_trust;
 mod m20261122_000004_append_only;
+mod m20261122_000005_factor_times;
+mod m20261122_000006_initial_passwords;
 
 use sea_orm_migration::prelude::{DbErr, Index, IndexCreateStatement};
 use sea_orm_migration::sea_orm::DatabaseConnection;
@@ -19,6 +21,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000002_programs::Migration),
             Box::new(m20261122_000003_trust::Migration),
             Box::new(m20261122_000004_append_only::Migration),
+            Box::new(m20261122_000005_factor_times::Migration),
+            Box::new(m20261122_000006_initial_passwords::Migration),
         ]
     }
 }

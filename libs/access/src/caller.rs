@@ -32,6 +32,8 @@ pub struct Caller {
     pub age: Age,
     /// Whether the caller may administer the platform.
     pub is_operator: bool,
+    /// Whether the caller's password has to be changed before anything else is done.
+    pub must_change_password: bool,
 }
 
 impl Caller {
@@ -42,6 +44,12 @@ impl Caller {
             Some((organisation, _)) => Principal::of_member(organisation, self.subject),
             None => Principal::of_user(self.subject),
         }
+    }
+
+    /// Whether it is an API key that calls, and nobody in a session.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        self.methods.iter().any(|method| method == "key")
     }
 
     /// Whether the token may be used for `scope`. That of operators is worth nothing to others.
@@ -65,6 +73,7 @@ impl From<Claims> for Caller {
             terms_version: claims.terms,
             age: claims.age,
             is_operator: claims.adm,
+            must_change_password: claims.init,
         }
     }
 }

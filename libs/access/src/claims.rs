@@ -28,7 +28,7 @@ pub struct Claims {
     pub jti: Uuid,
     /// The session or API key behind it.
     pub sid: Uuid,
-    /// When a credential was last shown.
+    /// When credentials were last shown: the older one of two factors.
     pub auth_time: i64,
     /// How sure the sign-in was: 1, or 2 with a second factor or a passkey.
     pub aal: u8,
@@ -49,6 +49,9 @@ pub struct Claims {
     /// Whether the caller may administer the platform.
     #[serde(default, skip_serializing_if = "is_false")]
     pub adm: bool,
+    /// Whether the caller's password is a first one, which others know: nothing else is done before it is changed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub init: bool,
 }
 
 /// A member's role in an organisation. Higher ones are greater.

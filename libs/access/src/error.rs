@@ -23,6 +23,9 @@ pub enum Refusal {
     /// The token may not be used for this.
     #[error("the token lacks the scope {0}")]
     Scope(Scope),
+    /// The password is a first one, which others know.
+    #[error("the password must be changed")]
+    PasswordChange,
     /// The credential was shown too long ago.
     #[error("a credential must be shown again")]
     StepUp,
@@ -37,7 +40,7 @@ impl Refusal {
             Self::Workload | Self::Scope(_) | Self::StepUp => Kind::PermissionDenied,
             Self::TokenMissing | Self::Token(_) => Kind::Unauthenticated,
             Self::TrustUnavailable => Kind::Unavailable,
-            Self::Terms(_) => Kind::FailedPrecondition,
+            Self::PasswordChange | Self::Terms(_) => Kind::FailedPrecondition,
         }
     }
 
@@ -52,6 +55,7 @@ impl Refusal {
             Self::Token(_) => "TOKEN_INVALID",
             Self::TrustUnavailable => "TRUST_UNAVAILABLE",
             Self::Scope(_) => "SCOPE_MISSING",
+            Self::PasswordChange => "PASSWORD_CHANGE_REQUIRED",
             Self::StepUp => "STEP_UP_REQUIRED",
             Self::Terms(_) => "TERMS_NOT_ACCEPTED",
         }
@@ -69,6 +73,7 @@ impl Refusal {
                 "this is for operators, by a token or key with the scope admin"
             }
             Self::Scope(_) => "the access token or key lacks the scope that this needs",
+            Self::PasswordChange => "change the password first, which others know",
             Self::StepUp => "sign in again to do this",
             Self::Terms(_) => "the terms of use must be accepted first",
         }
@@ -85,6 +90,7 @@ impl From<Refusal> for PublicError {
             | Refusal::TokenMissing
             | Refusal::Token(_)
             | Refusal::TrustUnavailable
+            | Refusal::PasswordChange
             | Refusal::StepUp => error,
         }
     }

@@ -13,6 +13,29 @@ use crate::error::Refusal;
 /// How long ago a credential may have been shown for calls that want it fresh, in seconds.
 pub const FRESH_SECONDS: i64 = 10 * 60;
 
+/// Of whom a method wants credentials that were shown in the last ten minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Of nobody.
+    Any,
+    /// Of people in sessions. A key, which shows no credential, needs none.
+    InSessions,
+    /// Of everybody: keys may not call it.
+    Always,
+}
+
+impl Freshness {
+    /// Whether the credentials of a caller are as fresh as this wants, at `now` (Unix time in seconds).
+    fn admits(self, caller: &Caller, now: i64) -> bool {
+        let is_fresh = caller.auth_time >= now.saturating_sub(FRESH_SECONDS);
+        match self {
+            Self::Any => true,
+            Self::InSessions => is_fresh || caller.is_key(),
+            Self::Always => is_fresh,
+        }
+    }
+}
+
 /// What one method wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -35,8 +58,10 @@ pub enum Wanted {
         scope: Scope,
         /// Whether the terms that are in force must have been accepted.
         needs_terms: bool,
-        /// Whether a credential must have been shown in the last ten minutes.
-        fresh: bool,
+        /// Whether credentials must have been shown in the last ten minutes.
+        fresh: Freshness,
+        /// Whether callers may call it who have a first password to change.
+        first_password: bool,
     },
 }
 
@@ -64,7 +89,8 @@ impl Rule {
             caller: Wanted::User {
                 scope,
                 needs_terms: false,
-                fresh: false,
+                fresh: Freshness::Any,
+                first_password: false,
             },
         }
     }
@@ -82,7 +108,25 @@ impl Rule {
     #[must_use]
     pub const fn freshly(mut self) -> Self {
         if let Wanted::User { fresh, .. } = &mut self.caller {
-            *fresh = true;
+            *fresh = Freshness::Always;
+        }
+        self
+    }
+
+    /// For those alone who have shown a credential in the last ten minutes, and for keys.
+    #[must_use]
+    pub const fn freshly_in_sessions(mut self) -> Self {
+        if let Wanted::User { fresh, .. } = &mut self.caller {
+            *fresh = Freshness::InSessions;
+        }
+        self
+    }
+
+    /// Also for those who have a first password, which others know: what it takes to change it.
+    #[must_use]
+    pub const fn with_first_password(mut self) -> Self {
+        if let Wanted::User { first_password, .. } = &mut self.caller {
+            *first_password = true;
         }
         self
     }
@@ -95,6 +139,7 @@ impl Wanted {
             scope,
             needs_terms,
             fresh,
+            first_password,
         } = self
         else {
             return Ok(());
@@ -102,7 +147,10 @@ impl Wanted {
         if !caller.may(scope) {
             return Err(Refusal::Scope(scope));
         }
-        if fresh && caller.auth_time < now.saturating_sub(FRESH_SECONDS) {
+        if caller.must_change_password && !first_password {
+            return Err(Refusal::PasswordChange);
+        }
+        if !fresh.admits(caller, now) {
             return Err(Refusal::StepUp);
         }
         if needs_terms && caller.terms_version < terms {

@@ -95,6 +95,7 @@ impl TestIssuer {
             terms: self.0.lock().terms_version,
             age: Age::Declared,
             adm: false,
+            init: false,
         }
     }
 

@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use webauthn_rs::Webauthn;
 
+use crate::breached::BreachedPasswords;
 use crate::clients::oidc::Providers;
 use tokio::sync::Semaphore;
 
@@ -64,6 +65,8 @@ pub struct App {
     /// None where authenticators could not name us.
     pub(crate) relying_party: Option<Webauthn>,
     pub(crate) hasher: Hasher,
+    /// None where the operator has no such list.
+    pub(crate) breached: Option<BreachedPasswords>,
     pub(crate) key_uses: Arc<Semaphore>,
     pub(crate) age_verifier: Option<Arc<dyn AgeVerifier>>,
 }
@@ -84,7 +87,9 @@ impl App {
             memory_kib: options.password_hash_memory_kib,
             passes: options.password_hash_passes,
         };
+        let breached = options.breached_passwords.as_deref();
         Ok(Self {
+            breached: breached.map(BreachedPasswords::open).transpose()?,
             hasher: Hasher::new(cost, options.password_hash_slots())?,
             sealer: Sealer::new(&key)?,
             providers: Providers::new(options.providers()?)?,

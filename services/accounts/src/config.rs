@@ -73,6 +73,15 @@ pub struct AccountsOptions {
         env = "KINORA_ACCOUNTS_PROVIDERS_FILE"
     )]
     pub providers_file: Option<PathBuf>,
+    /// A list of breached passwords, which nobody may choose: upper-case SHA-1 in hexadecimal, a colon and a number, one a line,
+    /// sorted, as the public downloader of breached passwords writes it. It may be of any size. Without one only the most
+    /// common passwords are refused.
+    #[arg(
+        id = "breached_passwords",
+        long = "breached-passwords",
+        env = "KINORA_BREACHED_PASSWORDS"
+    )]
+    pub breached_passwords: Option<PathBuf>,
     /// Memory of a password hash (argon2id), in KiB.
     #[arg(
         long,
@@ -192,6 +201,7 @@ impl AccountsOptions {
             issuer: "kinora".to_owned(),
             public_url: "http://127.0.0.1:8080".to_owned(),
             providers_file: None,
+            breached_passwords: None,
             password_hash_memory_kib: PASSWORD_HASH_MEMORY_KIB,
             password_hash_passes: PASSWORD_HASH_PASSES,
             password_hash_slots: None,

@@ -10,6 +10,7 @@
 //! It knows nothing of jobs or money.
 
 mod app;
+mod breached;
 mod clients;
 mod clock;
 pub mod config;

@@ -206,6 +206,59 @@ async fn scope_comes_before_step_up_and_terms() {
 }
 
 #[tokio::test]
+async fn first_password_is_good_for_changing_it_alone() {
+    let guard = Guard::new(writing().with_terms().freshly());
+    let claims = guard.issuer.claims("anna");
+    let initial = Claims {
+        init: true,
+        auth_time: claims.auth_time - 601,
+        terms: 0,
+        ..claims.clone()
+    };
+    let refused = guard.admits(&initial).await.expect_err("not changed");
+    assert_eq!(refused.reason, "PASSWORD_CHANGE_REQUIRED");
+    assert!(guard.admits(&claims).await.is_ok());
+    let change = Guard::new(writing().freshly().with_first_password());
+    let claims = change.issuer.claims("anna");
+    let initial = Claims {
+        init: true,
+        ..claims.clone()
+    };
+    assert!(change.admits(&initial).await.is_ok());
+    assert!(change.admits(&claims).await.is_ok());
+}
+
+#[tokio::test]
+async fn key_needs_no_credential_where_sessions_do() {
+    for (rule, expected) in [
+        (writing(), [true, true, true]),
+        (writing().freshly_in_sessions(), [true, false, true]),
+        (writing().freshly(), [true, false, false]),
+    ] {
+        let guard = Guard::new(rule);
+        let fresh = guard.issuer.claims("anna");
+        let old = Claims {
+            auth_time: fresh.auth_time - 601,
+            ..fresh.clone()
+        };
+        let key = Claims {
+            auth_time: 0,
+            amr: vec!["key".to_owned()],
+            ..fresh.clone()
+        };
+        for (claims, may) in [fresh, old, key].iter().zip(expected) {
+            match guard.admits(claims).await {
+                Ok(_) => assert!(may, "{rule:?} {claims:?}"),
+                Err(error) => {
+                    assert_eq!(error.reason, "STEP_UP_REQUIRED");
+                    assert!(!may, "{rule:?} {claims:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn operators_scope_is_worth_nothing_to_others() {
     let guard = Guard::new(Rule::user(ATTACH, &["edge"], Scope::Admin));
     let operator = guard.issuer.operator("olga");

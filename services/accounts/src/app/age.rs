@@ -89,7 +89,7 @@ impl App {
         let now = self.now();
         let tx = self.store.begin().await?;
         users::lock(&tx, id).await?.ok_or(Refusal::NotFound)?;
-        let line = Line::by(operator.id, Some(id), "age.set", &Origin::default());
+        let line = Line::by(operator.id, Some(id), "age.set", &operator.origin);
         let line = line.with_detail(format!("method {method}"));
         self.keep_age(&tx, id, &Age::verified(is_adult, method, now))
             .await?;

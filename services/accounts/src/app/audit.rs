@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::App;
 use crate::domain::audit::Filter;
 use crate::domain::caller::Caller;
-use crate::domain::origin::Origin;
 use crate::domain::page::Page;
 use crate::error::Error;
 use crate::store::entity::trust::audit as rows;
@@ -16,7 +15,8 @@ use crate::store::{audit, audit_log};
 const EXPORT_LINES: u64 = 200;
 
 impl App {
-    /// Reads what a user did and what was done to the user, newest first, with the token of the next page.
+    /// Reads what a user did and what was done to the user, newest first, with the token of the next page. From where
+    /// others did it is left out.
     ///
     /// # Errors
     /// [`crate::domain::refusal::Refusal::PageTokenInvalid`], [`Error::Database`].
@@ -28,7 +28,12 @@ impl App {
     ) -> Result<(Vec<rows::Model>, String), Error> {
         let page = Page::of(&["activity", &user.to_string()], page_size, page_token)?;
         let reader = self.store.reader();
-        let lines = audit_log::of_user(reader, user, page.after, page.rows()).await?;
+        let mut lines = audit_log::of_user(reader, user, page.after, page.rows()).await?;
+        let is_of_another = |actor: &str| actor.parse().is_ok_and(|id: Uuid| id != user);
+        for line in lines.iter_mut().filter(|line| is_of_another(&line.actor)) {
+            line.address.clear();
+            line.user_agent.clear();
+        }
         Ok(page.cut(lines, |line| line.id))
     }
 
@@ -62,7 +67,7 @@ impl App {
     ) -> Result<impl Stream<Item = Result<Vec<rows::Model>, Error>> + Send + use<>, Error> {
         let now = self.now();
         let tx = self.store.begin().await?;
-        let line = audit::Line::by(operator.id, None, "audit.export", &Origin::default());
+        let line = audit::Line::by(operator.id, None, "audit.export", &operator.origin);
         audit::append(&tx, line, now).await?;
         tx.commit().await?;
         // Every line until here has an id that is not greater.

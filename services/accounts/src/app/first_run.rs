@@ -7,7 +7,6 @@ use super::App;
 use crate::domain::api_key::ApiKey;
 use crate::domain::email::Email;
 use crate::domain::origin::Origin;
-use crate::domain::password::Password;
 use crate::error::Error;
 use crate::store::audit::{self, Line};
 use crate::store::entity::people::user;
@@ -36,8 +35,12 @@ impl App {
         if users::has_operator(self.store.reader()).await? {
             return self.give_new_key(&email).await;
         }
-        let password = Password::choose(first.password.reveal(), &email).map_err(|why| {
-            Error::Options(format!("the first operator's password: {}", why.parts().2))
+        let password = self.choose_password(first.password.reveal(), &email).await;
+        let password = password.map_err(|error| match error {
+            Error::Refused(why) => {
+                Error::Options(format!("the first operator's password: {}", why.parts().2))
+            }
+            other => other,
         })?;
         let hash = self.hasher.hash(password).await?;
         let tx = self.store.begin().await?;
@@ -59,6 +62,8 @@ impl App {
             is_operator: true,
             password_hash: Some(password_hash),
             password_time: Some(self.now()),
+            // Whoever reads the configuration knows it.
+            password_is_initial: true,
             ..self.new_user(email, String::new())
         };
         let id = user.id;
@@ -147,6 +152,7 @@ impl App {
             age_time: None,
             create_time: self.now(),
             erase_time: None,
+            password_is_initial: false,
         }
     }
 }

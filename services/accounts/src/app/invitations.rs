@@ -5,6 +5,7 @@
 use chrono::TimeDelta;
 use uuid::Uuid;
 
+use super::throttles::Counted;
 use super::{App, organisations as own};
 use crate::app::mail::templates;
 use crate::domain::Time;
@@ -12,6 +13,7 @@ use crate::domain::caller::{Caller, Role};
 use crate::domain::email::Email;
 use crate::domain::origin::Origin;
 use crate::domain::refusal::Refusal;
+use crate::domain::throttle::Kind;
 use crate::error::Error;
 use crate::random;
 use crate::store::audit::{self, Line};
@@ -45,6 +47,10 @@ impl App {
         origin: &Origin,
     ) -> Result<invitation::Model, Error> {
         let email = Email::parse(email).map_err(|_| Refusal::EmailInvalid)?;
+        let reader = self.store.reader();
+        organisations::must_have(reader, organisation, caller.id, Role::Admin).await?;
+        let by_inviter = Counted::by(Kind::InviteAccount, &caller.id.to_string());
+        self.charge(&[by_inviter]).await?;
         let now = self.now();
         let tx = self.store.begin().await?;
         let own = organisations::lock_as(&tx, organisation, caller.id, Role::Admin).await?;

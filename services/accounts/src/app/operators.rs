@@ -10,7 +10,6 @@ use super::notices::Notice;
 use super::sign_up::display_name_of;
 use crate::domain::caller::Caller;
 use crate::domain::email::Email;
-use crate::domain::origin::Origin;
 use crate::domain::page::Page;
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
@@ -286,7 +285,7 @@ pub(super) async fn must_leave_an_operator(
 }
 
 fn did(operator: &Caller, subject: Uuid, action: &'static str) -> Line {
-    Line::by(operator.id, Some(subject), action, &Origin::default())
+    Line::by(operator.id, Some(subject), action, &operator.origin)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::App;
+use super::hashing::Comparison;
 use super::mail::templates;
 use super::notices::Notice;
 use super::sign_up::{PendingAddress, to_json};
@@ -54,7 +55,7 @@ impl App {
     /// Sets a new password by a code, and ends all sessions.
     ///
     /// # Errors
-    /// [`Refusal::CodeInvalid`], or as of [`Password::choose`], which leaves the code good; [`Error::Database`].
+    /// [`Refusal::CodeInvalid`], or as of [`Self::choose_password`], which leaves the code good; [`Error::Database`].
     pub(crate) async fn reset_password(
         &self,
         code: &str,
@@ -98,13 +99,15 @@ impl App {
         Ok(audit::append(tx, Line::own(id, "password.reset", origin), now).await?)
     }
 
-    /// Changes the password of the caller, who may have had none.
+    /// Changes the password of the caller, who shows the current one, or may have had none.
     ///
     /// # Errors
-    /// [`Refusal::StepUpRequired`], or as of [`Password::choose`]; [`Refusal::NotFound`]; [`Error::Database`].
+    /// [`Refusal::StepUpRequired`]; [`Refusal::CredentialsInvalid`], [`Error::Throttled`] or [`Refusal::Busy`] for the current
+    /// password, [`Error::Field`] without one; as of [`Self::choose_password`]; [`Refusal::NotFound`]; [`Error::Database`].
     pub(crate) async fn change_password(
         &self,
         caller: &Caller,
+        current_password: &str,
         new_password: &str,
         sign_out_elsewhere: bool,
         origin: &Origin,
@@ -112,11 +115,24 @@ impl App {
         self.must_prove_itself(self.store.reader(), caller).await?;
         let user = users::find(self.store.reader(), caller.id).await?;
         let user = user.ok_or(Refusal::NotFound)?;
+        if user.password_hash.is_some() {
+            if current_password.is_empty() {
+                return Err(Error::Field {
+                    field: "current_password",
+                    problem: "is missing",
+                });
+            }
+            self.must_know_password(&user, current_password, "password.change", origin)
+                .await?;
+        }
         let hash = self.hash_for(&user, new_password).await?;
         let tx = self.store.begin().await?;
-        users::lock(&tx, caller.id)
-            .await?
-            .ok_or(Refusal::NotFound)?;
+        let row = users::lock(&tx, caller.id).await?;
+        let row = row.ok_or(Refusal::NotFound)?;
+        if row.password_hash != user.password_hash {
+            // It was changed meanwhile: what was shown is the current one no more.
+            return Err(Refusal::CredentialsInvalid.into());
+        }
         self.set_password(&tx, caller.id, hash).await?;
         if sign_out_elsewhere {
             self.end_sessions(&tx, caller.id, Some(caller.session))
@@ -167,12 +183,37 @@ impl App {
         Ok(tx.commit().await?)
     }
 
+    /// The hash of a new password, which is not a first one that others know.
     async fn hash_for(&self, user: &user::Model, new_password: &str) -> Result<String, Error> {
         let email = Email::parse(&user.email)
             .map_err(|_| Error::Broken("the address of an account cannot be read".to_owned()))?;
-        self.hasher
-            .hash(Password::choose(new_password, &email)?)
-            .await
+        let password = self.choose_password(new_password, &email).await?;
+        if user.password_is_initial {
+            let current = user.password_hash.as_deref();
+            let compared = self.hasher.compare(password.clone(), current).await?;
+            if compared != Comparison::Different {
+                return Err(Refusal::PasswordUnchanged.into());
+            }
+        }
+        self.hasher.hash(password).await
+    }
+
+    /// Takes a new password for the account with an address, unless it is a breached one.
+    ///
+    /// # Errors
+    /// As of [`Password::choose`]; [`Refusal::PasswordBreached`].
+    pub(super) async fn choose_password(
+        &self,
+        text: &str,
+        email: &Email,
+    ) -> Result<Password, Error> {
+        let password = Password::choose(text, email)?;
+        if let Some(breached) = &self.breached
+            && breached.has(&password).await
+        {
+            return Err(Refusal::PasswordBreached.into());
+        }
+        Ok(password)
     }
 
     /// The user is locked. Codes that were sent for another password are good for nothing any more.
@@ -186,6 +227,7 @@ impl App {
         let change = user::ActiveModel {
             password_hash: Set(Some(hash)),
             password_time: Set(Some(now)),
+            password_is_initial: Set(false),
             ..Default::default()
         };
         users::update(tx, id, change).await?;

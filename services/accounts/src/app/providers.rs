@@ -13,6 +13,7 @@ use super::App;
 use super::notices::Notice;
 use super::second_factor::SignedIn;
 use crate::clients::oidc::{Proven, Provider, Secrets};
+use crate::domain::Time;
 use crate::domain::caller::Caller;
 use crate::domain::email::Email;
 use crate::domain::origin::Origin;
@@ -64,6 +65,9 @@ struct Away {
     verifier: String,
     /// Of the browser's token, in hexadecimal.
     browser: String,
+    /// When it was sent there. None in a flow of an earlier version.
+    #[serde(default)]
+    begun: Option<Time>,
 }
 
 impl App {
@@ -108,7 +112,9 @@ impl App {
             Some(identity) => identity.user_id,
             None => self.add_user(&tx, provider, &proven, origin).await?,
         };
-        let signed_in = self.end_first_step(&tx, user, &["oidc"], origin).await?;
+        let time = proven.auth_time.unwrap_or_else(|| self.now());
+        let first: (&[&str], _) = (&["oidc"], time.min(self.now()));
+        let signed_in = self.end_first_step(&tx, user, first, origin).await?;
         tx.commit().await?;
         self.refund_flow(origin).await?;
         Ok((signed_in, is_new))
@@ -213,13 +219,14 @@ impl App {
             nonce: random::code()?,
             verifier: random::code()?,
             browser: hex::encode(random::fingerprint(&browser_token)),
+            begun: Some(self.now()),
         };
         let tx = self.store.begin().await?;
         // The token of the flow is the state.
         let begun = self.begin_flow(&tx, purpose, user, &away, LIFETIME).await?;
         tx.commit().await?;
         let authorization_url = provider
-            .authorization_url(&away.secrets(), &begun.token, self.now())
+            .authorization_url(&away.secrets()?, &begun.token, self.now())
             .await?;
         Ok(Sent {
             authorization_url,
@@ -259,7 +266,7 @@ impl App {
             return Err(Refusal::StateInvalid.into());
         }
         let proven = provider
-            .prove(&away.secrets(), answer.code, self.now())
+            .prove(&away.secrets()?, answer.code, self.now())
             .await?;
         Ok((provider, proven))
     }
@@ -313,12 +320,13 @@ fn shown_name(name: &str) -> String {
 }
 
 impl Away {
-    fn secrets(&self) -> Secrets<'_> {
-        Secrets {
+    fn secrets(&self) -> Result<Secrets<'_>, Refusal> {
+        Ok(Secrets {
             redirect_uri: &self.redirect_uri,
             nonce: &self.nonce,
             verifier: &self.verifier,
-        }
+            begun: self.begun.ok_or(Refusal::StateInvalid)?,
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::domain::caller::Caller;
 use crate::domain::origin::Origin;
 use crate::domain::recovery;
 use crate::domain::refusal::Refusal;
+use crate::domain::session::FactorTimes;
 use crate::domain::tokens::{Shown, Tokens};
 use crate::domain::totp::TotpSecret;
 use crate::error::Error;
@@ -59,6 +60,9 @@ pub struct Enrolment {
 #[derive(Serialize, Deserialize)]
 struct FirstStep {
     methods: Vec<String>,
+    /// When the first factor was shown. None in a challenge of an earlier version.
+    #[serde(default)]
+    time: Option<Time>,
 }
 
 /// The way in which a code was right.
@@ -78,8 +82,8 @@ impl Factor {
 }
 
 impl App {
-    /// Ends a first step of one factor: with a session, or with a challenge where the account has a second factor. Only who
-    /// has shown all that is needed makes a network known.
+    /// Ends a first step of one factor, shown by `methods` at a time: with a session, or with a challenge where the account
+    /// has a second factor. Only who has shown all that is needed makes a network known.
     ///
     /// # Errors
     /// As of [`App::open_session`].
@@ -87,7 +91,7 @@ impl App {
         &self,
         tx: &impl ConnectionTrait,
         user: Uuid,
-        methods: &[&str],
+        (methods, time): (&[&str], Time),
         origin: &Origin,
     ) -> Result<SignedIn, Error> {
         let row = users::lock(tx, user).await?;
@@ -95,19 +99,22 @@ impl App {
             return Err(Refusal::AccountDisabled.into());
         }
         if second_factors::has_totp(tx, user).await? {
-            let challenge = self.begin_second_step(tx, user, methods, origin).await?;
+            let first = (methods, time);
+            let challenge = self.begin_second_step(tx, user, first, origin).await?;
             return Ok(SignedIn::Challenge(challenge));
         }
         let shown = Shown {
             methods,
             assurance: 1,
         };
-        let tokens = self.open_session(tx, user, shown, None, origin).await?;
+        let shown = (shown, FactorTimes::only(time));
+        let tokens = self.open_session_since(tx, user, shown, None, origin);
+        let tokens = tokens.await?;
         self.know_network(tx, user, origin).await?;
         Ok(SignedIn::Tokens(tokens))
     }
 
-    /// Begins the second step of a sign-in, after a first one by `methods`.
+    /// Begins the second step of a sign-in, after a first one by `methods` at a time.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -115,11 +122,12 @@ impl App {
         &self,
         tx: &impl ConnectionTrait,
         user: Uuid,
-        methods: &[&str],
+        (methods, time): (&[&str], Time),
         origin: &Origin,
     ) -> Result<Challenge, Error> {
         let first = FirstStep {
             methods: methods.iter().map(|method| (*method).to_owned()).collect(),
+            time: Some(time),
         };
         let purpose = Purpose::SecondStep;
         let begun = self
@@ -177,7 +185,12 @@ impl App {
             methods: &methods,
             assurance: 2,
         };
-        let tokens = self.open_session(&tx, user, shown, None, origin).await?;
+        let times = FactorTimes {
+            first: open.payload.time.unwrap_or_else(|| self.now()),
+            second: Some(self.now()),
+        };
+        let opened = self.open_session_since(&tx, user, (shown, times), None, origin);
+        let tokens = opened.await?;
         self.know_network(&tx, user, origin).await?;
         tx.commit().await?;
         self.refund(&counted).await?;
@@ -277,7 +290,8 @@ impl App {
         Ok(codes)
     }
 
-    /// Passes when a credential was shown a moment ago and, where the account has a second factor, both were.
+    /// Passes when all that the account asks for was shown within the last ten minutes: a credential and, where there is a
+    /// second factor, a code besides.
     ///
     /// # Errors
     /// [`Refusal::StepUpRequired`].

@@ -9,7 +9,7 @@ use crate::domain::caller::{Caller, Role};
 use crate::domain::origin::Origin;
 use crate::domain::refusal::Refusal;
 use crate::domain::session::{
-    ABSOLUTE, KEY_BYTES, RefreshToken, Verdict, is_live, judge, refresh_expire,
+    ABSOLUTE, FactorTimes, KEY_BYTES, RefreshToken, Verdict, is_live, judge, refresh_expire,
 };
 use crate::domain::tokens::{Shown, Tokens};
 use crate::error::Error;
@@ -39,16 +39,33 @@ enum Refreshed {
 }
 
 impl App {
-    /// Begins a session of a user and hands out its first tokens.
+    /// Begins a session of a user who has shown all that is asked for just now, and hands out its first tokens.
     ///
     /// # Errors
-    /// [`Refusal::AccountDisabled`]; [`Refusal::NotFound`] when there is no such user, or no such organisation of theirs;
-    /// [`Error::Database`].
+    /// As of [`Self::open_session_since`].
     pub(crate) async fn open_session(
         &self,
         tx: &impl ConnectionTrait,
         user: Uuid,
         shown: Shown<'_>,
+        organisation: Option<Uuid>,
+        origin: &Origin,
+    ) -> Result<Tokens, Error> {
+        let times = FactorTimes::all(shown.assurance, self.now());
+        self.open_session_since(tx, user, (shown, times), organisation, origin)
+            .await
+    }
+
+    /// Begins a session of a user and hands out its first tokens.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountDisabled`]; [`Refusal::NotFound`] when there is no such user, or no such organisation of theirs;
+    /// [`Error::Database`].
+    pub(crate) async fn open_session_since(
+        &self,
+        tx: &impl ConnectionTrait,
+        user: Uuid,
+        (shown, times): (Shown<'_>, FactorTimes),
         organisation: Option<Uuid>,
         origin: &Origin,
     ) -> Result<Tokens, Error> {
@@ -69,13 +86,14 @@ impl App {
             rotate_time: now,
             assurance: i16::from(shown.assurance),
             methods: shown.methods.join(" "),
-            auth_time: now,
+            auth_time: times.first,
             user_agent: origin.user_agent.clone(),
             address: origin.address.clone(),
             create_time: now,
             last_use_time: now,
             expire_time: now + ABSOLUTE,
             end_time: None,
+            second_factor_time: times.second,
         };
         let acting = self.membership(tx, &user, organisation).await?;
         if acting.is_none() && organisation.is_some() {
@@ -107,13 +125,13 @@ impl App {
     /// Ends a session and opens one in its place that acts for the same organisation: what was shown has changed.
     ///
     /// # Errors
-    /// As of [`Self::open_session`].
+    /// As of [`Self::open_session_since`]; [`Refusal::SessionEnded`].
     pub(crate) async fn replace_session(
         &self,
         tx: &impl ConnectionTrait,
         old: Uuid,
         user: Uuid,
-        shown: Shown<'_>,
+        shown: (Shown<'_>, FactorTimes),
         origin: &Origin,
     ) -> Result<Tokens, Error> {
         // The user before the session, as everybody locks them.
@@ -126,7 +144,8 @@ impl App {
             Some(id) => subjects::role_in(tx, id, user).await?.map(|_| id),
             None => None,
         };
-        self.open_session(tx, user, shown, acting, origin).await
+        self.open_session_since(tx, user, shown, acting, origin)
+            .await
     }
 
     /// Ends the sessions of a user, all or all but one. Answers how many.
@@ -242,11 +261,15 @@ impl App {
         Ok(sessions::live_of(self.store.reader(), caller.id, self.now()).await?)
     }
 
-    /// Ends one session of the caller. One that has ended already stays so.
+    /// Ends one session of the caller; another one than that which asks wants a fresh credential, as somebody who has found
+    /// a session is not to sign its owner out. One that has ended already stays so.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] when it is not theirs; [`Error::Database`].
+    /// [`Refusal::StepUpRequired`]; [`Refusal::NotFound`] when it is not theirs; [`Error::Database`].
     pub(crate) async fn revoke_session(&self, caller: &Caller, id: Uuid) -> Result<(), Error> {
+        if id != caller.session {
+            caller.must_be_fresh(self.now())?;
+        }
         let tx = self.store.begin().await?;
         let row = sessions::lock(&tx, id).await?;
         let row = row.filter(|row| row.user_id == caller.id);
@@ -254,7 +277,7 @@ impl App {
         if row.end_time.is_none() {
             let now = self.now();
             sessions::end(&tx, &[id], now).await?;
-            let line = Line::own(caller.id, "session.revoke", &Origin::default());
+            let line = Line::own(caller.id, "session.revoke", &caller.origin);
             audit::append(&tx, line.with_detail(id.to_string()), now).await?;
         }
         Ok(tx.commit().await?)
@@ -263,13 +286,14 @@ impl App {
     /// Ends all sessions of the caller but the one that asks. Answers how many.
     ///
     /// # Errors
-    /// [`Error::Database`].
+    /// [`Refusal::StepUpRequired`]; [`Error::Database`].
     pub(crate) async fn revoke_other_sessions(&self, caller: &Caller) -> Result<u32, Error> {
+        caller.must_be_fresh(self.now())?;
         let tx = self.store.begin().await?;
         let ended = self
             .end_sessions(&tx, caller.id, Some(caller.session))
             .await?;
-        let line = Line::own(caller.id, "session.revoke_others", &Origin::default());
+        let line = Line::own(caller.id, "session.revoke_others", &caller.origin);
         audit::append(&tx, line.with_detail(ended.to_string()), self.now()).await?;
         tx.commit().await?;
         Ok(ended)
@@ -337,7 +361,7 @@ impl App {
             organisation,
             methods: row.methods.split(' ').map(str::to_owned).collect(),
             assurance: u8::try_from(row.assurance).unwrap_or(1),
-            auth_time: Some(row.auth_time),
+            auth_time: Some(times_of(row).oldest()),
             scopes: subject.scopes(),
         };
         let (access, access_expire) = self.sign_token(conn, &subject, grant).await?;
@@ -349,6 +373,14 @@ impl App {
             refresh_expire: refresh_expire(row.expire_time, self.now()),
             session: row.id,
         })
+    }
+}
+
+/// When the factors of a session were shown.
+pub(super) const fn times_of(row: &session::Model) -> FactorTimes {
+    FactorTimes {
+        first: row.auth_time,
+        second: row.second_factor_time,
     }
 }
 

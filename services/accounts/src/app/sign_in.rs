@@ -104,7 +104,8 @@ impl App {
             };
             users::update(&tx, user.id, change).await?;
         }
-        let signed_in = self.end_first_step(&tx, user.id, &["pwd"], origin).await?;
+        let first: (&[&str], _) = (&["pwd"], self.now());
+        let signed_in = self.end_first_step(&tx, user.id, first, origin).await?;
         audit::append(&tx, Line::own(user.id, "sign_in", origin), self.now()).await?;
         tx.commit().await?;
         Ok(signed_in)

@@ -67,7 +67,7 @@ impl App {
     /// Lets an address and a password wait for a code, which is sent.
     ///
     /// # Errors
-    /// [`Refusal::EmailInvalid`], [`Refusal::NameInvalid`], or as of [`Password::choose`]; [`Error::Throttled`];
+    /// [`Refusal::EmailInvalid`], [`Refusal::NameInvalid`], or as of [`Self::choose_password`]; [`Error::Throttled`];
     /// [`Refusal::Busy`]; [`Error::Database`].
     pub(crate) async fn sign_up(
         &self,
@@ -78,7 +78,7 @@ impl App {
     ) -> Result<(), Error> {
         let email = Email::parse(email).map_err(|_| Refusal::EmailInvalid)?;
         let display_name = display_name_of(display_name)?;
-        let password = Password::choose(password, &email)?;
+        let password = self.choose_password(password, &email).await?;
         self.charge_mail(Kind::SignUpAccount, &email, origin)
             .await?;
         let pending = PendingSignUp {

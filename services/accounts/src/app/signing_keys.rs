@@ -84,7 +84,7 @@ impl App {
         let tx = self.store.begin().await?;
         signing_keys::lock(&tx).await?;
         self.rotate(&tx).await?;
-        let line = Line::by(caller.id, None, "signing_key.rotate", &Origin::default());
+        let line = Line::by(caller.id, None, "signing_key.rotate", &caller.origin);
         audit::append(&tx, line, self.now()).await?;
         let keys = infos(signing_keys::all(&tx).await?)?;
         tx.commit().await?;
@@ -112,7 +112,7 @@ impl App {
         if state != KeyState::Revoked.code() {
             signing_keys::set_state(&tx, id, KeyState::Revoked, now).await?;
             self.ensure_key(&tx, KeyState::Standby).await?;
-            let line = Line::by(caller.id, None, "signing_key.revoke", &Origin::default());
+            let line = Line::by(caller.id, None, "signing_key.revoke", &caller.origin);
             audit::append(&tx, line.with_detail(id.to_string()), now).await?;
         }
         let keys = infos(signing_keys::all(&tx).await?)?;

@@ -27,7 +27,7 @@ impl App {
         let latest = terms::version_in_force(&tx).await?;
         let made = Terms::after(Some(latest), text, now)?;
         terms::insert(&tx, &made).await?;
-        let line = audit::Line::by(operator.id, None, "terms.publish", &Origin::default());
+        let line = audit::Line::by(operator.id, None, "terms.publish", &operator.origin);
         let line = line.with_detail(format!("version {}, {}", made.version, made.sha256));
         audit::append(&tx, line, now).await?;
         tx.commit().await?;

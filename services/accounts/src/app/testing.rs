@@ -17,6 +17,7 @@ use super::App;
 use crate::clock::testing::ManualClock;
 use crate::config::AccountsOptions;
 use crate::domain::caller::{Caller, Role};
+use crate::domain::origin::Origin;
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::store::Store;
@@ -86,6 +87,7 @@ impl TestApp {
             age_time: Set(None),
             create_time: Set(now),
             erase_time: Set(None),
+            password_is_initial: Set(false),
         };
         let tx = self.app.store.begin().await.expect("begins");
         let insert = user::Entity::insert(row).exec_without_returning(&tx).await;
@@ -101,6 +103,7 @@ impl TestApp {
             assurance: 1,
             auth_time: now,
             is_operator: false,
+            origin: Origin::default(),
         }
     }
 

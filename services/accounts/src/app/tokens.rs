@@ -25,6 +25,8 @@ pub(crate) struct Subject {
     terms: u32,
     age: Age,
     is_operator: bool,
+    /// Whether the password has to be changed before anything else is done.
+    must_change_password: bool,
 }
 
 /// What else it says.
@@ -34,7 +36,7 @@ pub(crate) struct Grant {
     pub(crate) organisation: Option<(Uuid, Role)>,
     pub(crate) methods: Vec<String>,
     pub(crate) assurance: u8,
-    /// When a credential was last shown. None for a program, which shows none.
+    /// When credentials were last shown, the older one of two factors. None for a program, which shows none.
     pub(crate) auth_time: Option<Time>,
     pub(crate) scopes: Scopes,
 }
@@ -47,6 +49,7 @@ impl Subject {
             terms: u32::try_from(user.terms_version).unwrap_or(0),
             age: age_claim(user),
             is_operator: user.is_operator,
+            must_change_password: user.password_is_initial,
         }
     }
 
@@ -116,6 +119,7 @@ impl App {
             terms: subject.terms,
             age: subject.age,
             adm: subject.is_operator,
+            init: subject.must_change_password,
         };
         let token = token::sign(&claims, &id.to_string(), &key)
             .map_err(|error| Error::Broken(format!("a token cannot be signed: {error}")))?;
@@ -131,7 +135,11 @@ impl App {
             if user.state != users::ACTIVE {
                 return Err(Refusal::ApiKeyInvalid.into());
             }
-            return Ok(Subject::of(&user));
+            return Ok(Subject {
+                // A key is no password.
+                must_change_password: false,
+                ..Subject::of(&user)
+            });
         }
         let organisation = subjects::organisation_of_program(conn, id).await?;
         let organisation = organisation.ok_or(Refusal::ApiKeyInvalid)?;
@@ -149,6 +157,7 @@ impl App {
                 .unwrap_or(0),
             age: makers.map(age_claim).min().unwrap_or(Age::Unverified),
             is_operator: false,
+            must_change_password: false,
         })
     }
 }

@@ -10,7 +10,7 @@ use openidconnect::core::{
     CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreTokenResponse, CoreUserInfoClaims,
 };
 use openidconnect::{
-    AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken,
+    AuthType, AuthenticationContextClass, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken,
     EndpointMaybeSet, EndpointNotSet, EndpointSet, IssuerUrl, Nonce, OAuth2TokenResponse,
     PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
     SignatureVerificationError, TokenResponse, UserInfoError,
@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use self::http::{BoundedHttp, HttpError};
 use crate::domain::Time;
-use crate::domain::providers::ProviderConfig;
+use crate::domain::providers::{LEEWAY, ProviderConfig, SignInThere};
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
 
@@ -28,9 +28,6 @@ const DISCOVERY_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 /// An unknown key lets us ask again, but not more often than this.
 const DISCOVERY_PAUSE: TimeDelta = TimeDelta::minutes(1);
-
-/// Clocks of providers differ from ours by less.
-const LEEWAY: TimeDelta = TimeDelta::seconds(60);
 
 /// A provider signs an id token when it is asked for it: an old one is from another sign-in.
 const MAX_TOKEN_AGE: TimeDelta = TimeDelta::minutes(10);
@@ -69,6 +66,8 @@ pub struct Proven {
     pub is_email_verified: bool,
     /// Empty when the provider does not tell.
     pub name: String,
+    /// When the person has shown a credential there. None unless the operator wants it to count.
+    pub auth_time: Option<Time>,
 }
 
 /// What a sign-in keeps between its two calls.
@@ -79,6 +78,8 @@ pub struct Secrets<'a> {
     pub nonce: &'a str,
     /// What proves that the code was asked for by us.
     pub verifier: &'a str,
+    /// When the browser was sent away.
+    pub begun: Time,
 }
 
 /// The providers of the configuration.
@@ -158,7 +159,7 @@ impl Provider {
         let client = self.client(metadata, secrets.redirect_uri)?;
         let verifier = PkceCodeVerifier::new(secrets.verifier.to_owned());
         let (state, nonce) = (state.to_owned(), secrets.nonce.to_owned());
-        let request = client
+        let mut request = client
             .authorize_url(
                 CoreAuthenticationFlow::AuthorizationCode,
                 move || CsrfToken::new(state),
@@ -166,13 +167,22 @@ impl Provider {
             )
             .add_scopes(self.config.scopes.iter().cloned().map(Scope::new))
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
+        let demands = &self.config.demands;
+        if let Some(max_age) = demands.max_age {
+            request = request.set_max_age(max_age.to_std().unwrap_or_default());
+        }
+        for value in &demands.acr_values {
+            let value = AuthenticationContextClass::new(value.clone());
+            request = request.add_auth_context_value(value);
+        }
         Ok(request.url().0.into())
     }
 
     /// Turns a code into what the provider says of the person.
     ///
     /// # Errors
-    /// [`Refusal::ProviderRefused`], [`Refusal::ProviderAway`], [`Refusal::NonceInvalid`], [`Refusal::TokenInvalid`].
+    /// [`Refusal::ProviderRefused`], [`Refusal::ProviderAway`], [`Refusal::NonceInvalid`], [`Refusal::TokenInvalid`]; as of
+    /// [`crate::domain::providers::Demands::admit`].
     pub async fn prove(
         &self,
         secrets: &Secrets<'_>,
@@ -201,6 +211,12 @@ impl Provider {
             claims => claims,
         };
         let claims = claims.map_err(|error| self.token_refused(&error))?;
+        let there = SignInThere {
+            time: claims.auth_time(),
+            context: claims.auth_context_ref().map(AsRef::as_ref),
+        };
+        let admitted = self.config.demands.admit(there, secrets.begun, now);
+        admitted.map_err(|refusal| self.refused("says less of the sign-in than is wanted", refusal))?;
         let mut proven = self.proven(&claims)?;
         if proven.email.is_empty() {
             self.ask_for_address(&client, &answer, &mut proven).await?;
@@ -304,6 +320,10 @@ impl Provider {
                 .unwrap_or_default(),
             is_email_verified: claims.email_verified().unwrap_or(false),
             name: name.map(|name| name.to_string()).unwrap_or_default(),
+            // A provider that is not told how old a sign-in may be does not ask again: nobody there could ever be fresh.
+            auth_time: claims
+                .auth_time()
+                .filter(|_| self.config.demands.max_age.is_some()),
         })
     }
 

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::Time;
+use super::origin::Origin;
 use super::refusal::Refusal;
 
 /// For this long after a credential was shown, nobody has to show one again.
@@ -33,10 +34,12 @@ pub struct Caller {
     pub scopes: Vec<String>,
     /// How many factors were shown: 1 or 2.
     pub assurance: u8,
-    /// When a credential was shown last.
+    /// When credentials were shown last: the older one of two factors.
     pub auth_time: Time,
     /// Administers the platform.
     pub is_operator: bool,
+    /// From where, as the message of the call says; nothing where it has no place for that. For the audit log.
+    pub origin: Origin,
 }
 
 impl Caller {
@@ -68,6 +71,7 @@ mod tests {
             assurance: 1,
             auth_time: shown,
             is_operator: false,
+            origin: Origin::default(),
         };
         let after = |time| caller.must_be_fresh(shown + time);
         assert_eq!(after(TimeDelta::zero()), Ok(()));

@@ -2,12 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use kinora_mesh::secret::Secret;
 use serde::Deserialize;
 use url::{Host, Url};
 
+use super::Time;
+use super::refusal::Refusal;
+
+/// Clocks of providers differ from ours by less.
+pub const LEEWAY: TimeDelta = TimeDelta::seconds(60);
+
 /// Providers in one file.
 const MAX_PROVIDERS: usize = 50;
+
+/// Authentication contexts of one provider.
+const MAX_ACR_VALUES: usize = 10;
 
 /// A provider that may sign people in.
 #[derive(Clone, Debug)]
@@ -24,6 +34,49 @@ pub struct ProviderConfig {
     pub scopes: Vec<String>,
     /// Where it may send browsers, exactly.
     pub redirect_uris: Vec<String>,
+    /// What a sign-in there must have been.
+    pub demands: Demands,
+}
+
+/// What a sign-in at a provider must have been to count here. It is asked for, and then checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// How long before the browser was sent there the person may have shown a credential. None for as long as one likes.
+    pub max_age: Option<TimeDelta>,
+    /// The authentication contexts of which it must be one, the preferred one first. Empty for any.
+    pub acr_values: Vec<String>,
+}
+
+/// What an id token says of a sign-in at its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignInThere<'a> {
+    /// `auth_time`.
+    pub time: Option<Time>,
+    /// `acr`.
+    pub context: Option<&'a str>,
+}
+
+impl Demands {
+    /// Passes when a sign-in will do that was begun here at a time. What the provider does not say does not fulfil a
+    /// demand.
+    ///
+    /// # Errors
+    /// [`Refusal::TokenInvalid`] for one that is to come; [`Refusal::ProviderSignInOld`], [`Refusal::ProviderSignInWeak`].
+    pub fn admit(&self, there: SignInThere<'_>, begun: Time, now: Time) -> Result<(), Refusal> {
+        if there.time.is_some_and(|time| time > now + LEEWAY) {
+            return Err(Refusal::TokenInvalid);
+        }
+        if let Some(max_age) = self.max_age
+            && there.time.is_none_or(|time| time < begun - max_age - LEEWAY)
+        {
+            return Err(Refusal::ProviderSignInOld);
+        }
+        let is_wanted = |context: &str| self.acr_values.iter().any(|wanted| wanted == context);
+        if !self.acr_values.is_empty() && !there.context.is_some_and(is_wanted) {
+            return Err(Refusal::ProviderSignInWeak);
+        }
+        Ok(())
+    }
 }
 
 /// The file does not say what it should.
@@ -69,6 +122,10 @@ struct Entry {
     #[serde(default = "default_scopes")]
     scopes: Vec<String>,
     redirect_uris: Vec<String>,
+    /// In seconds.
+    max_age: Option<u32>,
+    #[serde(default)]
+    acr_values: Vec<String>,
 }
 
 fn default_scopes() -> Vec<String> {
@@ -151,6 +208,12 @@ fn provider(
         client_secret: secret.map(Secret::new),
         scopes: entry.scopes,
         redirect_uris: entry.redirect_uris,
+        demands: Demands {
+            max_age: entry
+                .max_age
+                .map(|seconds| TimeDelta::seconds(seconds.into())),
+            acr_values: entry.acr_values,
+        },
     })
 }
 
@@ -173,6 +236,10 @@ fn problem(entry: &Entry) -> Option<&'static str> {
     }
     if !entry.redirect_uris.iter().all(|uri| is_safe(uri)) {
         return Some("a redirect address is an https one, or an http one of this machine");
+    }
+    let is_word = |value: &String| !value.is_empty() && !value.contains(char::is_whitespace);
+    if entry.acr_values.len() > MAX_ACR_VALUES || !entry.acr_values.iter().all(is_word) {
+        return Some("acr_values are at most ten words");
     }
     None
 }
@@ -224,6 +291,7 @@ mod tests {
         let secret = google.client_secret.as_ref().unwrap();
         assert_eq!(secret.reveal(), "secret of /run/secrets/google");
         assert_eq!(google.scopes, ["email", "profile"]);
+        assert_eq!(google.demands, Demands::default());
         assert!(read("").unwrap().is_empty());
     }
 
@@ -249,6 +317,14 @@ mod tests {
                 "client_id = \"us\"",
                 "client_id = \"us\"\nclient = \"typo\"",
             ),
+            (
+                "client_id = \"us\"",
+                "client_id = \"us\"\nmax_age = -1",
+            ),
+            (
+                "client_id = \"us\"",
+                "client_id = \"us\"\nacr_values = [\"two words\"]",
+            ),
         ] {
             assert!(GOOD.contains(from));
             assert!(read(&GOOD.replace(from, to)).is_err(), "{to}");
@@ -266,6 +342,35 @@ mod tests {
         );
         let other = other.replace("https://example.org/back", "https://example.org/other");
         assert!(read(&format!("{GOOD}{other}")).is_ok());
+    }
+
+    #[test]
+    fn what_is_wanted_of_a_sign_in_must_be_said() {
+        let text = "client_id = \"us\"\nmax_age = 300\nacr_values = [\"phr\", \"phrh\"]";
+        let wanting = read(&GOOD.replace("client_id = \"us\"", text)).unwrap();
+        let begun: Time = "2026-11-22T12:00:00Z".parse().unwrap();
+        let now = begun + TimeDelta::minutes(9);
+        let seconds = |seconds| Some(begun + TimeDelta::seconds(seconds));
+        let check = |demands: &Demands, time, context, expected| {
+            let there = SignInThere { time, context };
+            assert_eq!(demands.admit(there, begun, now), expected, "{there:?}");
+        };
+        let demands = &wanting["google"].demands;
+        for (time, context, expected) in [
+            (seconds(-300), Some("phrh"), Ok(())),
+            (seconds(-360), Some("phr"), Ok(())),
+            (seconds(9 * 60), Some("phr"), Ok(())),
+            (seconds(-361), Some("phr"), Err(Refusal::ProviderSignInOld)),
+            (None, Some("phr"), Err(Refusal::ProviderSignInOld)),
+            (seconds(0), Some("pwd"), Err(Refusal::ProviderSignInWeak)),
+            (seconds(0), None, Err(Refusal::ProviderSignInWeak)),
+            (seconds(601), Some("phr"), Err(Refusal::TokenInvalid)),
+        ] {
+            check(demands, time, context, expected);
+        }
+        check(&Demands::default(), None, None, Ok(()));
+        check(&Demands::default(), seconds(-1_000_000), Some("pwd"), Ok(()));
+        check(&Demands::default(), seconds(601), None, Err(Refusal::TokenInvalid));
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub enum Refusal {
     PasswordTooLong,
     /// This password is too easy to guess; choose another one.
     PasswordCommon,
+    /// This password is in a list of breached ones; choose another one.
+    PasswordBreached,
+    /// Others know this password; choose another one.
+    PasswordUnchanged,
     /// The code is not valid, was used already, or has ended; ask for a new one.
     CodeInvalid,
     /// The code is not valid; wait for the next one and try again.
@@ -45,6 +49,10 @@ pub enum Refusal {
     NonceInvalid,
     /// What the provider sent does not hold; begin again.
     TokenInvalid,
+    /// Your sign-in at the provider is too old; sign in there once more.
+    ProviderSignInOld,
+    /// You have signed in at the provider by less than is wanted here; sign in there by another way.
+    ProviderSignInWeak,
     /// There is an account with this address; sign in to it and link the provider there.
     LinkRequired,
     /// This account of the provider belongs to another user.
@@ -143,6 +151,16 @@ impl Refusal {
                 "PASSWORD_COMMON",
                 "this password is too easy to guess; choose another one",
             ),
+            Self::PasswordBreached => (
+                Kind::InvalidArgument,
+                "PASSWORD_BREACHED",
+                "this password is in a list of breached ones; choose another one",
+            ),
+            Self::PasswordUnchanged => (
+                Kind::InvalidArgument,
+                "PASSWORD_UNCHANGED",
+                "others know this password; choose another one",
+            ),
             Self::CodeInvalid => (
                 Kind::InvalidArgument,
                 "CODE_INVALID",
@@ -217,6 +235,16 @@ impl Refusal {
                 Kind::Unauthenticated,
                 "TOKEN_INVALID",
                 "what the provider sent does not hold; begin again",
+            ),
+            Self::ProviderSignInOld => (
+                Kind::Unauthenticated,
+                "PROVIDER_SIGN_IN_OLD",
+                "your sign-in at the provider is too old; sign in there once more",
+            ),
+            Self::ProviderSignInWeak => (
+                Kind::Unauthenticated,
+                "PROVIDER_SIGN_IN_WEAK",
+                "you have signed in at the provider by less than is wanted here; sign in there by another way",
             ),
             Self::LinkRequired => (
                 Kind::FailedPrecondition,

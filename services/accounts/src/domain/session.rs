@@ -42,6 +42,41 @@ pub fn refresh_expire(expire: Time, now: Time) -> Time {
     expire.min(now + IDLE)
 }
 
+/// When the factors of a session were shown last. What changes credentials wants all of them fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FactorTimes {
+    /// A password, an account at a provider, or a passkey.
+    pub first: Time,
+    /// A code, or a passkey as the second factor that it is as well. None when the first is all that has to be fresh.
+    pub second: Option<Time>,
+}
+
+impl FactorTimes {
+    /// One factor alone, which is all that is asked for.
+    #[must_use]
+    pub const fn only(first: Time) -> Self {
+        Self {
+            first,
+            second: None,
+        }
+    }
+
+    /// All factors of so many at once.
+    #[must_use]
+    pub fn all(factors: u8, time: Time) -> Self {
+        Self {
+            first: time,
+            second: (factors > 1).then_some(time),
+        }
+    }
+
+    /// Since when nothing is older.
+    #[must_use]
+    pub fn oldest(self) -> Time {
+        self.second.map_or(self.first, |second| second.min(self.first))
+    }
+}
+
 /// What is done with a genuine refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -175,6 +210,18 @@ mod tests {
         ] {
             assert_eq!(judge(shown, newest, since), verdict, "{shown} of {newest}");
         }
+    }
+
+    #[test]
+    fn session_is_as_fresh_as_its_older_factor() {
+        let early: Time = "2026-11-22T12:00:00Z".parse().unwrap();
+        let late = early + TimeDelta::minutes(5);
+        let oldest = |first, second| FactorTimes { first, second }.oldest();
+        assert_eq!(oldest(early, Some(late)), early);
+        assert_eq!(oldest(late, Some(early)), early);
+        assert_eq!(oldest(late, None), late);
+        assert_eq!(FactorTimes::all(1, late), FactorTimes::only(late));
+        assert_eq!(FactorTimes::all(2, late).second, Some(late));
     }
 
     #[test]

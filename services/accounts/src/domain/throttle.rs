@@ -36,6 +36,8 @@ pub enum Kind {
     SecondStepBoth,
     /// Archives of somebody's data.
     ExportAccount,
+    /// Invitations that somebody sends, for whichever organisation.
+    InviteAccount,
 }
 
 /// How a counter slows its tries down.
@@ -64,6 +66,7 @@ impl Kind {
             Self::SecondStepAccount => "second_step/account",
             Self::SecondStepBoth => "second_step/both",
             Self::ExportAccount => "export/account",
+            Self::InviteAccount => "invite/account",
         }
     }
 
@@ -84,6 +87,8 @@ impl Kind {
             Self::SecondStepAccount => (10, seconds(10), hours(6), hours(6)),
             Self::SecondStepBoth => (5, seconds(1), hours(1), hours(1)),
             Self::ExportAccount => (3, minutes(5), hours(6), hours(6)),
+            // A team at once, and then fewer a day than an organisation may send: who makes many organisations gains nothing.
+            Self::InviteAccount => (50, minutes(1), hours(1), minutes(15)),
             Self::SignInAccount => (20, seconds(1), minutes(15), minutes(10)),
             Self::SignInBoth => (5, seconds(1), minutes(15), minutes(10)),
             Self::MailNetwork => (20, seconds(10), hours(1), minutes(2)),
@@ -267,6 +272,7 @@ mod tests {
             Kind::SecondStepAccount,
             Kind::SecondStepBoth,
             Kind::ExportAccount,
+            Kind::InviteAccount,
         ];
         let keys: HashSet<String> = kinds.map(|kind| kind.key("ada@example.org")).into();
         assert_eq!(keys.len(), kinds.len());

@@ -65,15 +65,16 @@ const RULES: [Rule; 82] = [
         "/kinora.accounts.v1.AuthService/CompleteAgeVerification",
         FRONT,
     ),
-    Rule::user("/kinora.accounts.v1.UserService/GetUser", FRONT, ACCOUNT),
+    Rule::user("/kinora.accounts.v1.UserService/GetUser", FRONT, ACCOUNT).with_first_password(),
     Rule::user("/kinora.accounts.v1.UserService/UpdateUser", FRONT, ACCOUNT),
-    Rule::user("/kinora.accounts.v1.UserService/StepUp", FRONT, ACCOUNT),
+    Rule::user("/kinora.accounts.v1.UserService/StepUp", FRONT, ACCOUNT).with_first_password(),
     Rule::user(
         "/kinora.accounts.v1.UserService/ChangePassword",
         FRONT,
         ACCOUNT,
     )
-    .freshly(),
+    .freshly()
+    .with_first_password(),
     Rule::user(
         "/kinora.accounts.v1.UserService/ChangeEmail",
         FRONT,
@@ -94,7 +95,8 @@ const RULES: [Rule; 82] = [
         "/kinora.accounts.v1.UserService/RevokeOtherSessions",
         FRONT,
         ACCOUNT,
-    ),
+    )
+    .freshly(),
     Rule::user("/kinora.accounts.v1.UserService/EnrolTotp", FRONT, ACCOUNT).freshly(),
     Rule::user(
         "/kinora.accounts.v1.UserService/ConfirmTotp",
@@ -267,29 +269,31 @@ const RULES: [Rule; 82] = [
     ),
     Rule::user("/kinora.accounts.v1.AdminService/ListUsers", FRONT, ADMIN),
     Rule::user("/kinora.accounts.v1.AdminService/GetUserById", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/CreateUser", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/DisableUser", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/EnableUser", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/SetOperator", FRONT, ADMIN),
+    Rule::user("/kinora.accounts.v1.AdminService/CreateUser", FRONT, ADMIN).freshly_in_sessions(),
+    Rule::user("/kinora.accounts.v1.AdminService/DisableUser", FRONT, ADMIN).freshly_in_sessions(),
+    Rule::user("/kinora.accounts.v1.AdminService/EnableUser", FRONT, ADMIN).freshly_in_sessions(),
+    Rule::user("/kinora.accounts.v1.AdminService/SetOperator", FRONT, ADMIN).freshly_in_sessions(),
     Rule::user("/kinora.accounts.v1.AdminService/SignOutUser", FRONT, ADMIN),
     Rule::user(
         "/kinora.accounts.v1.AdminService/ResetSecondFactors",
         FRONT,
         ADMIN,
-    ),
-    Rule::user("/kinora.accounts.v1.AdminService/SetAge", FRONT, ADMIN),
+    )
+    .freshly_in_sessions(),
+    Rule::user("/kinora.accounts.v1.AdminService/SetAge", FRONT, ADMIN).freshly_in_sessions(),
     Rule::user(
         "/kinora.accounts.v1.AdminService/ListAllOrganisations",
         FRONT,
         ADMIN,
     ),
     Rule::user("/kinora.accounts.v1.AdminService/ListKeysOf", FRONT, ADMIN),
-    Rule::user("/kinora.accounts.v1.AdminService/RevokeKey", FRONT, ADMIN),
+    Rule::user("/kinora.accounts.v1.AdminService/RevokeKey", FRONT, ADMIN).freshly_in_sessions(),
     Rule::user(
         "/kinora.accounts.v1.AdminService/PublishTerms",
         FRONT,
         ADMIN,
-    ),
+    )
+    .freshly_in_sessions(),
     Rule::user("/kinora.accounts.v1.AdminService/ListTerms", FRONT, ADMIN),
     Rule::user(
         "/kinora.accounts.v1.AdminService/ListSigningKeys",
@@ -305,7 +309,8 @@ const RULES: [Rule; 82] = [
         "/kinora.accounts.v1.AdminService/RevokeSigningKey",
         FRONT,
         ADMIN,
-    ),
+    )
+    .freshly_in_sessions(),
     Rule::user("/kinora.accounts.v1.AdminService/ListAudit", FRONT, ADMIN),
     Rule::user("/kinora.accounts.v1.AdminService/ExportAudit", FRONT, ADMIN),
     Rule::nobody("/kinora.accounts.v1.TrustService/GetTrust", MESH),

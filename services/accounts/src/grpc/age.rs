@@ -3,7 +3,7 @@
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
-use super::convert::{caller, id_from_pb, origin_from_pb};
+use super::convert::{caller, caller_at, id_from_pb, origin_from_pb};
 use super::user_view::{age_to_pb, user_to_pb};
 use crate::app::App;
 use crate::domain::verifier::Callback;
@@ -46,7 +46,7 @@ pub(super) async fn set_age(
     app: &App,
     request: Request<pb::SetAgeRequest>,
 ) -> Result<Response<pb::SetAgeResponse>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let message = request.into_inner();
     let id = id_from_pb(&message.id)?;
     let changed = app.set_age(&operator, id, message.is_adult, message.method);

@@ -5,7 +5,7 @@ use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
 use super::ServerStream;
-use super::convert::{caller, time_from_pb, time_to_pb};
+use super::convert::{caller, caller_at, time_from_pb, time_to_pb};
 use crate::app::App;
 use crate::domain::audit::Filter;
 use crate::error::Error;
@@ -43,7 +43,7 @@ pub(super) async fn export_audit(
     app: &App,
     request: Request<pb::ExportAuditRequest>,
 ) -> Result<Response<ServerStream<pb::ExportAuditResponse>>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let filter = filter_from_pb(request.into_inner().filter)?;
     let chunks = app.export_audit(&operator, filter).await?;
     let messages = chunks.map(|lines| {

@@ -28,6 +28,18 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<Caller, Error> {
         assurance: caller.assurance,
         auth_time: time(caller.auth_time),
         is_operator: caller.is_operator,
+        origin: Origin::default(),
+    })
+}
+
+/// Who calls, and from where.
+pub(super) fn caller_at<T>(
+    request: &Request<T>,
+    origin: fn(&T) -> &Option<pb::Origin>,
+) -> Result<Caller, Error> {
+    Ok(Caller {
+        origin: origin_from_pb(origin(request.get_ref()).clone()),
+        ..caller(request)?
     })
 }
 

@@ -3,7 +3,7 @@
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
-use super::convert::{caller, id_from_pb, time_to_pb};
+use super::convert::{caller_at, id_from_pb, time_to_pb};
 use super::keys::key_to_pb;
 use super::user_view::user_to_pb;
 use crate::app::App;
@@ -40,7 +40,7 @@ pub(super) async fn create_user(
     app: &App,
     request: Request<pb::CreateUserRequest>,
 ) -> Result<Response<pb::CreateUserResponse>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let message = request.into_inner();
     let new = NewUser {
         email: &message.email,
@@ -56,7 +56,7 @@ pub(super) async fn disable_user(
     app: &App,
     request: Request<pb::DisableUserRequest>,
 ) -> Result<Response<pb::DisableUserResponse>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let message = request.into_inner();
     let id = id_from_pb(&message.id)?;
     let changed = app.disable_user(&operator, id, &message.reason).await?;
@@ -68,7 +68,7 @@ pub(super) async fn enable_user(
     app: &App,
     request: Request<pb::EnableUserRequest>,
 ) -> Result<Response<pb::EnableUserResponse>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let id = id_from_pb(&request.get_ref().id)?;
     let changed = app.enable_user(&operator, id).await?;
     let user = Some(user_to_pb(app, changed));
@@ -79,7 +79,7 @@ pub(super) async fn set_operator(
     app: &App,
     request: Request<pb::SetOperatorRequest>,
 ) -> Result<Response<pb::SetOperatorResponse>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let message = request.into_inner();
     let id = id_from_pb(&message.id)?;
     let changed = app.set_operator(&operator, id, message.is_operator).await?;
@@ -91,7 +91,7 @@ pub(super) async fn sign_out_user(
     app: &App,
     request: Request<pb::SignOutUserRequest>,
 ) -> Result<Response<pb::SignOutUserResponse>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let id = id_from_pb(&request.get_ref().id)?;
     let revoked = app.sign_out_user(&operator, id).await?;
     Ok(Response::new(pb::SignOutUserResponse { revoked }))
@@ -101,7 +101,7 @@ pub(super) async fn reset_second_factors(
     app: &App,
     request: Request<pb::ResetSecondFactorsRequest>,
 ) -> Result<Response<pb::ResetSecondFactorsResponse>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let message = request.into_inner();
     let id = id_from_pb(&message.id)?;
     let changed = app.reset_second_factors(&operator, id, &message.reason);
@@ -136,7 +136,7 @@ pub(super) async fn revoke_key(
     app: &App,
     request: Request<pb::RevokeKeyRequest>,
 ) -> Result<Response<pb::RevokeKeyResponse>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let id = id_from_pb(&request.get_ref().id)?;
     app.revoke_key_of_anybody(&operator, id).await?;
     Ok(Response::new(pb::RevokeKeyResponse {}))

@@ -34,9 +34,14 @@ pub(super) async fn change_password(
     let caller = caller(&request)?;
     let request = request.into_inner();
     let origin = origin_from_pb(request.origin);
-    let elsewhere = request.sign_out_elsewhere;
-    app.change_password(&caller, &request.new_password, elsewhere, &origin)
-        .await?;
+    app.change_password(
+        &caller,
+        &request.current_password,
+        &request.new_password,
+        request.sign_out_elsewhere,
+        &origin,
+    )
+    .await?;
     Ok(Response::new(pb::ChangePasswordResponse {}))
 }
 

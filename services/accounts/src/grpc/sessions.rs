@@ -4,7 +4,7 @@ use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::convert::{caller, id_from_pb, time_to_pb};
+use super::convert::{caller, caller_at, id_from_pb, time_to_pb};
 use crate::app::App;
 use crate::store::entity::people::session;
 
@@ -25,7 +25,8 @@ pub(super) async fn revoke_session(
     request: Request<pb::RevokeSessionRequest>,
 ) -> Result<Response<pb::RevokeSessionResponse>, Status> {
     let id = id_from_pb(&request.get_ref().id)?;
-    app.revoke_session(&caller(&request)?, id).await?;
+    let caller = caller_at(&request, |message| &message.origin)?;
+    app.revoke_session(&caller, id).await?;
     Ok(Response::new(pb::RevokeSessionResponse {}))
 }
 
@@ -33,7 +34,8 @@ pub(super) async fn revoke_other_sessions(
     app: &App,
     request: Request<pb::RevokeOtherSessionsRequest>,
 ) -> Result<Response<pb::RevokeOtherSessionsResponse>, Status> {
-    let revoked = app.revoke_other_sessions(&caller(&request)?).await?;
+    let caller = caller_at(&request, |message| &message.origin)?;
+    let revoked = app.revoke_other_sessions(&caller).await?;
     Ok(Response::new(pb::RevokeOtherSessionsResponse { revoked }))
 }
 

@@ -6,7 +6,7 @@ use kinora_access::TrustSource;
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
-use super::convert::{caller, id_from_pb, time_to_pb};
+use super::convert::{caller_at, id_from_pb, time_to_pb};
 use crate::app::App;
 use crate::domain::signing_key::{KeyState, SigningKeyInfo, Trust};
 use crate::error::Error;
@@ -23,7 +23,8 @@ pub(super) async fn rotate_signing_key(
     app: &App,
     request: Request<pb::RotateSigningKeyRequest>,
 ) -> Result<Response<pb::RotateSigningKeyResponse>, Status> {
-    let keys = app.rotate_signing_key(&caller(&request)?).await?;
+    let operator = caller_at(&request, |message| &message.origin)?;
+    let keys = app.rotate_signing_key(&operator).await?;
     let keys = keys_to_pb(keys);
     Ok(Response::new(pb::RotateSigningKeyResponse { keys }))
 }
@@ -32,9 +33,9 @@ pub(super) async fn revoke_signing_key(
     app: &App,
     request: Request<pb::RevokeSigningKeyRequest>,
 ) -> Result<Response<pb::RevokeSigningKeyResponse>, Status> {
-    let caller = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let id = id_from_pb(&request.get_ref().id)?;
-    let keys = keys_to_pb(app.revoke_signing_key(&caller, id).await?);
+    let keys = keys_to_pb(app.revoke_signing_key(&operator, id).await?);
     Ok(Response::new(pb::RevokeSigningKeyResponse { keys }))
 }
 

@@ -3,7 +3,7 @@
 use kinora_proto::accounts::v1 as pb;
 use tonic::{Request, Response, Status};
 
-use super::convert::{caller, origin_from_pb, time_to_pb};
+use super::convert::{caller, caller_at, origin_from_pb, time_to_pb};
 use crate::app::App;
 use crate::domain::terms::{Acceptance, Terms};
 
@@ -42,7 +42,7 @@ pub(super) async fn publish_terms(
     app: &App,
     request: Request<pb::PublishTermsRequest>,
 ) -> Result<Response<pb::PublishTermsResponse>, Status> {
-    let operator = caller(&request)?;
+    let operator = caller_at(&request, |message| &message.origin)?;
     let made = app.publish_terms(&operator, request.into_inner().text);
     let terms = Some(terms_to_pb(made.await?));
     Ok(Response::new(pb::PublishTermsResponse { terms }))

@@ -99,6 +99,7 @@ pub async fn erase(tx: &impl ConnectionTrait, row: &user::Model, now: Time) -> R
         display_name: Set(String::new()),
         password_hash: Set(None),
         password_time: Set(None),
+        password_is_initial: Set(false),
         state: Set(users::ERASED),
         is_operator: Set(false),
         age_assurance: Set(1),

@@ -9,7 +9,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::entity::people::{code, flow, known_address, session, throttle};
-use super::entity::programs::{api_key, invitation};
+use super::entity::programs::{api_key, invitation, organisation, service_account};
 use super::entity::trust::{ended, signing_key};
 use crate::domain::Time;
 use crate::domain::session::IDLE;
@@ -24,6 +24,10 @@ const KEEP_SESSIONS: TimeDelta = TimeDelta::days(30);
 
 /// Keys that have ended stand in lists for this long.
 const KEEP_KEYS: TimeDelta = TimeDelta::days(90);
+
+/// Organisations and service accounts that were deleted keep their names for this long, and no shorter than their keys
+/// stand in lists. After that only ids in the audit log tell of them.
+const KEEP_GROUPS: TimeDelta = TimeDelta::days(90);
 
 /// Who was invited is no secret to an organisation for this long after.
 const KEEP_INVITATIONS: TimeDelta = TimeDelta::days(30);
@@ -52,11 +56,15 @@ pub enum Leftover {
     ApiKeys,
     /// That have signed.
     SigningKeys,
+    /// Deleted, with nothing left in them.
+    Organisations,
+    /// Deleted, by themselves or with their organisations.
+    ServiceAccounts,
 }
 
 impl Leftover {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Flows,
         Self::Codes,
         Self::Sessions,
@@ -66,6 +74,8 @@ impl Leftover {
         Self::Invitations,
         Self::ApiKeys,
         Self::SigningKeys,
+        Self::Organisations,
+        Self::ServiceAccounts,
     ];
 
     /// Removes up to `most` of them and answers how many they were. Replicas may do so at once.
@@ -102,6 +112,13 @@ impl Leftover {
             Self::SigningKeys => {
                 remove::<signing_key::Entity, Uuid>(tx, signing_key::Column::Id, over, most).await
             }
+            Self::Organisations => {
+                remove::<organisation::Entity, Uuid>(tx, organisation::Column::Id, over, most).await
+            }
+            Self::ServiceAccounts => {
+                let column = service_account::Column::Id;
+                remove::<service_account::Entity, Uuid>(tx, column, over, most).await
+            }
         }
     }
 
@@ -133,6 +150,12 @@ impl Leftover {
             Self::SigningKeys => Condition::all()
                 .add(signing_key::Column::State.eq(KeyState::Revoked.code()))
                 .add(signing_key::Column::StateTime.lt(now - KEEP_KEYS)),
+            Self::Organisations => {
+                Condition::all().add(organisation::Column::DeleteTime.lt(now - KEEP_GROUPS))
+            }
+            Self::ServiceAccounts => {
+                Condition::all().add(service_account::Column::DeleteTime.lt(now - KEEP_GROUPS))
+            }
         }
     }
 }

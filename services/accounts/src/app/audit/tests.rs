@@ -32,6 +32,9 @@ on_both_databases! {
         ]).await;
         let (first, token) = test.app.activity(anna, 2, "").await.unwrap();
         assert_eq!(actions(&first), ["organisation.create", "user.disable"]);
+        // From where others come is no business of hers.
+        let places = first.iter().map(|line| line.address.as_str());
+        assert_eq!(places.collect::<Vec<_>>(), [somewhere().address.as_str(), ""]);
         let (second, end) = test.app.activity(anna, 2, &token).await.unwrap();
         assert_eq!((actions(&second), end.as_str()), (vec!["sign_in"], ""));
         let stolen = test.app.activity(ben, 2, &token).await;

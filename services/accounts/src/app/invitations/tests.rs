@@ -171,6 +171,26 @@ on_both_databases! {
         assert!(test.mails().await.is_empty());
     }
 
+    async fn who_makes_many_organisations_sends_no_more_mails(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let grace = test.user("grace@example.org").await;
+        let eve = test.user("eve@example.org").await;
+        let first = organisation(&test, &grace).await;
+        let second = organisation(&test, &grace).await;
+        // Who may not invite is not counted, and does not count for others.
+        let refused = invite(&test, &eve, first, "guest@example.org", Role::Member).await;
+        assert_eq!(refusal_of(refused), Refusal::NotFound);
+        for number in 0..51 {
+            let (organisation, email) = ([first, second][number % 2], format!("guest{number}@example.org"));
+            invite(&test, &grace, organisation, &email, Role::Member).await.unwrap();
+        }
+        let third = organisation(&test, &grace).await;
+        let late = invite(&test, &grace, third, "guest@example.org", Role::Member).await;
+        assert!(matches!(late, Err(Error::Throttled { .. })));
+        test.clock.advance(TimeDelta::minutes(1));
+        invite(&test, &grace, third, "guest@example.org", Role::Member).await.unwrap();
+    }
+
     async fn who_may_not_invite_is_refused(url: DatabaseUrl) {
         let test = TestApp::on(&url).await;
         let ada = test.user("ada@example.org").await;

@@ -2,7 +2,10 @@ use kinora_store::on_both_databases;
 use sea_orm::{IntoActiveModel, PaginatorTrait};
 
 use super::*;
+use crate::app::testing::people::somewhere;
 use crate::app::testing::{TestApp, code_in};
+use crate::domain::audit::Filter;
+use crate::domain::origin::Origin;
 use crate::store::entity::people::{recovery_code, session, totp};
 use crate::store::entity::trust::ended as endings_rows;
 
@@ -24,6 +27,7 @@ async fn has_session_and_key(test: &TestApp, user: Uuid) -> (Uuid, Uuid) {
         last_use_time: now,
         expire_time: now + chrono::TimeDelta::days(180),
         end_time: None,
+        second_factor_time: None,
     };
     let key = api_key::Model {
         id: Uuid::now_v7(),
@@ -128,6 +132,21 @@ on_both_databases! {
         test.app.disable_user(&root, anna.id, "").await.unwrap();
         let enabled = test.app.enable_user(&root, anna.id).await.unwrap();
         assert_eq!(enabled.row.state, users::LEAVING);
+    }
+
+    async fn log_says_from_where_an_operator_has_called(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let (mut root, anna) = (test.operator("root").await, test.person("anna").await);
+        root.origin = somewhere();
+        test.app.disable_user(&root, anna.id, "").await.unwrap();
+        test.app.publish_terms(&root, "Be kind.".to_owned()).await.unwrap();
+        test.app.rotate_signing_key(&root).await.unwrap();
+        let (lines, _) = test.app.audit_lines(&Filter::default(), 3, "").await.unwrap();
+        for line in lines {
+            let place = (line.address.as_str(), line.user_agent.as_str());
+            let expected = (somewhere().address, somewhere().user_agent);
+            assert_eq!(place, (expected.0.as_str(), expected.1.as_str()), "{}", line.action);
+        }
     }
 
     async fn the_last_operator_stays_one(url: DatabaseUrl) {

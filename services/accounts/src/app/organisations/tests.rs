@@ -72,6 +72,7 @@ async fn bound_session(test: &TestApp, caller: &Caller, organisation: Uuid) -> U
         last_use_time: now,
         expire_time: now + TimeDelta::days(180),
         end_time: None,
+        second_factor_time: None,
     };
     let id = row.id;
     let tx = test.app.store.begin().await.unwrap();

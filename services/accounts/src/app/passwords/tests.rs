@@ -1,4 +1,7 @@
+use std::io::Write;
+
 use chrono::TimeDelta;
+use kinora_mesh::secret::Secret;
 
 use crate::app::Switch;
 use crate::app::second_factor::SignedIn;
@@ -12,6 +15,9 @@ use crate::error::Error;
 const ADA: &str = "ada@example.org";
 const OLD: &str = "gk4-Qz81wY";
 const NEW: &str = "7Rw-pp20aX";
+
+/// [`NEW`] in a list of breached passwords.
+const NEW_BREACHED: &str = "DB2B92A6F43FD11502F413DFAF0E15B3B37CE985:3\n";
 
 fn home() -> Origin {
     Origin::new("192.0.2.1", "a browser")
@@ -38,7 +44,7 @@ async fn subjects(test: &TestApp) -> Vec<(String, String)> {
 async fn ada(test: &TestApp) -> (Caller, Tokens) {
     let mut ada = test.user(ADA).await;
     test.app
-        .change_password(&ada, OLD, false, &home())
+        .change_password(&ada, "", OLD, false, &home())
         .await
         .unwrap();
     let tokens = sign_in(test, OLD).await.unwrap();
@@ -55,6 +61,10 @@ async fn sign_in(test: &TestApp, password: &str) -> Option<Tokens> {
             None
         }
     }
+}
+
+async fn sign_in_works(test: &TestApp, password: &str) -> bool {
+    sign_in(test, password).await.is_some()
 }
 
 async fn goes_on(test: &TestApp, tokens: &Tokens) -> bool {
@@ -83,6 +93,29 @@ kinora_store::on_both_databases! {
         assert_eq!(subjects(&test).await.pop(), Some(told));
     }
 
+    async fn breached_password_is_refused_wherever_one_is_chosen(url: DatabaseUrl) {
+        let mut list = tempfile::NamedTempFile::new().unwrap();
+        list.write_all(NEW_BREACHED.as_bytes()).unwrap();
+        let mut options = TestApp::options(&url);
+        options.breached_passwords = Some(list.path().to_owned());
+        let test = TestApp::with(&url, options.clone()).await;
+        let (ada, _) = ada(&test).await;
+        let changed = test.app.change_password(&ada, OLD, NEW, false, &home()).await;
+        assert_eq!(refusal(changed), Some(Refusal::PasswordBreached));
+        test.app.request_password_reset(ADA, &home()).await.unwrap();
+        let code = newest_code(&test).await;
+        let reset = test.app.reset_password(&code, NEW, &home()).await;
+        assert_eq!(refusal(reset), Some(Refusal::PasswordBreached));
+        let signed_up = test.app.sign_up("eve@example.org", NEW, "", &home()).await;
+        assert_eq!(refusal(signed_up), Some(Refusal::PasswordBreached));
+        options.first_operator_email = Some("root@example.org".to_owned());
+        options.first_operator_password = Some(Secret::new(NEW.to_owned()));
+        let started = TestApp::try_with(&url, options).await;
+        assert!(matches!(started.map(drop), Err(Error::Options(_))));
+        // One that is in no list may be chosen.
+        test.app.reset_password(&code, OLD, &home()).await.unwrap();
+    }
+
     async fn reset_for_nobody_is_answered_alike_and_sends_nothing(url: DatabaseUrl) {
         let test = TestApp::on(&url).await;
         test.app.request_password_reset("nobody@example.org", &home()).await.unwrap();
@@ -96,7 +129,7 @@ kinora_store::on_both_databases! {
         let (ada, _) = ada(&test).await;
         test.app.request_password_reset(ADA, &home()).await.unwrap();
         let stolen = newest_code(&test).await;
-        test.app.change_password(&ada, NEW, false, &home()).await.unwrap();
+        test.app.change_password(&ada, OLD, NEW, false, &home()).await.unwrap();
         let late = test.app.reset_password(&stolen, OLD, &home()).await;
         assert_eq!(refusal(late), Some(Refusal::CodeInvalid));
     }
@@ -105,16 +138,40 @@ kinora_store::on_both_databases! {
         let test = TestApp::on(&url).await;
         let (mut ada, mine) = ada(&test).await;
         let other = sign_in(&test, OLD).await.unwrap();
-        test.app.change_password(&ada, NEW, true, &home()).await.unwrap();
+        test.app.change_password(&ada, OLD, NEW, true, &home()).await.unwrap();
         assert!(goes_on(&test, &mine).await && !goes_on(&test, &other).await);
         assert!(sign_in(&test, OLD).await.is_none() && sign_in(&test, NEW).await.is_some());
         let told = (ADA.to_owned(), "Your password was changed".to_owned());
         assert_eq!(subjects(&test).await.pop(), Some(told));
-        let weak = test.app.change_password(&ada, "short", false, &home()).await;
+        let weak = test.app.change_password(&ada, NEW, "short", false, &home()).await;
         assert_eq!(refusal(weak), Some(Refusal::PasswordTooShort));
         ada.auth_time -= TimeDelta::minutes(11);
-        let stale = test.app.change_password(&ada, OLD, false, &home()).await;
+        let stale = test.app.change_password(&ada, NEW, OLD, false, &home()).await;
         assert_eq!(refusal(stale), Some(Refusal::StepUpRequired));
+    }
+
+    async fn change_takes_the_current_password_and_guesses_at_it_are_slowed_down(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let (ada, _) = ada(&test).await;
+        let change = async |current: &str, network: &str| {
+            let from = Origin::new(network, "a script");
+            test.app.change_password(&ada, current, NEW, false, &from).await
+        };
+        let computed = test.app.hasher.computed();
+        let none = change("", "198.51.100.1").await;
+        assert!(matches!(none, Err(Error::Field { field: "current_password", .. })), "{none:?}");
+        assert_eq!(test.app.hasher.computed(), computed);
+        for _ in 0..6 {
+            let wrong = change("a wrong one 33", "198.51.100.1").await;
+            assert_eq!(refusal(wrong), Some(Refusal::CredentialsInvalid));
+        }
+        let late = change(OLD, "198.51.100.1").await;
+        assert!(matches!(late, Err(Error::Throttled { .. })), "{late:?}");
+        let sign_in = test.app.sign_in(ADA, OLD, &Origin::new("198.51.100.1", "")).await;
+        assert!(matches!(sign_in, Err(Error::Throttled { .. })));
+        assert!(sign_in_works(&test, OLD).await && !sign_in_works(&test, NEW).await);
+        change(OLD, "192.0.2.1").await.unwrap();
+        assert!(sign_in_works(&test, NEW).await);
     }
 
     async fn address_changes_with_the_code_that_went_to_the_new_one(url: DatabaseUrl) {

@@ -1,3 +1,4 @@
+mod demands;
 mod liar;
 mod linking;
 mod real;
@@ -30,13 +31,23 @@ fn refusal<T>(answer: Result<T, Error>) -> Refusal {
 
 /// An application with one provider called "it".
 async fn app_with(url: &DatabaseUrl, issuer: &str, id: &str, secret: &str) -> (TestApp, TempDir) {
+    app_wanting(url, issuer, (id, secret), "").await
+}
+
+/// An application with one provider called "it", with more lines in its configuration.
+async fn app_wanting(
+    url: &DatabaseUrl,
+    issuer: &str,
+    (id, secret): (&str, &str),
+    more: &str,
+) -> (TestApp, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let secret_file = folder.path().join("secret");
     std::fs::write(&secret_file, secret).unwrap();
     let file = folder.path().join("providers.toml");
     let text = format!(
         "[[provider]]\nname = \"it\"\nissuer = \"{issuer}\"\nclient_id = \"{id}\"\n\
-         client_secret_file = \"{}\"\nredirect_uris = [\"{BACK}\"]\n",
+         client_secret_file = \"{}\"\nredirect_uris = [\"{BACK}\"]\n{more}\n",
         secret_file.display()
     );
     std::fs::write(&file, text).unwrap();
@@ -54,8 +65,14 @@ struct Rig {
 
 impl Rig {
     async fn on(url: &DatabaseUrl) -> Self {
+        Self::wanting(url, "").await
+    }
+
+    /// With more lines in the configuration of the provider.
+    async fn wanting(url: &DatabaseUrl, more: &str) -> Self {
         let liar = Liar::start().await;
-        let (test, _folder) = app_with(url, &liar.issuer(), "kinora", Liar::CLIENT_SECRET).await;
+        let client = ("kinora", Liar::CLIENT_SECRET);
+        let (test, _folder) = app_wanting(url, &liar.issuer(), client, more).await;
         Self {
             test,
             liar,

@@ -39,7 +39,7 @@ async fn first_step(test: &TestApp, user: Uuid) -> SignedIn {
     let tx = test.app.store.begin().await.unwrap();
     let signed_in = test
         .app
-        .end_first_step(&tx, user, &["pwd"], &nowhere())
+        .end_first_step(&tx, user, (&["pwd"], test.app.now()), &nowhere())
         .await;
     tx.commit().await.unwrap();
     signed_in.unwrap()
@@ -351,6 +351,7 @@ on_both_databases! {
         let test = TestApp::on(&url).await;
         let person = enrolled(&test, "a@example.org").await;
         let caller = signed_in(&test, &person.caller).await;
+        let signed_in_at = test.app.now();
         test.clock.advance(TimeDelta::minutes(30));
         let code = person.secret.code_at(test.app.now());
         let step_up = async |code: &str| {
@@ -363,7 +364,8 @@ on_both_databases! {
         let reader = test.app.store.reader();
         let session = crate::store::sessions::find(reader, tokens.session).await.unwrap().unwrap();
         assert_eq!((session.assurance, session.methods.as_str()), (2, "pwd otp"));
-        assert_eq!(session.auth_time, test.app.now());
+        let times = (session.auth_time, session.second_factor_time);
+        assert_eq!(times, (signed_in_at, Some(test.app.now())));
         // The code is used up, and so is the session.
         assert_eq!(refusal(step_up(&code).await.unwrap_err()), Refusal::SecondFactorInvalid);
         test.clock.advance(TimeDelta::seconds(30));

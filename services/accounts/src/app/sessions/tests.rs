@@ -8,7 +8,7 @@ use crate::app::testing::{TestApp, claims};
 use crate::domain::caller::{Caller, Role};
 use crate::domain::origin::Origin;
 use crate::domain::refusal::Refusal;
-use crate::domain::session::{ABSOLUTE, IDLE};
+use crate::domain::session::{ABSOLUTE, FactorTimes, IDLE};
 use crate::domain::tokens::{Shown, Tokens};
 use crate::error::Error;
 use crate::store::entity::people::user;
@@ -253,6 +253,22 @@ kinora_store::on_both_databases! {
         assert_eq!(test.app.revoke_other_sessions(&ada).await.unwrap(), 0);
     }
 
+    async fn other_sessions_are_ended_by_who_has_just_shown_a_credential(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let mut ada = test.user("ada@example.org").await;
+        let [mine, other] = [open(&test, ada.id).await, open(&test, ada.id).await];
+        ada.session = mine.session;
+        ada.auth_time -= TimeDelta::minutes(11);
+        let refused = test.app.revoke_session(&ada, other.session).await;
+        assert_eq!(refusal(refused.unwrap_err()), Refusal::StepUpRequired);
+        let refused = test.app.revoke_other_sessions(&ada).await;
+        assert_eq!(refusal(refused.unwrap_err()), Refusal::StepUpRequired);
+        assert!(refresh(&test, &other).await.is_ok());
+        // One's own is a sign-out.
+        test.app.revoke_session(&ada, mine.session).await.unwrap();
+        assert_eq!(refresh(&test, &mine).await, Err(Refusal::SessionEnded));
+    }
+
     async fn signing_out_ends_the_session_and_may_be_repeated(url: DatabaseUrl) {
         let test = TestApp::on(&url).await;
         let ada = test.user("ada@example.org").await;
@@ -288,6 +304,7 @@ kinora_store::on_both_databases! {
         let eve = test.user("eve@example.org").await;
         let old = open(&test, ada.id).await;
         let shown = Shown { methods: &["pwd"], assurance: 1 };
+        let shown = (shown, FactorTimes::only(test.app.now()));
         let tx = test.app.store.begin().await.unwrap();
         let other = test.app.replace_session(&tx, old.session, eve.id, shown, &phone()).await;
         assert_eq!(refusal(other.unwrap_err()), Refusal::SessionEnded);

@@ -5,11 +5,13 @@ use sea_orm::{EntityTrait, IntoActiveModel, PaginatorTrait};
 use uuid::Uuid;
 
 use super::*;
-use crate::app::testing::TestApp;
 use crate::app::testing::people::somewhere;
+use crate::app::testing::{TestApp, refusal_of};
 use crate::domain::Time;
+use crate::domain::caller::Role;
+use crate::domain::refusal::Refusal;
 use crate::store::entity::people::{code, flow, known_address, session, throttle};
-use crate::store::entity::programs::{api_key, invitation};
+use crate::store::entity::programs::{api_key, invitation, service_account};
 use crate::store::entity::trust::{audit, ended, signing_key};
 use crate::store::terms;
 
@@ -74,6 +76,7 @@ fn session(user: Uuid, last_use: Time, expire: Time, end: Option<Time>) -> sessi
         last_use_time: last_use,
         expire_time: expire,
         end_time: end,
+        second_factor_time: None,
     }
     .into_active_model()
 }
@@ -227,6 +230,38 @@ on_both_databases! {
         .await;
         assert_eq!(test.app.sweep(Leftover::Invitations).await.unwrap(), 2);
         assert_eq!(count::<invitation::Entity>(&test).await, 2);
+    }
+
+    async fn deleted_organisations_and_programs_go_after_a_while_and_others_stay(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let ada = test.person("ada").await;
+        let (kept, gone) = (
+            test.organisation_of(ada.id, Role::Owner).await,
+            test.organisation_of(ada.id, Role::Owner).await,
+        );
+        let (program, deleted, with_it) = (
+            test.program_of(kept).await,
+            test.program_of(kept).await,
+            test.program_of(gone).await,
+        );
+        test.app.delete_service_account(&ada, deleted, &somewhere()).await.unwrap();
+        test.app.delete_organisation(&ada, gone, &somewhere()).await.unwrap();
+        let lines = count::<audit::Entity>(&test).await;
+        test.clock.advance(TimeDelta::days(90));
+        assert_eq!(test.app.sweep(Leftover::Organisations).await.unwrap(), 0);
+        assert_eq!(test.app.sweep(Leftover::ServiceAccounts).await.unwrap(), 0);
+        test.clock.advance(TimeDelta::minutes(1));
+        assert_eq!(test.app.sweep(Leftover::Organisations).await.unwrap(), 1);
+        assert_eq!(test.app.sweep(Leftover::ServiceAccounts).await.unwrap(), 2);
+        let reader = test.app.store.reader();
+        for (id, is_there) in [(program, true), (deleted, false), (with_it, false)] {
+            let row = service_account::Entity::find_by_id(id).one(reader).await.unwrap();
+            assert_eq!(row.is_some(), is_there);
+        }
+        // To everybody else it is as it was.
+        assert_eq!(test.app.organisation(&ada, kept).await.unwrap().organisation.id, kept);
+        assert_eq!(refusal_of(test.app.organisation(&ada, gone).await), Refusal::NotFound);
+        assert_eq!(count::<audit::Entity>(&test).await, lines);
     }
 
     async fn signing_keys_that_verify_stay(url: DatabaseUrl) {

@@ -46,6 +46,7 @@ impl TestApp {
             assurance: 1,
             auth_time: self.app.now(),
             is_operator,
+            origin: Origin::default(),
         }
     }
 

@@ -31,6 +31,8 @@ pub mod user {
         pub age_time: Option<ChronoDateTimeUtc>,
         pub create_time: ChronoDateTimeUtc,
         pub erase_time: Option<ChronoDateTimeUtc>,
+        /// Whether others know the password, which was given with the account, so that it has to be changed.
+        pub password_is_initial: bool,
     }
 
     impl std::fmt::Debug for Model {
@@ -109,7 +111,7 @@ pub mod session {
         pub assurance: i16,
         /// Space-separated amr values.
         pub methods: String,
-        /// When a credential was shown last.
+        /// When the first factor was shown last.
         pub auth_time: ChronoDateTimeUtc,
         pub user_agent: String,
         pub address: String,
@@ -118,6 +120,8 @@ pub mod session {
         /// However much it is used.
         pub expire_time: ChronoDateTimeUtc,
         pub end_time: Option<ChronoDateTimeUtc>,
+        /// When the second factor was shown last. None when none has to be fresh beside the first.
+        pub second_factor_time: Option<ChronoDateTimeUtc>,
     }
 
     impl std::fmt::Debug for Model {
