@@ -14,6 +14,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt};
 use ipnet::IpNet;
+use kinora_mesh::channel::RetryChannel;
 use kinora_mesh::error::PublicError;
 use kinora_mesh::serve::PeerAddress;
 use kinora_proto::accounts::v1::auth_service_client::AuthServiceClient;
@@ -25,7 +26,6 @@ use kinora_transcoder::{
     DynamicMessage, Found, InvalidRoutes, Miss, Transcoder, set_message, to_json,
 };
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::{Edge, body};
 use crate::origin::Origin;
@@ -44,7 +44,7 @@ const ORIGIN: &str = "kinora.accounts.v1.Origin";
 #[derive(Clone)]
 pub(crate) struct Accounts {
     routes: Arc<Transcoder>,
-    channel: Channel,
+    channel: RetryChannel,
     timeout: Duration,
     trusted_proxies: Arc<[IpNet]>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Accounts {
 impl Accounts {
     /// Calls over `channel`, each within `timeout`.
     pub(crate) fn new(
-        channel: Channel,
+        channel: RetryChannel,
         timeout: Duration,
         trusted_proxies: &[IpNet],
     ) -> Result<Self, InvalidRoutes> {
