@@ -10,6 +10,7 @@ use kinora_edge::EdgeOptions;
 use kinora_inference::InferenceOptions;
 use kinora_inference::backend::{Backend, Folders};
 use kinora_mesh::identity::Identity;
+use kinora_mesh::lifecycle::{DrainOptions, ProbeOptions};
 use kinora_models::LoadOptions;
 use kinora_scheduler::SchedulerOptions;
 use kinora_store::DatabaseUrl;
@@ -120,6 +121,7 @@ fn edge_options(
         cors_origins: options.cors_origins.clone(),
         link_lifetime: LINK_LIFETIME,
         call_timeout: CALL_TIMEOUT,
+        drain: DrainOptions::default(),
         blobs: blobs.clone(),
     }
 }
@@ -142,6 +144,7 @@ fn worker_options(
         scratch: Some(options.data.path().join("scratch")),
         engine: options.engine.clone(),
         drain_timeout: options.drain_timeout,
+        probes: ProbeOptions::default(),
         blobs: blobs.clone(),
     }
 }

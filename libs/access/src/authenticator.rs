@@ -3,16 +3,28 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
+
 use crate::caller::Caller;
 use crate::error::Refusal;
 use crate::token::{Unverified, Verifier};
-use crate::trust::{TrustBundle, TrustKeeper};
+use crate::trust::{Standing, TrustBundle, TrustKeeper};
 
 /// Who calls, by token. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     verifier: Arc<Verifier>,
     trust: Arc<TrustKeeper>,
+}
+
+/// A token that was good.
+pub(crate) struct Checked {
+    pub(crate) caller: Caller,
+    pub(crate) standing: Standing,
+    /// By what it was good.
+    pub(crate) bundle: Arc<TrustBundle>,
+    /// When it was looked at.
+    pub(crate) at: Instant,
 }
 
 impl Authenticator {
@@ -30,15 +42,26 @@ impl Authenticator {
     /// # Errors
     /// [`Refusal::Token`] or [`Refusal::TrustUnavailable`].
     pub async fn authenticate(&self, token: &str) -> Result<Caller, Refusal> {
-        Ok(self.check(token).await?.0)
+        Ok(self.check(token).await?.caller)
     }
 
-    /// The caller, and the bundle by which the token was good.
-    pub(crate) async fn check(&self, token: &str) -> Result<(Caller, Arc<TrustBundle>), Refusal> {
+    /// The caller, and by what the token was good.
+    pub(crate) async fn check(&self, token: &str) -> Result<Checked, Refusal> {
         let token = Unverified::parse(token)?;
         let bundle = self.trust.bundle_with_key(token.key_id()).await?;
+        let at = Instant::now();
         let claims = self.verifier.check(&token, &bundle, unix_now())?;
-        Ok((claims.into(), bundle))
+        let standing = Standing::from(&claims);
+        Ok(Checked {
+            caller: claims.into(),
+            standing,
+            bundle,
+            at,
+        })
+    }
+
+    pub(crate) fn trust(&self) -> &TrustKeeper {
+        &self.trust
     }
 }
 

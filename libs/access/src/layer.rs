@@ -1,4 +1,9 @@
 //! The layer that every call passes before its handler.
+//!
+//! A stream goes on only for as long as it might be opened again: it ends when the session, the key or the account of its
+//! caller does. What is answered once is not looked at again.
+
+mod body;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,9 +18,11 @@ use tonic::Status;
 use tonic::service::Routes;
 use tower::{Layer, Service};
 
+use self::body::Watch;
+pub use self::body::WatchedBody;
 use crate::authenticator::{Authenticator, unix_now};
 use crate::error::Refusal;
-use crate::rules::{Rule, RulesError, Wanted, complete};
+use crate::rules::{Method, Rule, RulesError, Wanted, complete};
 use crate::token::TokenError;
 
 /// The rules of a service, and what is needed to apply them. Cheap to clone.
@@ -26,7 +33,7 @@ pub struct Access {
 
 struct Inner {
     own: Workload,
-    rules: HashMap<&'static str, Rule>,
+    methods: HashMap<&'static str, Method>,
     authenticator: Authenticator,
 }
 
@@ -42,11 +49,11 @@ impl Access {
         rules: &[Rule],
         authenticator: Authenticator,
     ) -> Result<Self, RulesError> {
-        let rules = complete(descriptors, services, rules)?;
+        let methods = complete(descriptors, services, rules)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 own,
-                rules,
+                methods,
                 authenticator,
             }),
         })
@@ -58,27 +65,27 @@ impl Access {
         routes.into_axum_router().layer(self.clone()).into()
     }
 
-    /// Lets a call through and leaves its [`crate::Caller`] in the extensions.
-    async fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Status> {
+    /// Lets a call through and leaves its [`crate::Caller`] in the extensions. What it gives is to be watched while the
+    /// answer, a stream, goes on.
+    async fn admit<B>(&self, request: &mut Request<B>) -> Result<Option<Watch>, Status> {
         let path = request.uri().path();
-        let rule = *self.inner.rules.get(path).ok_or_else(unknown_method)?;
+        let method = *self.inner.methods.get(path).ok_or_else(unknown_method)?;
+        let rule = method.rule;
         check_workload(&self.inner.own, rule.workloads, request.extensions())?;
         // Nobody but this layer says who calls.
         request.extensions_mut().remove::<crate::Caller>();
         if rule.caller == Wanted::Nobody {
-            return Ok(());
+            return Ok(None);
         }
         let token = bearer(request.headers())?;
-        let (caller, bundle) = self
-            .inner
-            .authenticator
-            .check(token)
-            .await
-            .map_err(logged)?;
+        let authenticator = &self.inner.authenticator;
+        let checked = authenticator.check(token).await.map_err(logged)?;
+        let terms_version = checked.bundle.terms_version();
         rule.caller
-            .admit(&caller, bundle.terms_version(), unix_now())?;
-        request.extensions_mut().insert(caller);
-        Ok(())
+            .admit(&checked.caller, terms_version, unix_now())?;
+        request.extensions_mut().insert(checked.caller);
+        let watch = || Watch::new(checked.standing, checked.at, authenticator.trust().news());
+        Ok(method.is_streaming.then(watch))
     }
 }
 
@@ -86,7 +93,7 @@ impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
             .field("own", &self.inner.own)
-            .field("rules", &self.inner.rules.len())
+            .field("methods", &self.inner.methods.len())
             .finish_non_exhaustive()
     }
 }
@@ -164,9 +171,9 @@ where
     B: Send + 'static,
     R: Default,
 {
-    type Response = Response<R>;
+    type Response = Response<WatchedBody<R>>;
     type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<R>, S::Error>>;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -179,8 +186,11 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
             match access.admit(&mut request).await {
-                Ok(()) => inner.call(request).await,
-                Err(status) => Ok(status.into_http()),
+                Ok(watch) => {
+                    let response = inner.call(request).await?;
+                    Ok(response.map(|body| WatchedBody::new(body, watch)))
+                }
+                Err(status) => Ok(status.into_http().map(|body| WatchedBody::new(body, None))),
             }
         })
     }

@@ -176,29 +176,38 @@ impl fmt::Display for RulesError {
     }
 }
 
-/// Rules by method, one for each that is served.
+/// A method that is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Method {
+    pub(crate) rule: Rule,
+    /// Whether it answers with a stream.
+    pub(crate) is_streaming: bool,
+}
+
+/// Methods by path, each that is served with its rule.
 pub(crate) fn complete(
     descriptors: &[u8],
     services: &[&str],
     rules: &[Rule],
-) -> Result<HashMap<&'static str, Rule>, RulesError> {
+) -> Result<HashMap<&'static str, Method>, RulesError> {
     let methods = methods_of(descriptors, services)?;
     let mut problems = Vec::new();
-    let mut table: BTreeMap<&'static str, Rule> = BTreeMap::new();
-    for rule in rules {
+    let mut table: BTreeMap<&'static str, Method> = BTreeMap::new();
+    for &rule in rules {
         let method = rule.method;
-        if !methods.contains(method) {
+        let is_streaming = methods.get(method).copied().unwrap_or_else(|| {
             problems.push(format!("`{method}` has a rule and is not served"));
-        }
+            false
+        });
         if rule.workloads.is_empty() {
             problems.push(format!("no workload may call `{method}`"));
         }
-        if table.insert(method, *rule).is_some() {
+        if table.insert(method, Method { rule, is_streaming }).is_some() {
             problems.push(format!("`{method}` has two rules"));
         }
     }
     let without = methods
-        .iter()
+        .keys()
         .filter(|method| !table.contains_key(method.as_str()));
     problems.extend(without.map(|method| format!("`{method}` has no rule")));
     if problems.is_empty() {
@@ -208,24 +217,27 @@ pub(crate) fn complete(
     }
 }
 
-/// The paths of all methods of these services.
-fn methods_of(descriptors: &[u8], services: &[&str]) -> Result<BTreeSet<String>, RulesError> {
+/// The paths of all methods of these services, and whether they answer with a stream.
+fn methods_of(
+    descriptors: &[u8],
+    services: &[&str],
+) -> Result<BTreeMap<String, bool>, RulesError> {
     let problem = |text: String| RulesError {
         problems: vec![text],
     };
     let set = FileDescriptorSet::decode(descriptors)
         .map_err(|error| problem(format!("the descriptors cannot be read: {error}")))?;
-    let mut methods = BTreeSet::new();
+    let mut methods = BTreeMap::new();
     let mut missing: BTreeSet<&str> = services.iter().copied().collect();
     for file in &set.file {
         for service in &file.service {
             let name = format!("{}.{}", file.package(), service.name());
             if missing.remove(name.as_str()) {
-                let paths = service
-                    .method
-                    .iter()
-                    .map(|method| format!("/{name}/{}", method.name()));
-                methods.extend(paths);
+                let of_service = service.method.iter().map(|method| {
+                    let path = format!("/{name}/{}", method.name());
+                    (path, method.server_streaming())
+                });
+                methods.extend(of_service);
             }
         }
     }
@@ -253,7 +265,11 @@ mod tests {
     #[test]
     fn each_method_has_exactly_one_rule() {
         let table = complete(DESCRIPTORS, &[TRUST], &[GET_TRUST]).expect("complete");
-        assert_eq!(table[GET_TRUST.method], GET_TRUST);
+        let method = Method {
+            rule: GET_TRUST,
+            is_streaming: false,
+        };
+        assert_eq!(table[GET_TRUST.method], method);
         check(
             &[],
             &[TRUST],
@@ -273,5 +289,13 @@ mod tests {
             &[TRUST, "kinora.Nothing"],
             "`kinora.Nothing` is no service",
         );
+    }
+
+    #[test]
+    fn methods_that_answer_with_a_stream_are_known() {
+        let attach = Rule::nobody("/kinora.scheduler.v1.WorkerService/Attach", &["worker"]);
+        let services = ["kinora.scheduler.v1.WorkerService"];
+        let table = complete(DESCRIPTORS, &services, &[attach]).expect("complete");
+        assert!(table[attach.method].is_streaming);
     }
 }

@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use kinora_mesh::identity::Identity;
+use kinora_mesh::lifecycle::Lifecycle;
+use kinora_mesh::serve::Grpc;
 use kinora_mesh::workload::Workload;
 use kinora_proto::accounts::v1 as pb;
 use kinora_proto::accounts::v1::trust_service_server::{TrustService, TrustServiceServer};
@@ -200,7 +202,8 @@ impl TestIssuer {
         let stop = CancellationToken::new();
         let (routes, stopped) = (Routes::new(self.service()), stop.clone());
         tokio::spawn(async move {
-            kinora_mesh::serve::grpc(listener, &identity, routes, &[], stopped).await
+            let lifecycle = Lifecycle::until(&stopped);
+            kinora_mesh::serve::grpc(listener, &identity, Grpc::of(routes), &lifecycle).await
         });
         ServedTrust {
             endpoint: format!("https://{address}"),

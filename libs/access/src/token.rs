@@ -11,7 +11,7 @@ use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::claims::{Claims, MAX_LIFETIME_SECONDS};
-use crate::trust::TrustBundle;
+use crate::trust::{Standing, TrustBundle};
 
 /// No token is longer.
 pub const MAX_TOKEN_BYTES: usize = 4096;
@@ -260,7 +260,7 @@ impl Verifier {
         }
         check_sense(&claims)?;
         check_times(&claims, now)?;
-        if trust.has_ended(&claims) {
+        if trust.has_ended(&Standing::from(&claims)) {
             return Err(TokenError::Revoked);
         }
         Ok(claims)

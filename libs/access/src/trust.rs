@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::claims::Claims;
 
+pub(crate) use keeper::News;
 pub use keeper::{MAX_AGE, POLL_INTERVAL, TrustKeeper};
 
 /// An answer that takes longer is as good as none.
@@ -30,6 +31,25 @@ pub struct TrustBundle {
     keys: HashMap<String, VerifyingKey>,
     terms_version: u32,
     ended: HashMap<Uuid, i64>,
+}
+
+/// What ends a token before its time: the end of these since then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    session: Uuid,
+    subject: Uuid,
+    /// Unix time in seconds.
+    issued: i64,
+}
+
+impl From<&Claims> for Standing {
+    fn from(claims: &Claims) -> Self {
+        Self {
+            session: claims.sid,
+            subject: claims.sub,
+            issued: claims.iat,
+        }
+    }
 }
 
 /// A bundle that cannot be meant.
@@ -85,9 +105,9 @@ impl TrustBundle {
     }
 
     /// Whether the session, the key or the subject of a token has ended since it was issued.
-    pub(crate) fn has_ended(&self, claims: &Claims) -> bool {
-        let is_over = |id: &Uuid| self.ended.get(id).is_some_and(|&end| claims.iat <= end);
-        is_over(&claims.sid) || is_over(&claims.sub)
+    pub(crate) fn has_ended(&self, standing: &Standing) -> bool {
+        let is_over = |id: &Uuid| self.ended.get(id).is_some_and(|&end| standing.issued <= end);
+        is_over(&standing.session) || is_over(&standing.subject)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Channels to other services.
 //!
 //! Every connection is mutual TLS ([`crate::identity`]), to the service that the caller names and no other.
-//! `http://host:port` and `https://host:port` mean the same: nothing is ever sent in plain.
+//! `http://host:port` and `https://host:port` mean the same: nothing is ever sent in plain. [`RetryChannel`] sends calls
+//! again that came to nothing.
+
+mod retry;
 
 use std::io;
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::{Service, ServiceExt, service_fn};
 
+pub use self::retry::RetryChannel;
 use crate::MeshError;
 use crate::identity::Identity;
 

@@ -1,15 +1,17 @@
 //! What every service starts with.
 //!
 //! A service's `main` reads as an ordered list: parse the configuration, [`telemetry::init`],
-//! [`identity::Identity::load`], [`shutdown::on_signals`], bind a listener, serve it with [`serve::grpc`] or [`serve::http`]. Errors
-//! that leave a service pass through [`error::PublicError`], calls to other services go over
-//! [`channel::connect_lazy`] and carry the caller's token and the trace ([`trace`]).
+//! [`identity::Identity::load`], [`shutdown::on_signals`], bind a listener, serve it with [`serve::grpc`] or [`serve::http`]
+//! for its [`lifecycle`]. Errors that leave a service pass through [`error::PublicError`], calls to other services go over
+//! [`channel::connect_lazy`], where need be through a [`channel::RetryChannel`], and carry the caller's token and the trace
+//! ([`trace`]).
 //!
 //! This crate knows no service and no business rule.
 
 pub mod channel;
 pub mod error;
 pub mod identity;
+pub mod lifecycle;
 pub mod places;
 pub mod principal;
 pub mod secret;
@@ -21,6 +23,9 @@ pub mod withheld;
 pub mod workload;
 
 use std::net::SocketAddr;
+
+/// Names the meter of what all services have.
+const METER: &str = "kinora-mesh";
 
 /// A service could not start or keep running.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,9 @@ pub enum MeshError {
     /// The service cannot say who it is.
     #[error("this service has no identity in the mesh")]
     Identity(#[source] identity::IdentityError),
+    /// The descriptors of the contracts cannot be read.
+    #[error("the descriptors of the contracts cannot be read")]
+    Reflection(#[source] tonic_reflection::server::Error),
     /// The gRPC server ended with an error.
     #[error("the gRPC server failed")]
     Grpc(#[source] tonic::transport::Error),

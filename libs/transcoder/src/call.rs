@@ -1,11 +1,11 @@
 //! Calls by descriptors, and answers as JSON.
 
 use bytes::Buf;
+use kinora_mesh::channel::RetryChannel;
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::routes::Route;
@@ -15,7 +15,7 @@ use crate::routes::Route;
 /// # Errors
 /// The service's answer, or `Unavailable` when it is away.
 pub async fn call(
-    channel: Channel,
+    channel: RetryChannel,
     route: &Route,
     request: Request<DynamicMessage>,
 ) -> Result<Response<DynamicMessage>, Status> {
@@ -29,7 +29,7 @@ pub async fn call(
 /// # Errors
 /// As [`call`].
 pub async fn stream(
-    channel: Channel,
+    channel: RetryChannel,
     route: &Route,
     request: Request<DynamicMessage>,
 ) -> Result<Response<Streaming<DynamicMessage>>, Status> {
@@ -53,7 +53,7 @@ pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Status> {
     Ok(json)
 }
 
-async fn ready(channel: Channel) -> Result<Grpc<Channel>, Status> {
+async fn ready(channel: RetryChannel) -> Result<Grpc<RetryChannel>, Status> {
     let mut grpc = Grpc::new(channel);
     grpc.ready()
         .await

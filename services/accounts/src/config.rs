@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
+use kinora_mesh::lifecycle::{DrainOptions, ProbeOptions};
 use kinora_mesh::secret::Secret;
+use kinora_mesh::serve::GrpcOptions;
 use kinora_mesh::withheld::Withheld;
 use kinora_store::DatabaseUrl;
 
@@ -158,6 +160,15 @@ pub struct AccountsOptions {
     /// How mails leave.
     #[command(flatten)]
     pub mail: MailOptions,
+    /// How calls are answered.
+    #[command(flatten)]
+    pub grpc: GrpcOptions,
+    /// Where the service says how it is.
+    #[command(flatten)]
+    pub probes: ProbeOptions,
+    /// How it leaves.
+    #[command(flatten)]
+    pub drain: DrainOptions,
 }
 
 /// The floor that OWASP gives for argon2id.
@@ -213,6 +224,9 @@ impl AccountsOptions {
             age_verifier_secret: None,
             age_verifier_name: "verifier".to_owned(),
             mail: MailOptions::to_folder(MAIL_FOLDER),
+            grpc: GrpcOptions::default(),
+            probes: ProbeOptions::default(),
+            drain: DrainOptions::default(),
         }
     }
 

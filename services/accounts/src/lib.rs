@@ -26,11 +26,14 @@ mod grpc;
 use std::sync::Arc;
 
 use kinora_mesh::identity::Identity;
+use kinora_mesh::lifecycle::Lifecycle;
+use kinora_mesh::serve::Grpc;
+use kinora_proto::DESCRIPTORS;
 use kinora_proto::accounts::v1::admin_service_server::AdminServiceServer;
 use kinora_proto::accounts::v1::auth_service_server::AuthServiceServer;
 use kinora_proto::accounts::v1::key_service_server::KeyServiceServer;
 use kinora_proto::accounts::v1::organisation_service_server::OrganisationServiceServer;
-use kinora_proto::accounts::v1::trust_service_server::TrustServiceServer;
+use kinora_proto::accounts::v1::trust_service_server::{self, TrustServiceServer};
 use kinora_proto::accounts::v1::user_service_server::UserServiceServer;
 use kinora_store::Database;
 use tokio::net::TcpListener;
@@ -50,13 +53,14 @@ use store::Store;
 ///
 /// # Errors
 /// [`Error::Options`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
-/// [`Error::Server`] when the listener fails.
+/// [`Error::Server`] when a listener fails.
 pub async fn serve(
     options: AccountsOptions,
     identity: Identity,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let lifecycle = Lifecycle::begin(options.probes, options.drain, &shutdown).await?;
     let carrier = Arc::new(Carrier::new(&options.mail)?);
     let db = open(&options).await?;
     let app = App::new(Store::new(db.clone()), Arc::new(SystemClock), options)?;
@@ -64,12 +68,18 @@ pub async fn serve(
     let app = Arc::new(app);
     let own = identity.workload().clone();
     let trust = Arc::new(grpc::OwnTrust::new(Arc::clone(&app)));
-    let access = grpc::access(own, &app.options.issuer, trust, shutdown.clone())?;
-    let routes = access.guard(routes(&app));
+    let stopping = lifecycle.stopping().clone();
+    let access = grpc::access(own, &app.options.issuer, trust, stopping)?;
+    let answers = Grpc {
+        routes: access.guard(routes(&app)),
+        services: &grpc::SERVICES,
+        vital: &[trust_service_server::SERVICE_NAME],
+        descriptors: DESCRIPTORS,
+        options: app.options.grpc,
+    };
     let stop = CancellationToken::new();
     let duties = tokio::spawn(worker::run(Arc::clone(&app), carrier, stop.clone()));
-    let served =
-        kinora_mesh::serve::grpc(listener, &identity, routes, &grpc::SERVICES, shutdown).await;
+    let served = kinora_mesh::serve::grpc(listener, &identity, answers, &lifecycle).await;
     stop.cancel();
     if let Err(error) = duties.await {
         tracing::error!(%error, "the background work broke");

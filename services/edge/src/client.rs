@@ -6,6 +6,7 @@ mod webhooks;
 
 use std::time::Duration;
 
+use kinora_mesh::channel::RetryChannel;
 use kinora_proto::scheduler::v1::admin_service_client::AdminServiceClient;
 use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
 use kinora_proto::scheduler::v1::webhook_service_client::WebhookServiceClient;
@@ -22,6 +23,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::auth::Bearer;
 use crate::problem::Problem;
+use crate::safe;
 
 /// No answer is longer: a page or a group of a hundred jobs with the longest prompts.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -29,10 +31,10 @@ const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// A cheap handle on the scheduler.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
-    client: SchedulerServiceClient<Channel>,
-    watcher: SchedulerServiceClient<Channel>,
-    webhooks: WebhookServiceClient<Channel>,
-    admin: AdminServiceClient<Channel>,
+    client: SchedulerServiceClient<RetryChannel>,
+    watcher: SchedulerServiceClient<RetryChannel>,
+    webhooks: WebhookServiceClient<RetryChannel>,
+    admin: AdminServiceClient<RetryChannel>,
     health: HealthClient<Channel>,
     timeout: Duration,
 }
@@ -42,6 +44,8 @@ impl Scheduler {
     #[must_use]
     pub fn new(calls: Channel, streams: Channel, timeout: Duration) -> Self {
         let health = HealthClient::new(calls.clone());
+        let calls = RetryChannel::new(calls, safe::SCHEDULER);
+        let streams = RetryChannel::new(streams, safe::SCHEDULER);
         let client = SchedulerServiceClient::new(calls.clone());
         let admin = AdminServiceClient::new(calls.clone());
         Self {

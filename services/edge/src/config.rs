@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use clap::Args;
 use kinora_blobs::BlobOptions;
+use kinora_mesh::lifecycle::DrainOptions;
 use kinora_mesh::places::Places;
 
 /// How the edge runs.
@@ -61,6 +62,9 @@ pub struct EdgeOptions {
         value_parser = humantime::parse_duration
     )]
     pub call_timeout: Duration,
+    /// How the edge leaves.
+    #[command(flatten)]
+    pub drain: DrainOptions,
     /// Where the outputs are stored; only links are made from it.
     #[command(flatten)]
     pub blobs: BlobOptions,

@@ -47,7 +47,10 @@ pub(crate) struct Edge {
     pub(crate) services: Services,
     pub(crate) blobs: BlobStore,
     pub(crate) link_lifetime: Duration,
-    pub(crate) shutdown: CancellationToken,
+    /// Cancelled once the edge is not ready any more.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled once streams are to end.
+    pub(crate) stopping: CancellationToken,
     /// Large bodies that may be taken in at a time.
     pub(crate) uploads: Places,
 }

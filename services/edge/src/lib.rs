@@ -42,6 +42,7 @@ mod fields;
 mod http;
 mod origin;
 pub mod problem;
+mod safe;
 mod settings;
 pub mod submission;
 pub mod view;
@@ -50,11 +51,11 @@ use std::sync::Arc;
 
 use kinora_access::{Authenticator, GrpcTrust, TrustKeeper, Verifier};
 use kinora_blobs::BlobStore;
-use kinora_mesh::channel;
+use kinora_mesh::channel::{self, RetryChannel};
 use kinora_mesh::identity::Identity;
+use kinora_mesh::lifecycle::{Lifecycle, ProbeOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 use crate::auth::{Gate, KeyExchange};
 use crate::client::Scheduler;
@@ -73,7 +74,7 @@ const BILLING: &str = "billing";
 /// The services behind the edge, as tokens name those they are for.
 const AUDIENCES: [&str; 3] = [ACCOUNTS, BILLING, SCHEDULER];
 
-/// Serves HTTP until `shutdown`, then ends event streams and lets single calls finish.
+/// Serves HTTP until `shutdown` and the drain delay, then ends event streams and lets single calls finish.
 ///
 /// To the services behind it, it is `identity`.
 ///
@@ -102,6 +103,8 @@ pub async fn serve_with(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let lifecycle = Lifecycle::begin(ProbeOptions::default(), options.drain, &shutdown).await?;
+    let stopping = lifecycle.stopping().clone();
     // Streams have a connection of their own: slow readers must not hold up single calls.
     let endpoint = &options.scheduler_endpoint;
     let calls = channel::connect_lazy(endpoint, &identity, SCHEDULER)?;
@@ -109,29 +112,38 @@ pub async fn serve_with(
     let accounts = channel::connect_lazy(&options.accounts_endpoint, &identity, ACCOUNTS)?;
     let billing = options.billing_endpoint.as_deref();
     let billing = billing.map(|endpoint| channel::connect_lazy(endpoint, &identity, BILLING));
+    let billing = billing.transpose()?;
+    let trust = GrpcTrust::new(accounts.clone());
+    let accounts = RetryChannel::new(accounts, safe::ACCOUNTS);
     let state = http::Edge {
         scheduler: Scheduler::new(calls, streams, options.call_timeout),
         services: http::Services::new(
             accounts.clone(),
-            billing.transpose()?,
+            billing.map(|channel| RetryChannel::new(channel, safe::BILLING)),
             options.call_timeout,
             &options.trusted_proxies,
         )?,
-        gate: gate(&options, accounts, &shutdown),
+        gate: gate(&options, trust, accounts, &stopping),
         blobs: BlobStore::new(&options.blobs),
         link_lifetime: options.link_lifetime,
         uploads: uploads.places(),
-        shutdown: shutdown.clone(),
+        draining: lifecycle.draining().clone(),
+        stopping: stopping.clone(),
     };
     let router = http::router(state, options.cors_origins);
-    kinora_mesh::serve::http(listener, router, shutdown).await?;
+    kinora_mesh::serve::http(listener, router, stopping).await?;
     Ok(())
 }
 
-/// Tokens are checked and keys exchanged with what the accounts service says.
-fn gate(options: &EdgeOptions, accounts: Channel, shutdown: &CancellationToken) -> Gate {
-    let source = Arc::new(GrpcTrust::new(accounts.clone()));
-    let trust = TrustKeeper::start(source, shutdown.clone());
+/// Tokens are checked and keys exchanged with what the accounts service says. Its trust is asked for every few seconds in
+/// any case, and that call is not sent again.
+fn gate(
+    options: &EdgeOptions,
+    trust: GrpcTrust,
+    accounts: RetryChannel,
+    stopping: &CancellationToken,
+) -> Gate {
+    let trust = TrustKeeper::start(Arc::new(trust), stopping.clone());
     let verifier = Verifier::new(&options.token_issuer, &AUDIENCES);
     let tokens = Authenticator::new(verifier, trust);
     let keys = KeyExchange::new(accounts, tokens.clone(), options.call_timeout);

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use kinora_ids::LeaseRef;
 use kinora_mesh::error::chain;
+use kinora_mesh::lifecycle::Lifecycle;
 use kinora_proto::scheduler::v1 as pb;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -79,6 +80,8 @@ pub struct Agent {
     held: HashMap<LeaseRef, Held>,
     events: mpsc::UnboundedReceiver<AttemptEvent>,
     event_sender: mpsc::UnboundedSender<AttemptEvent>,
+    /// It is ready from its first welcome to its drain.
+    lifecycle: Lifecycle,
     shutdown: CancellationToken,
     /// The engine hangs: the worker ends, so that a new process can take its place.
     is_stuck: bool,
@@ -97,7 +100,7 @@ impl Agent {
         identity: Identity,
         bench: Arc<Workbench>,
         schedulers: Schedulers,
-        shutdown: CancellationToken,
+        lifecycle: Lifecycle,
     ) -> Self {
         let (event_sender, events) = mpsc::unbounded_channel();
         let held = HashMap::new();
@@ -108,8 +111,9 @@ impl Agent {
             held,
             events,
             event_sender,
-            // Ending this worker must not end what runs beside it.
-            shutdown: shutdown.child_token(),
+            // The worker's own: ending it does not end what runs beside it.
+            shutdown: lifecycle.draining().clone(),
+            lifecycle,
             is_stuck: false,
             is_attached: false,
             drain: None,
@@ -233,6 +237,7 @@ impl Agent {
 
     fn welcome(&mut self, welcome: pb::Welcome) -> Duration {
         self.is_attached = true;
+        self.lifecycle.serve();
         for lease in welcome.revoked.iter().filter_map(lease_from_pb) {
             self.revoke(lease);
         }

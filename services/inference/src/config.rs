@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::Args;
 use kinora_blobs::BlobOptions;
+use kinora_mesh::lifecycle::ProbeOptions;
 use kinora_models::{DeviceChoice, LoadOptions, Precision, Residency, WeightFormat};
 
 use crate::engine::Rhythm;
@@ -52,6 +53,9 @@ pub struct InferenceOptions {
     /// How long running attempts may go on after a stop was asked for.
     #[arg(long, env = "KINORA_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
+    /// Where the worker says how it is.
+    #[command(flatten)]
+    pub probes: ProbeOptions,
     /// Where outputs are stored.
     #[command(flatten)]
     pub blobs: BlobOptions,

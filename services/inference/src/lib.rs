@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use kinora_blobs::BlobStore;
 use kinora_mesh::identity::Identity as MeshIdentity;
+use kinora_mesh::lifecycle::{DrainOptions, Lifecycle};
 use kinora_model_store::check_licence;
 use kinora_models::DeviceChoice;
 use kinora_models::memory::total_bytes;
@@ -43,7 +44,7 @@ use backend::{Backend, Folders};
 use engine::Engine;
 use manifest::Machine;
 
-/// Loads the first model, then serves leases until `shutdown` and a drain.
+/// Loads the first model, then serves leases until `shutdown` and a drain. Probes are answered all the time.
 ///
 /// # Errors
 /// [`Error`] when the worker cannot start, or the scheduler will never take it.
@@ -52,11 +53,12 @@ pub async fn run(
     identity: MeshIdentity,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let lifecycle = begin(&options, &shutdown).await?;
     let loading = options.clone();
     let folders = tokio::task::spawn_blocking(move || open_models(&loading))
         .await
         .map_err(std::io::Error::other)??;
-    serve(Box::new(folders), options, identity, shutdown).await
+    attend(Box::new(folders), options, identity, lifecycle).await
 }
 
 /// Serves leases with a backend of the caller's choice.
@@ -68,6 +70,25 @@ pub async fn serve(
     options: InferenceOptions,
     identity: MeshIdentity,
     shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let lifecycle = begin(&options, &shutdown).await?;
+    attend(backend, options, identity, lifecycle).await
+}
+
+/// Nobody calls a worker, so that nothing has to be waited for before it drains.
+async fn begin(
+    options: &InferenceOptions,
+    shutdown: &CancellationToken,
+) -> Result<Lifecycle, Error> {
+    Ok(Lifecycle::begin(options.probes, DrainOptions::default(), shutdown).await?)
+}
+
+/// Serves leases until the worker drains.
+async fn attend(
+    backend: Box<dyn Backend>,
+    options: InferenceOptions,
+    identity: MeshIdentity,
+    lifecycle: Lifecycle,
 ) -> Result<(), Error> {
     let memory_total_bytes = total_bytes(options.engine.load_options().device).unwrap_or_default();
     let forecasts = backend.forecasts();
@@ -97,7 +118,7 @@ pub async fn serve(
         slots: 1,
         drain_timeout: options.drain_timeout,
     };
-    Box::pin(Agent::new(identity, Arc::new(bench), schedulers, shutdown).run()).await
+    Box::pin(Agent::new(identity, Arc::new(bench), schedulers, lifecycle).run()).await
 }
 
 fn open_models(options: &InferenceOptions) -> Result<Folders, Error> {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use humantime::parse_duration;
+use kinora_mesh::lifecycle::{DrainOptions, ProbeOptions};
+use kinora_mesh::serve::GrpcOptions;
 use kinora_mesh::withheld::Withheld;
 use kinora_store::DatabaseUrl;
 
@@ -150,6 +152,15 @@ pub struct SchedulerOptions {
     /// How webhooks are sent.
     #[command(flatten)]
     pub webhooks: WebhookOptions,
+    /// How calls are answered.
+    #[command(flatten)]
+    pub grpc: GrpcOptions,
+    /// Where the service says how it is.
+    #[command(flatten)]
+    pub probes: ProbeOptions,
+    /// How it leaves.
+    #[command(flatten)]
+    pub drain: DrainOptions,
 }
 
 impl SchedulerOptions {
@@ -189,6 +200,9 @@ impl SchedulerOptions {
             accounts_endpoint: DEFAULT_ACCOUNTS_ENDPOINT.to_owned(),
             token_issuer: DEFAULT_TOKEN_ISSUER.to_owned(),
             webhooks: WebhookOptions::new(),
+            grpc: GrpcOptions::default(),
+            probes: ProbeOptions::default(),
+            drain: DrainOptions::default(),
         }
     }
 

@@ -50,11 +50,14 @@ mod worker;
 use std::sync::Arc;
 
 use kinora_mesh::identity::Identity;
+use kinora_mesh::lifecycle::Lifecycle;
+use kinora_mesh::serve::Grpc;
 use kinora_migrations::scheduler::migrate;
+use kinora_proto::DESCRIPTORS;
 use kinora_proto::scheduler::v1::admin_service_server::AdminServiceServer;
 use kinora_proto::scheduler::v1::scheduler_service_server::SchedulerServiceServer;
 use kinora_proto::scheduler::v1::webhook_service_server::WebhookServiceServer;
-use kinora_proto::scheduler::v1::worker_service_server::WorkerServiceServer;
+use kinora_proto::scheduler::v1::worker_service_server::{self, WorkerServiceServer};
 use kinora_store::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +92,7 @@ const MAX_CALL_BYTES: usize = 2 * kinora_media::MAX_STILL_BYTES + (1 << 20);
 ///
 /// # Errors
 /// [`Error::Options`], [`Error::Rules`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
-/// [`Error::Server`] when the listener fails.
+/// [`Error::Server`] when a listener fails.
 pub async fn serve(
     options: SchedulerOptions,
     objects: Arc<dyn Objects>,
@@ -116,10 +119,12 @@ pub async fn serve_with_clock(
     if let Some(problems) = options.problems() {
         return Err(Error::Options(problems));
     }
+    let lifecycle = Lifecycle::begin(options.probes, options.drain, &shutdown).await?;
+    let stopping = lifecycle.stopping().clone();
     let endpoint = &options.accounts_endpoint;
     let accounts = kinora_mesh::channel::connect_lazy(endpoint, &identity, "accounts")?;
     let own = identity.workload().clone();
-    let access = grpc::access(own, &options.token_issuer, accounts, shutdown.clone())?;
+    let access = grpc::access(own, &options.token_issuer, accounts, stopping.clone())?;
     let db = open(&options).await?;
     let clock = Arc::new(DatabaseClock::start(&db, clock).await?);
     let store = JobStore::new(db.clone()).with_caps(options.caps());
@@ -129,7 +134,7 @@ pub async fn serve_with_clock(
         options.clone(),
         objects,
         Arc::clone(&clock) as Arc<dyn Clock>,
-        shutdown.clone(),
+        stopping.clone(),
     );
     let metrics = Arc::new(app.metrics.clone());
     let webhooks = webhooks(&db, store, options, Arc::clone(&clock) as _, metrics)?;
@@ -137,7 +142,7 @@ pub async fn serve_with_clock(
     let app = Arc::new(app);
     let upkeep = TaskTracker::new();
     let stop_upkeep = CancellationToken::new();
-    let stop_dispatch = shutdown.child_token();
+    let stop_dispatch = stopping.child_token();
     upkeep.spawn(dispatch(&app, &upkeep, stop_dispatch.clone()));
     upkeep.spawn(worker::reap(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::upkeep(Arc::clone(&app), stop_upkeep.clone()));
@@ -152,9 +157,14 @@ pub async fn serve_with_clock(
     let courier = webhooks::courier::run(Arc::clone(&webhooks), stop_upkeep.clone());
     upkeep.spawn(courier);
     upkeep.spawn(clock.keep(db.clone(), stop_upkeep.clone()));
-    let routes = access.guard(routes(&app, webhooks));
-    let names = &grpc::SERVICES;
-    let served = kinora_mesh::serve::grpc(listener, &identity, routes, names, shutdown).await;
+    let answers = Grpc {
+        routes: access.guard(routes(&app, webhooks)),
+        services: &grpc::SERVICES,
+        vital: &[worker_service_server::SERVICE_NAME],
+        descriptors: DESCRIPTORS,
+        options: app.options().grpc,
+    };
+    let served = kinora_mesh::serve::grpc(listener, &identity, answers, &lifecycle).await;
     stop_dispatch.cancel();
     stop_upkeep.cancel();
     upkeep.close();

@@ -34,13 +34,22 @@ pub struct TrustKeeper {
     held: RwLock<Option<Held>>,
     demand: Notify,
     rounds: watch::Sender<Rounds>,
+    news: watch::Sender<Option<News>>,
 }
 
 #[derive(Clone)]
 struct Held {
-    bundle: Arc<TrustBundle>,
+    news: News,
     /// When the source last said that this is its newest.
     confirmed: Instant,
+}
+
+/// A bundle, as what is open learns of it.
+#[derive(Clone)]
+pub(crate) struct News {
+    pub(crate) bundle: Arc<TrustBundle>,
+    /// Since when the source has not been away for [`MAX_AGE`] or longer. What has ended before may be forgotten already.
+    pub(crate) known_since: Instant,
 }
 
 /// How many questions have been asked, and how many of them have come to an end.
@@ -59,6 +68,7 @@ impl TrustKeeper {
             held: RwLock::new(None),
             demand: Notify::new(),
             rounds: watch::Sender::default(),
+            news: watch::Sender::new(None),
         }
     }
 
@@ -127,7 +137,12 @@ impl TrustKeeper {
         let fresh = held
             .as_ref()
             .filter(|held| held.confirmed.elapsed() < MAX_AGE);
-        fresh.map(|held| Arc::clone(&held.bundle))
+        fresh.map(|held| Arc::clone(&held.news.bundle))
+    }
+
+    /// What the source says from now on, whenever that changes. None until it has said anything.
+    pub(crate) fn news(&self) -> watch::Receiver<Option<News>> {
+        self.news.subscribe()
     }
 
     /// Waits for a bundle that will do, or for the end of a question that was asked after this was called.
@@ -157,7 +172,7 @@ impl TrustKeeper {
             .held
             .read()
             .as_ref()
-            .map(|held| held.bundle.revision().to_owned());
+            .map(|held| held.news.bundle.revision().to_owned());
         let request = pb::GetTrustRequest {
             known_revision: known.unwrap_or_default(),
         };
@@ -177,16 +192,28 @@ impl TrustKeeper {
             .map(|trust| TrustBundle::read(revision.clone(), trust))
             .transpose();
         let new = read.map_err(|error| error.to_string())?;
-        let confirmed = Instant::now();
+        let now = Instant::now();
         let mut held = self.held.write();
-        match (new, held.as_mut()) {
-            (Some(bundle), _) => {
-                let bundle = Arc::new(bundle);
-                *held = Some(Held { bundle, confirmed });
+        let bundle = match (new, held.as_ref()) {
+            (Some(bundle), _) => Arc::new(bundle),
+            (None, Some(held)) if held.news.bundle.revision() == revision => {
+                Arc::clone(&held.news.bundle)
             }
-            (None, Some(held)) if held.bundle.revision() == revision => held.confirmed = confirmed,
             (None, _) => return Err("an answer without a bundle".to_owned()),
+        };
+        let before = held.as_ref().filter(|held| now - held.confirmed < MAX_AGE);
+        let is_same = before.is_some_and(|held| Arc::ptr_eq(&held.news.bundle, &bundle));
+        let news = News {
+            bundle,
+            known_since: before.map_or(now, |held| held.news.known_since),
+        };
+        if !is_same {
+            self.news.send_replace(Some(news.clone()));
         }
+        *held = Some(Held {
+            news,
+            confirmed: now,
+        });
         Ok(())
     }
 }
@@ -195,7 +222,7 @@ impl fmt::Debug for TrustKeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.held.read();
         f.debug_struct("TrustKeeper")
-            .field("bundle", &held.as_ref().map(|held| &held.bundle))
+            .field("bundle", &held.as_ref().map(|held| &held.news.bundle))
             .finish_non_exhaustive()
     }
 }

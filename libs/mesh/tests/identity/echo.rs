@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use kinora_mesh::channel;
 use kinora_mesh::identity::Identity;
-use kinora_mesh::serve;
+use kinora_mesh::lifecycle::Lifecycle;
+use kinora_mesh::serve::{self, Grpc};
 use kinora_mesh::workload::Workload;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::worker_service_client::WorkerServiceClient;
@@ -41,7 +42,7 @@ impl Server {
         let stopped = stop.clone();
         tokio::spawn(async move {
             let routes = Routes::new(WorkerServiceServer::new(echo));
-            serve::grpc(listener, &identity, routes, &[], stopped).await
+            serve::grpc(listener, &identity, Grpc::of(routes), &Lifecycle::until(&stopped)).await
         });
         Self {
             endpoint,

@@ -11,13 +11,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use kinora_access::Authenticator;
+use kinora_mesh::channel::RetryChannel;
 use kinora_mesh::error::PublicError;
 use kinora_proto::accounts::v1::auth_service_client::AuthServiceClient;
 use kinora_proto::accounts::v1::{ExchangeApiKeyRequest, Origin};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tracing::Instrument;
 
@@ -52,7 +52,7 @@ pub struct KeyExchange {
 }
 
 struct Inner {
-    accounts: AuthServiceClient<Channel>,
+    accounts: AuthServiceClient<RetryChannel>,
     tokens: Authenticator,
     timeout: Duration,
     known: Mutex<Known>,
@@ -74,7 +74,7 @@ struct Kept<T> {
 impl KeyExchange {
     /// Asks over `accounts`, each time within `timeout`, and checks what comes with `tokens`.
     #[must_use]
-    pub fn new(accounts: Channel, tokens: Authenticator, timeout: Duration) -> Self {
+    pub fn new(accounts: RetryChannel, tokens: Authenticator, timeout: Duration) -> Self {
         Self {
             inner: Arc::new(Inner {
                 accounts: AuthServiceClient::new(accounts),

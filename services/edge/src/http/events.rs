@@ -59,7 +59,7 @@ pub(super) async fn follow(
     let events = events.try_filter_map(async |response| Ok(response.event));
     Ok(respond(Follower::new(
         events.boxed(),
-        edge.shutdown,
+        edge.stopping,
         Scope::Video,
     )))
 }
@@ -85,7 +85,7 @@ pub(super) async fn follow_group(
         },
         unfinished: group.jobs.into_iter().map(|job| job.id).collect(),
     };
-    Ok(respond(Follower::new(events.boxed(), edge.shutdown, scope)))
+    Ok(respond(Follower::new(events.boxed(), edge.stopping, scope)))
 }
 
 fn respond(follower: Follower) -> Response {

@@ -19,7 +19,7 @@ pub(super) async fn alive() -> Json<Value> {
 
 /// Ready while the scheduler says that it serves, until the edge drains.
 pub(super) async fn ready(State(edge): State<Edge>) -> Result<Json<Value>, Problem> {
-    if edge.shutdown.is_cancelled() {
+    if edge.draining.is_cancelled() {
         return Err(not_ready("the edge is stopping"));
     }
     match tokio::time::timeout(READY_TIMEOUT, edge.scheduler.is_serving()).await {

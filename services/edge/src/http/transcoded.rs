@@ -14,6 +14,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt};
 use ipnet::IpNet;
+use kinora_mesh::channel::RetryChannel;
 use kinora_mesh::error::PublicError;
 use kinora_mesh::serve::PeerAddress;
 use kinora_proto::accounts::v1::auth_service_client::AuthServiceClient;
@@ -25,7 +26,6 @@ use kinora_transcoder::{
     DynamicMessage, Found, InvalidRoutes, Miss, Transcoder, set_message, to_json,
 };
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::{Edge, body};
 use crate::origin::Origin;
@@ -65,8 +65,8 @@ const OPEN: [&str; 2] = [
 #[derive(Clone)]
 pub(crate) struct Services {
     routes: Arc<Transcoder>,
-    accounts: Channel,
-    billing: Option<Channel>,
+    accounts: RetryChannel,
+    billing: Option<RetryChannel>,
     timeout: Duration,
     trusted_proxies: Arc<[IpNet]>,
 }
@@ -74,8 +74,8 @@ pub(crate) struct Services {
 impl Services {
     /// Calls over these channels, each call within `timeout`. Without `billing` its routes are not there.
     pub(crate) fn new(
-        accounts: Channel,
-        billing: Option<Channel>,
+        accounts: RetryChannel,
+        billing: Option<RetryChannel>,
         timeout: Duration,
         trusted_proxies: &[IpNet],
     ) -> Result<Self, InvalidRoutes> {
@@ -94,7 +94,7 @@ impl Services {
     }
 
     /// Leads to the service that has a route.
-    fn channel_of(&self, service: &str) -> Channel {
+    fn channel_of(&self, service: &str) -> RetryChannel {
         let billing = self.billing.as_ref();
         let billing = billing.filter(|_| BILLING.contains(&service));
         billing.unwrap_or(&self.accounts).clone()

@@ -7,6 +7,8 @@ use kinora_blobs::{BlobOptions, Secret};
 use kinora_edge::problem::ProblemDocument;
 use kinora_edge::view::Video;
 use kinora_edge::{EdgeOptions, UploadOptions};
+use kinora_mesh::lifecycle::{DrainOptions, Lifecycle};
+use kinora_mesh::serve::Grpc;
 use kinora_testkit::identity::identity;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -40,6 +42,10 @@ impl TestEdge {
     }
 
     pub async fn start_with(uploads: UploadOptions, call_timeout: Duration) -> Self {
+        Self::start_as(uploads, |options| options.call_timeout = call_timeout).await
+    }
+
+    pub async fn start_as(uploads: UploadOptions, change: impl FnOnce(&mut EdgeOptions)) -> Self {
         // Fails when another test of this process was first, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let accounts = FakeAccounts::new();
@@ -50,7 +56,8 @@ impl TestEdge {
         let (scheduler_endpoint, scheduler_shutdown) = serve("scheduler", scheduler.routes()).await;
         let (listener, address) = listen().await;
         let shutdown = CancellationToken::new();
-        let options = options(scheduler_endpoint, accounts_endpoint, call_timeout);
+        let mut options = options(scheduler_endpoint, accounts_endpoint);
+        change(&mut options);
         let (edge, stop) = (identity("edge"), shutdown.clone());
         let serving = kinora_edge::serve_with(options, uploads, edge, listener, stop);
         tokio::spawn(serving);
@@ -146,9 +153,10 @@ async fn serve(service: &str, routes: Routes) -> (String, CancellationToken) {
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let identity = identity(service);
-    tokio::spawn(
-        async move { kinora_mesh::serve::grpc(listener, &identity, routes, &[], stop).await },
-    );
+    tokio::spawn(async move {
+        let lifecycle = Lifecycle::until(&stop);
+        kinora_mesh::serve::grpc(listener, &identity, Grpc::of(routes), &lifecycle).await
+    });
     (format!("https://{address}"), shutdown)
 }
 
@@ -158,11 +166,7 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-fn options(
-    scheduler_endpoint: String,
-    accounts_endpoint: String,
-    call_timeout: Duration,
-) -> EdgeOptions {
+fn options(scheduler_endpoint: String, accounts_endpoint: String) -> EdgeOptions {
     EdgeOptions {
         scheduler_endpoint,
         accounts_endpoint,
@@ -171,7 +175,8 @@ fn options(
         cors_origins: vec![ORIGIN.parse().unwrap()],
         trusted_proxies: Vec::new(),
         link_lifetime: Duration::from_secs(60),
-        call_timeout,
+        call_timeout: CALL_TIMEOUT,
+        drain: DrainOptions::default(),
         blobs: BlobOptions {
             endpoint: "http://127.0.0.1:9".to_owned(),
             public_endpoint: Some("https://clips.example.org".to_owned()),

@@ -1,8 +1,11 @@
+use std::time::Duration;
+
+use kinora_edge::UploadOptions;
 use kinora_edge::view::{ModelList, State, Video, VideoList};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{TestEdge, check_problem};
+use crate::harness::{ADA, TestEdge, check_problem};
 
 #[tokio::test]
 async fn a_submission_is_created_with_its_location() {
@@ -162,6 +165,24 @@ async fn a_request_id_of_the_caller_is_kept() {
         .header("x-request-id", "mine-1");
     let response = request.send().await.unwrap();
     assert_eq!(response.headers()["x-request-id"], "mine-1");
+}
+
+#[tokio::test]
+async fn edge_that_drains_is_not_ready_and_answers_until_balancers_have_noticed() {
+    let edge = TestEdge::start_as(UploadOptions::default(), |options| {
+        options.drain.drain_delay = Duration::from_secs(3600);
+    })
+    .await;
+    assert_eq!(edge.get("/readyz").await.status(), StatusCode::OK);
+    edge.shutdown.cancel();
+    check_problem(edge.get("/readyz").await, 503, "UNAVAILABLE").await;
+    for path in ["/v1/models", "/healthz"] {
+        // Over a connection of its own, as it comes from who has not noticed yet.
+        let answer = reqwest::Client::new()
+            .get(format!("http://{}{path}", edge.address))
+            .bearer_auth(ADA);
+        assert_eq!(answer.send().await.unwrap().status(), StatusCode::OK, "{path}");
+    }
 }
 
 #[tokio::test]

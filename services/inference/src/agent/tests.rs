@@ -211,7 +211,8 @@ async fn an_attempt_that_was_cut_off_while_detached_hands_its_checkpoint_over_be
         kinora_testkit::identity::identity("worker"),
     )
     .unwrap();
-    let mut agent = Agent::new(identity(LONG), bench, nobody, CancellationToken::new());
+    let lifecycle = Lifecycle::until(&CancellationToken::new());
+    let mut agent = Agent::new(identity(LONG), bench, nobody, lifecycle);
     let lease = lease(4);
     agent.held.insert(lease, Held::default());
     for step in [2, 3] {

@@ -83,6 +83,27 @@ kinora_store::on_both_databases! {
         assert_eq!(other.get(&job.id).await.expect("another session").id, job.id);
     }
 
+    async fn open_watch_ends_with_its_session(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let _worker = scheduler.worker("w").await;
+        let (here, there) = (scheduler.issuer.claims("anna"), scheduler.issuer.claims("anna"));
+        let (ended, other) = (scheduler.caller_with(&here), scheduler.caller_with(&there));
+        let job = ended.submit(prompt("a ball")).await.expect("accepted");
+        let mut watch = ended.watch(&job.id, 0).await.expect("a watch");
+        let others = other.watch(&job.id, 0).await.expect("a watch");
+        scheduler.issuer.end(here.sid);
+        let status = loop {
+            match watch.next().await {
+                Ok(event) => assert!(event.is_some(), "it ends without a word"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_REVOKED"));
+        other.cancel(&job.id).await.expect("cancels");
+        let last = others.rest().await.pop().expect("events");
+        assert_eq!(last.state(), JobState::Cancelled, "another session goes on");
+    }
+
     async fn what_is_anothers_reads_as_not_found(url: DatabaseUrl) {
         let scheduler = TestScheduler::start(&url).await;
         let _worker = scheduler.worker("w").await;

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use kinora_blobs::BlobStore;
 use kinora_ids::JobId;
 use kinora_mesh::error::{Kind, PublicError};
+use kinora_mesh::lifecycle::Lifecycle;
+use kinora_mesh::serve::Grpc;
 use kinora_proto::scheduler::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use kinora_testkit::identity::identity as mesh_identity;
 use kinora_testkit::net::loopback_listener;
@@ -46,6 +48,7 @@ pub(super) struct Bench {
     pub(super) gate: Gate,
     pub(super) blobs: BlobStore,
     pub(super) shutdown: CancellationToken,
+    pub(super) lifecycle: Lifecycle,
     pub(super) agent: tokio::task::JoinHandle<Result<(), Error>>,
     pub(super) _folder: tempfile::TempDir,
 }
@@ -82,7 +85,8 @@ async fn fake_scheduler() -> (String, Streams) {
     let routes = Routes::new(service);
     tokio::spawn(async move {
         let identity = mesh_identity("scheduler");
-        kinora_mesh::serve::grpc(listener, &identity, routes, &[], forever).await
+        let lifecycle = Lifecycle::until(&forever);
+        kinora_mesh::serve::grpc(listener, &identity, Grpc::of(routes), &lifecycle).await
     });
     (endpoint, streams)
 }
@@ -145,12 +149,14 @@ impl Started {
         let schedulers = Schedulers::new(&self.schedulers, mesh_identity("worker")).unwrap();
         let blobs = bench.blobs.clone();
         let identity = identity(drain_timeout);
-        let agent = Agent::new(identity, Arc::new(bench), schedulers, shutdown.clone());
+        let lifecycle = Lifecycle::until(&shutdown);
+        let agent = Agent::new(identity, Arc::new(bench), schedulers, lifecycle.clone());
         Bench {
             streams: self.streams,
             gate: self.gate,
             blobs,
             shutdown,
+            lifecycle,
             agent: tokio::spawn(agent.run()),
             _folder: self.folder,
         }

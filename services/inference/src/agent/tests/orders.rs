@@ -84,6 +84,26 @@ async fn a_worker_that_is_told_to_drain_hands_back_and_ends() {
 }
 
 #[tokio::test]
+async fn a_worker_is_ready_from_its_first_welcome_to_its_drain() {
+    let mut bench = start(Gate::open(), Duration::ZERO).await;
+    let stream = knocking(&mut bench.streams).await;
+    assert!(!bench.lifecycle.is_ready(), "nobody has welcomed it");
+    let welcome = pb::attach_response::Message::Welcome(pb::Welcome::default());
+    stream.send(welcome).await;
+    kinora_testkit::wait::until("a ready worker", LONG, async || {
+        if bench.lifecycle.is_ready() { Ok(()) } else { Err("it is not") }
+    })
+    .await;
+    drop(stream);
+    let stream = bench.attached().await;
+    assert!(bench.lifecycle.is_ready(), "it only looks for another scheduler");
+    let order = pb::attach_response::Message::Drain(pb::DrainOrder {});
+    stream.send(order).await;
+    bench.agent.await.unwrap().unwrap();
+    assert!(!bench.lifecycle.is_ready());
+}
+
+#[tokio::test]
 async fn a_worker_goes_on_with_another_scheduler_when_its_own_stops() {
     let (mut bench, mut others) = start_between_two(Gate::default()).await;
     let mut stream = bench.attached().await;
