@@ -24,7 +24,6 @@ pub mod billing {
     /// Version 1 of the billing contract.
     #[expect(
         missing_docs,
-        clippy::large_enum_variant,
         clippy::missing_errors_doc,
         clippy::allow_attributes_without_reason,
         reason = "generated code"

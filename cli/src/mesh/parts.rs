@@ -116,6 +116,7 @@ fn edge_options(
     EdgeOptions {
         scheduler_endpoint: addresses.scheduler_url.clone(),
         accounts_endpoint: addresses.accounts_url.clone(),
+        billing_endpoint: None,
         token_issuer: TOKEN_ISSUER.to_owned(),
         trusted_proxies: Vec::new(),
         cors_origins: options.cors_origins.clone(),

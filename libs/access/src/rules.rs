@@ -202,7 +202,10 @@ pub(crate) fn complete(
         if rule.workloads.is_empty() {
             problems.push(format!("no workload may call `{method}`"));
         }
-        if table.insert(method, Method { rule, is_streaming }).is_some() {
+        if table
+            .insert(method, Method { rule, is_streaming })
+            .is_some()
+        {
             problems.push(format!("`{method}` has two rules"));
         }
     }
@@ -218,10 +221,7 @@ pub(crate) fn complete(
 }
 
 /// The paths of all methods of these services, and whether they answer with a stream.
-fn methods_of(
-    descriptors: &[u8],
-    services: &[&str],
-) -> Result<BTreeMap<String, bool>, RulesError> {
+fn methods_of(descriptors: &[u8], services: &[&str]) -> Result<BTreeMap<String, bool>, RulesError> {
     let problem = |text: String| RulesError {
         problems: vec![text],
     };

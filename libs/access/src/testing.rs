@@ -81,7 +81,9 @@ impl TestIssuer {
             .collect();
         Claims {
             iss: ISSUER.to_owned(),
-            aud: ["accounts", "billing", "scheduler"].map(str::to_owned).to_vec(),
+            aud: ["accounts", "billing", "scheduler"]
+                .map(str::to_owned)
+                .to_vec(),
             sub: id_of(user),
             iat: now,
             nbf: now,

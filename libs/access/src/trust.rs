@@ -106,7 +106,11 @@ impl TrustBundle {
 
     /// Whether the session, the key or the subject of a token has ended since it was issued.
     pub(crate) fn has_ended(&self, standing: &Standing) -> bool {
-        let is_over = |id: &Uuid| self.ended.get(id).is_some_and(|&end| standing.issued <= end);
+        let is_over = |id: &Uuid| {
+            self.ended
+                .get(id)
+                .is_some_and(|&end| standing.issued <= end)
+        };
         is_over(&standing.session) || is_over(&standing.subject)
     }
 }

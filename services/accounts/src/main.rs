@@ -32,7 +32,13 @@ async fn main() -> anyhow::Result<()> {
     let identity = Identity::load(&arguments.identity)?;
     let shutdown = kinora_mesh::shutdown::on_signals();
     let listener = kinora_mesh::serve::bind(arguments.listen).await?;
-    kinora_accounts::serve(arguments.accounts, identity, listener, shutdown)
-        .await
+    // On the heap: the future of the whole service is large.
+    Box::pin(kinora_accounts::serve(
+        arguments.accounts,
+        identity,
+        listener,
+        shutdown,
+    ))
+    .await
         .context("the accounts service stopped")
 }

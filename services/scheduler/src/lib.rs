@@ -101,7 +101,9 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let clock = Arc::new(SystemClock);
-    serve_with_clock(options, objects, identity, listener, clock, shutdown).await
+    // On the heap: the future of the whole service is large.
+    let serving = serve_with_clock(options, objects, identity, listener, clock, shutdown);
+    Box::pin(serving).await
 }
 
 /// As [`serve`], on a machine with another clock: what clocks that step do to a scheduler can be seen.

@@ -86,11 +86,12 @@ impl<S> RetryChannel<S> {
         let retries = global::meter(METER)
             .u64_counter("kinora.mesh.calls.retried")
             .with_unit("{call}")
-            .with_description("Calls that came to nothing and might be sent again.");
+            .with_description("Calls that came to nothing and might be sent again.")
+            .build();
         let rules = Rules {
             safe,
             budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_RESERVE, BUDGET_SHARE),
-            retries: retries.build(),
+            retries,
         };
         Self {
             inner,

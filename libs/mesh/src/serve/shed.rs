@@ -42,16 +42,19 @@ impl ShedLayer {
         let refused = global::meter(METER)
             .u64_counter("kinora.mesh.calls.refused")
             .with_unit("{call}")
-            .with_description("Calls that were refused because too many were under way.");
+            .with_description("Calls that were refused because too many were under way.")
+            .build();
         Self {
             places: Arc::new(Semaphore::new(most as usize)),
             vital,
-            refused: refused.build(),
+            refused,
         }
     }
 
     fn is_vital(&self, path: &str) -> bool {
-        let service = path.strip_prefix('/').and_then(|path| path.split('/').next());
+        let service = path
+            .strip_prefix('/')
+            .and_then(|path| path.split('/').next());
         service.is_some_and(|service| service == HEALTH || self.vital.contains(&service))
     }
 }

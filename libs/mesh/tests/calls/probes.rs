@@ -95,11 +95,22 @@ async fn nothing_but_two_questions_is_answered() {
         ("DELETE", "/livez", "405"),
         ("nonsense", "", "400"),
     ] {
-        assert_eq!(probe(address, method, path).await, status, "{method} {path}");
+        assert_eq!(
+            probe(address, method, path).await,
+            status,
+            "{method} {path}"
+        );
     }
-    let http2 = say(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let http2 = say(
+        address,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    )
+    .await;
     let answer = http2.unwrap_or_default();
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 "), "{answer:?}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 "),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -109,11 +120,13 @@ async fn port_is_closed_once_the_life_is_over() {
     drop(lifecycle);
     assert_eq!(probe(address, "GET", "/livez").await, "200");
     drop(other);
-    until("a closed port", PATIENCE, async || {
-        match TcpStream::connect(address).await {
+    until(
+        "a closed port",
+        PATIENCE,
+        async || match TcpStream::connect(address).await {
             Ok(_) => Err("it is open"),
             Err(_) => Ok(()),
-        }
-    })
+        },
+    )
     .await;
 }

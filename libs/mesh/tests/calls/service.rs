@@ -115,7 +115,11 @@ impl Server {
     pub async fn until_calls(&self, expected: usize) {
         until("calls", PATIENCE, async || {
             let calls = self.calls();
-            if calls == expected { Ok(()) } else { Err(calls) }
+            if calls == expected {
+                Ok(())
+            } else {
+                Err(calls)
+            }
         })
         .await;
     }

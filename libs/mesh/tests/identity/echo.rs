@@ -42,7 +42,13 @@ impl Server {
         let stopped = stop.clone();
         tokio::spawn(async move {
             let routes = Routes::new(WorkerServiceServer::new(echo));
-            serve::grpc(listener, &identity, Grpc::of(routes), &Lifecycle::until(&stopped)).await
+            serve::grpc(
+                listener,
+                &identity,
+                Grpc::of(routes),
+                &Lifecycle::until(&stopped),
+            )
+            .await
         });
         Self {
             endpoint,

@@ -177,7 +177,8 @@ fn start_threads(number: usize) -> Result<mpsc::Sender<Work>, Error> {
         };
         let thread = std::thread::Builder::new().name("password hash".to_owned());
         let started = thread.spawn(run);
-        started.map_err(|error| Error::Broken(format!("no thread for password hashes: {error}")))?;
+        started
+            .map_err(|error| Error::Broken(format!("no thread for password hashes: {error}")))?;
     }
     Ok(sender)
 }

@@ -72,7 +72,9 @@ impl Ada {
         let (_, key) = app.create_key(&owner, new, &from).await.unwrap();
         let challenge = {
             let tx = app.store.begin().await.unwrap();
-            let begun = app.begin_second_step(&tx, caller.id, (&["pwd"], app.now()), &from).await;
+            let begun = app
+                .begin_second_step(&tx, caller.id, (&["pwd"], app.now()), &from)
+                .await;
             tx.commit().await.unwrap();
             begun.unwrap().token
         };

@@ -43,10 +43,16 @@ fn every_line_is_found_and_nothing_else() {
             let file = file_of(&lines_of(count), end);
             let list = BreachedPasswords::open(file.path()).unwrap();
             for number in 0..count {
-                assert!(list.find(&hash_of(&password(number))).unwrap(), "{number} of {count}");
+                assert!(
+                    list.find(&hash_of(&password(number))).unwrap(),
+                    "{number} of {count}"
+                );
             }
             for number in count..2 * count {
-                assert!(!list.find(&hash_of(&password(number))).unwrap(), "{number} of {count}");
+                assert!(
+                    !list.find(&hash_of(&password(number))).unwrap(),
+                    "{number} of {count}"
+                );
             }
             for edge in [[b'0'; HASH_BYTES], [b'F'; HASH_BYTES]] {
                 assert!(!list.find(&edge).unwrap());
@@ -66,9 +72,14 @@ fn last_line_needs_no_end() {
 #[track_caller]
 fn check(lines: &[String], problem: &str) {
     let file = file_of(lines, "\n");
-    let refused = BreachedPasswords::open(file.path()).unwrap_err().to_string();
+    let refused = BreachedPasswords::open(file.path())
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains(problem), "{refused}");
-    assert!(refused.contains(&file.path().display().to_string()), "{refused}");
+    assert!(
+        refused.contains(&file.path().display().to_string()),
+        "{refused}"
+    );
 }
 
 #[test]

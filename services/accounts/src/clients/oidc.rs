@@ -10,10 +10,10 @@ use openidconnect::core::{
     CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreTokenResponse, CoreUserInfoClaims,
 };
 use openidconnect::{
-    AuthType, AuthenticationContextClass, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken,
-    EndpointMaybeSet, EndpointNotSet, EndpointSet, IssuerUrl, Nonce, OAuth2TokenResponse,
-    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
-    SignatureVerificationError, TokenResponse, UserInfoError,
+    AuthType, AuthenticationContextClass, AuthorizationCode, ClaimsVerificationError, ClientId,
+    ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet, IssuerUrl, Nonce,
+    OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError,
+    Scope, SignatureVerificationError, TokenResponse, UserInfoError,
 };
 use tokio::sync::Mutex;
 
@@ -216,7 +216,8 @@ impl Provider {
             context: claims.auth_context_ref().map(AsRef::as_ref),
         };
         let admitted = self.config.demands.admit(there, secrets.begun, now);
-        admitted.map_err(|refusal| self.refused("says less of the sign-in than is wanted", refusal))?;
+        admitted
+            .map_err(|refusal| self.refused("says less of the sign-in than is wanted", refusal))?;
         let mut proven = self.proven(&claims)?;
         if proven.email.is_empty() {
             self.ask_for_address(&client, &answer, &mut proven).await?;

@@ -67,7 +67,9 @@ impl Demands {
             return Err(Refusal::TokenInvalid);
         }
         if let Some(max_age) = self.max_age
-            && there.time.is_none_or(|time| time < begun - max_age - LEEWAY)
+            && there
+                .time
+                .is_none_or(|time| time < begun - max_age - LEEWAY)
         {
             return Err(Refusal::ProviderSignInOld);
         }
@@ -317,10 +319,7 @@ mod tests {
                 "client_id = \"us\"",
                 "client_id = \"us\"\nclient = \"typo\"",
             ),
-            (
-                "client_id = \"us\"",
-                "client_id = \"us\"\nmax_age = -1",
-            ),
+            ("client_id = \"us\"", "client_id = \"us\"\nmax_age = -1"),
             (
                 "client_id = \"us\"",
                 "client_id = \"us\"\nacr_values = [\"two words\"]",
@@ -369,8 +368,18 @@ mod tests {
             check(demands, time, context, expected);
         }
         check(&Demands::default(), None, None, Ok(()));
-        check(&Demands::default(), seconds(-1_000_000), Some("pwd"), Ok(()));
-        check(&Demands::default(), seconds(601), None, Err(Refusal::TokenInvalid));
+        check(
+            &Demands::default(),
+            seconds(-1_000_000),
+            Some("pwd"),
+            Ok(()),
+        );
+        check(
+            &Demands::default(),
+            seconds(601),
+            None,
+            Err(Refusal::TokenInvalid),
+        );
     }
 
     #[test]

@@ -67,6 +67,7 @@ mod tests {
             assurance: 1,
             auth_time: "2026-11-22T12:00:00Z".parse().unwrap(),
             is_operator,
+            origin: crate::domain::origin::Origin::default(),
         }
     }
 

@@ -73,7 +73,8 @@ impl FactorTimes {
     /// Since when nothing is older.
     #[must_use]
     pub fn oldest(self) -> Time {
-        self.second.map_or(self.first, |second| second.min(self.first))
+        self.second
+            .map_or(self.first, |second| second.min(self.first))
     }
 }
 

@@ -181,7 +181,11 @@ async fn edge_that_drains_is_not_ready_and_answers_until_balancers_have_noticed(
         let answer = reqwest::Client::new()
             .get(format!("http://{}{path}", edge.address))
             .bearer_auth(ADA);
-        assert_eq!(answer.send().await.unwrap().status(), StatusCode::OK, "{path}");
+        assert_eq!(
+            answer.send().await.unwrap().status(),
+            StatusCode::OK,
+            "{path}"
+        );
     }
 }
 

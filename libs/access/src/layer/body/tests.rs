@@ -67,7 +67,10 @@ impl Bench {
             async move { Ok::<_, Infallible>(Response::new(body)) }
         });
         let request = Request::post(self.method)
-            .header("authorization", format!("Bearer {}", self.issuer.sign(claims)))
+            .header(
+                "authorization",
+                format!("Bearer {}", self.issuer.sign(claims)),
+            )
             .extension(workload("edge"))
             .body(())
             .expect("a request");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::{StreamExt, stream};
-use http_body::Body as _;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Bytes, Frame};
 use parking_lot::Mutex;
@@ -79,8 +78,8 @@ impl Kept {
 }
 
 fn whole(chunks: &[Bytes]) -> Body {
-    let frames = chunks.to_vec().into_iter().map(Frame::data);
-    Body::new(StreamBody::new(stream::iter(frames.map(Ok::<_, Status>))))
+    let frames: Vec<Result<_, Status>> = chunks.iter().cloned().map(Frame::data).map(Ok).collect();
+    Body::new(StreamBody::new(stream::iter(frames)))
 }
 
 impl Lent {

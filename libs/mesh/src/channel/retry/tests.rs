@@ -171,18 +171,28 @@ async fn safe_method_is_sent_three_times_at_most_and_whole_each_time() {
     for fate in [Fate::Unavailable, Fate::ConnectionBreaks] {
         let fake = Fake::new(std::slice::from_ref(&fate));
         let answer = fake.call(GET).await;
-        assert_eq!(answer.ok().as_deref(), matches!(fate, Fate::Unavailable).then_some("14"));
+        assert_eq!(
+            answer.ok().as_deref(),
+            matches!(fate, Fate::Unavailable).then_some("14")
+        );
         let seen = fake.seen.lock();
         assert_eq!(seen.len(), 3, "{fate:?}");
         assert!(seen.iter().all(|seen| seen.body == b"a request"));
         let pauses = [seen[1].at - seen[0].at, seen[2].at - seen[1].at];
-        assert!(pauses[0] >= FIRST_PAUSE && pauses[1] >= 2 * FIRST_PAUSE, "{pauses:?}");
+        assert!(
+            pauses[0] >= FIRST_PAUSE && pauses[1] >= 2 * FIRST_PAUSE,
+            "{pauses:?}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_answered_or_took_too_long_is_not_sent_again() {
-    let others = [Kind::Internal, Kind::ResourceExhausted, Kind::Unauthenticated];
+    let others = [
+        Kind::Internal,
+        Kind::ResourceExhausted,
+        Kind::Unauthenticated,
+    ];
     let others = others.map(|kind| said(kind, Some(Duration::ZERO)));
     for fate in others.iter().chain(&[Fate::Answered, Fate::TooLate]) {
         let fake = Fake::new(std::slice::from_ref(fate));
@@ -211,11 +221,12 @@ async fn nothing_is_sent_again_after_its_deadline() {
     let fake = Fake::new(&[Fate::Unavailable]);
     let mut call = request(GET, &[b"a request"]);
     let within = Duration::from_millis(190);
-    call.headers_mut().insert("grpc-timeout", "190m".parse().unwrap());
+    call.headers_mut()
+        .insert("grpc-timeout", "190m".parse().unwrap());
     let begun = Instant::now();
     assert_eq!(code(fake.channel().oneshot(call).await).unwrap(), "14");
     assert!(begun.elapsed() < within, "it does not wait in vain");
-    let seen = fake.seen.lock();
+    let seen = std::mem::take(&mut *fake.seen.lock());
     assert!((2..=3).contains(&seen.len()), "{seen:?}");
     for seen in seen.iter().skip(1) {
         let left = seen.timeout.as_deref().unwrap().strip_suffix('u').unwrap();
@@ -226,7 +237,8 @@ async fn nothing_is_sent_again_after_its_deadline() {
     }
     let late = Fake::new(&[Fate::NoConnection]);
     let mut call = request(MAKE, &[b"a request"]);
-    call.headers_mut().insert("grpc-timeout", "49m".parse().unwrap());
+    call.headers_mut()
+        .insert("grpc-timeout", "49m".parse().unwrap());
     assert!(late.channel().oneshot(call).await.is_err());
     assert_eq!(late.calls(), 1);
 }
@@ -250,7 +262,10 @@ async fn outage_does_not_multiply_calls() {
         join_all(calls).await;
         // A fifth of them, and one a second for ten seconds.
         let made = fake.calls();
-        assert!((1001..=1210).contains(&made), "{made} calls instead of 1000");
+        assert!(
+            (1001..=1210).contains(&made),
+            "{made} calls instead of 1000"
+        );
         // Nothing is left.
         let answer = channel.clone().oneshot(request(path, &[b"one more"])).await;
         assert_eq!(code(answer).is_ok(), path == GET);

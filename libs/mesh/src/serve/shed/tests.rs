@@ -26,7 +26,8 @@ impl Bench {
                 Ok(Response::new(()))
             }
         });
-        let service = ShedLayer::new(most, &["kinora.test.v1.Vital"]).layer(tower::util::BoxCloneService::new(service));
+        let service = ShedLayer::new(most, &["kinora.test.v1.Vital"])
+            .layer(tower::util::BoxCloneService::new(service));
         Self { service, arrived }
     }
 
@@ -53,7 +54,10 @@ async fn call_beyond_the_bound_is_refused_at_once() {
     let first = bench.call(GET);
     let arrived = bench.arrived.recv().await.unwrap();
     let refused = reason(bench.call(GET).await.unwrap()).unwrap();
-    assert_eq!((refused.kind, refused.reason.as_str()), (Kind::Unavailable, "OVERLOADED"));
+    assert_eq!(
+        (refused.kind, refused.reason.as_str()),
+        (Kind::Unavailable, "OVERLOADED")
+    );
     assert_eq!(refused.retry_after, Some(RETRY_AFTER));
     arrived.send(()).unwrap();
     assert_eq!(reason(first.await.unwrap()), None);

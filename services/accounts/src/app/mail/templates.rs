@@ -14,7 +14,7 @@ pub(crate) fn verify(address: &str, code: &str, public_url: &str) -> Mail {
         address,
         "Verify your mail address",
         &format!(
-            "Welcome to Kinora. To verify your address, open\n\n{}\n\nor enter this code, with the password of your sign-up:\n\n{code}\n\nIt is good for 30 minutes. If you did not sign up, there is nothing to do.",
+            "Welcome to Kinora. To verify your address, open\n\n{}\n\nor enter this code:\n\n{code}\n\nYou are asked for the password of your sign-up then. The code is good for 30 minutes. If you did not sign up, there is nothing to do.",
             link(public_url, "verify", code)
         ),
     )

@@ -1,5 +1,5 @@
 use kinora_store::on_both_databases;
-use sea_orm::{IntoActiveModel, PaginatorTrait};
+use sea_orm::{EntityTrait, IntoActiveModel, PaginatorTrait};
 
 use super::*;
 use crate::app::testing::people::somewhere;

@@ -91,12 +91,19 @@ async fn a_worker_is_ready_from_its_first_welcome_to_its_drain() {
     let welcome = pb::attach_response::Message::Welcome(pb::Welcome::default());
     stream.send(welcome).await;
     kinora_testkit::wait::until("a ready worker", LONG, async || {
-        if bench.lifecycle.is_ready() { Ok(()) } else { Err("it is not") }
+        if bench.lifecycle.is_ready() {
+            Ok(())
+        } else {
+            Err("it is not")
+        }
     })
     .await;
     drop(stream);
     let stream = bench.attached().await;
-    assert!(bench.lifecycle.is_ready(), "it only looks for another scheduler");
+    assert!(
+        bench.lifecycle.is_ready(),
+        "it only looks for another scheduler"
+    );
     let order = pb::attach_response::Message::Drain(pb::DrainOrder {});
     stream.send(order).await;
     bench.agent.await.unwrap().unwrap();
