@@ -40,5 +40,5 @@ async fn main() -> anyhow::Result<()> {
         shutdown,
     ))
     .await
-        .context("the accounts service stopped")
+    .context("the accounts service stopped")
 }
