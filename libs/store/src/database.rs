@@ -10,9 +10,11 @@ use sea_orm::sqlx::sqlite::{
 };
 use sea_orm::sqlx::{Connection, SqliteConnection};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
-    SqlxPostgresConnector, SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    IsolationLevel, RuntimeErr, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector,
+    Statement, TransactionOptions, TransactionTrait,
 };
+use tracing::Instrument;
 
 use crate::StoreError;
 use crate::url::{DatabaseUrl, Engine};
@@ -86,7 +88,20 @@ impl Database {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(self.writer.begin_with_options(options).await?)
+        begin_whole(self.writer.clone(), options).await
+    }
+
+    /// Begins a transaction that writes nothing, and whose queries all see the same moment. It holds nobody up.
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`] when the database is away.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction, StoreError> {
+        let mut options = TransactionOptions::default();
+        if self.engine == Engine::Postgres {
+            options.isolation_level = Some(IsolationLevel::RepeatableRead);
+            options.access_mode = Some(AccessMode::ReadOnly);
+        }
+        begin_whole(self.reader.clone(), options).await
     }
 
     /// The time by the server's clock, which all its clients share. None for SQLite, which has no clock of its own.
@@ -141,6 +156,28 @@ impl MigrationLock {
             Some(tx) => Ok(tx.commit().await?),
             None => Ok(()),
         }
+    }
+}
+
+/// Begins a transaction also when the caller goes away meanwhile; it then ends at once.
+///
+/// A `BEGIN` that is broken off on its way to PostgreSQL opens a transaction that the driver does not know of. The
+/// connection would go back to the pool with it, and what its next users write as single statements would be lost with the
+/// first transaction after them that is rolled back. A task of its own is not broken off.
+async fn begin_whole(
+    connection: DatabaseConnection,
+    options: TransactionOptions,
+) -> Result<DatabaseTransaction, StoreError> {
+    let begin = async move { connection.begin_with_options(options).await };
+    match tokio::spawn(begin.in_current_span()).await {
+        Ok(begun) => Ok(begun?),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => {
+                let stops = RuntimeErr::Internal(error.to_string());
+                Err(DbErr::Conn(stops).into())
+            }
+        },
     }
 }
 

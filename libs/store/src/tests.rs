@@ -1,3 +1,7 @@
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Statement};
 
 use crate::{Database, DatabaseUrl, StoreError};
@@ -29,7 +33,46 @@ async fn insert(tx: &DatabaseTransaction) {
     tx.execute_unprepared(sql).await.expect("insert");
 }
 
+/// Lets a future wait so many times and then drops it; false when it was done before.
+async fn is_broken_off(future: impl Future, waits: usize) -> bool {
+    let mut future = pin!(future);
+    let mut waited = 0;
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(_) => Poll::Ready(false),
+        Poll::Pending => {
+            waited += 1;
+            if waited < waits {
+                Poll::Pending
+            } else {
+                Poll::Ready(true)
+            }
+        }
+    })
+    .await
+}
+
 crate::on_both_databases! {
+    async fn begin_that_is_broken_off_leaves_no_transaction_open(url: DatabaseUrl) {
+        let db = with_counter(&url).await;
+        let mut written = 0;
+        for waits in 1..50 {
+            let is_reading = waits % 2 == 0;
+            if is_reading {
+                is_broken_off(db.snapshot(), waits / 2).await;
+            } else {
+                is_broken_off(db.begin(), waits.div_ceil(2)).await;
+            }
+            // Whichever connection does it: what it writes is written, whatever becomes of transactions that come later.
+            for _ in 0..5 {
+                let sql = "INSERT INTO counter VALUES (1)";
+                db.writer().execute_unprepared(sql).await.expect("inserts");
+                written += 1;
+                assert_eq!(total(db.reader()).await, written, "{waits}");
+            }
+            drop(db.begin().await.expect("begins"));
+        }
+    }
+
     async fn committed_rows_survive_reopening(url: DatabaseUrl) {
         let db = with_counter(&url).await;
         let tx = db.begin().await.expect("begins");
@@ -56,6 +99,21 @@ crate::on_both_databases! {
         assert_eq!(total(db.reader()).await, 0);
         tx.commit().await.expect("commits");
         assert_eq!(total(db.reader()).await, 1);
+    }
+
+    async fn snapshot_sees_one_moment_and_holds_nobody_up(url: DatabaseUrl) {
+        let db = with_counter(&url).await;
+        let snapshot = db.snapshot().await.expect("begins");
+        assert_eq!(total(&snapshot).await, 0);
+        let tx = db.begin().await.expect("begins");
+        insert(&tx).await;
+        tx.commit().await.expect("commits");
+        assert_eq!(total(&snapshot).await, 0);
+        assert_eq!(total(db.reader()).await, 1);
+        let sql = "INSERT INTO counter VALUES (2)";
+        assert!(snapshot.execute_unprepared(sql).await.is_err(), "it only reads");
+        drop(snapshot);
+        assert_eq!(total(&db.snapshot().await.expect("begins")).await, 1);
     }
 
     async fn many_writers_at_once_all_succeed(url: DatabaseUrl) {
