@@ -4,4 +4,5 @@
 //! that has been released is never changed; the next one corrects it.
 
 pub mod accounts;
+pub mod billing;
 pub mod scheduler;

@@ -15,5 +15,7 @@ pub mod postgres;
 pub mod receiver;
 #[cfg(feature = "smtp")]
 pub mod smtp;
+#[cfg(feature = "stripe")]
+pub mod stripe;
 pub mod wait;
 pub mod world;

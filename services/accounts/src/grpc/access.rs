@@ -30,7 +30,7 @@ const AUDIENCE: &str = "accounts";
 const FRONT: &[&str] = &["edge", "operator"];
 
 /// Who checks tokens.
-const MESH: &[&str] = &["accounts", "edge", "operator", "scheduler"];
+const MESH: &[&str] = &["accounts", "billing", "edge", "operator", "scheduler"];
 
 const ACCOUNT: Scope = Scope::Account;
 const ORGANISATIONS: Scope = Scope::Org;
