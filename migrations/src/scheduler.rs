@@ -4,6 +4,7 @@ mod m20261121_000001_jobs;
 mod m20261121_000002_checkpoints;
 mod m20261121_000003_lanes;
 mod m20261121_000004_webhooks;
+mod m20261122_000005_settlements;
 
 use sea_orm_migration::prelude::DbErr;
 use sea_orm_migration::sea_orm::DatabaseConnection;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_checkpoints::Migration),
             Box::new(m20261121_000003_lanes::Migration),
             Box::new(m20261121_000004_webhooks::Migration),
+            Box::new(m20261122_000005_settlements::Migration),
         ]
     }
 }

@@ -2,9 +2,11 @@
 
 mod admin;
 mod approvals;
+mod billing;
 mod dispatch;
 mod floor;
 mod groups;
+mod holds;
 mod images;
 mod jobs;
 mod outlook;
@@ -12,6 +14,7 @@ pub(crate) mod page;
 mod places;
 mod prepare;
 mod progress;
+mod settle;
 mod submit;
 #[cfg(test)]
 mod testing;
@@ -27,6 +30,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::clients::Objects;
+use crate::clients::ledger::Ledger;
 use crate::clock::Clock;
 use crate::config::SchedulerOptions;
 use crate::dispatch::Waker;
@@ -36,6 +40,7 @@ use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use crate::signals::{Signal, Topic, engine};
 use crate::store::{JobStore, Removal, Wishes};
+use billing::Billing;
 use outlook::OutlookCache;
 
 pub use admin::DeadLetter;
@@ -62,6 +67,8 @@ pub struct App {
     pub metrics: Metrics,
     clock: Arc<dyn Clock>,
     objects: Arc<dyn Objects>,
+    /// None where nothing costs anything.
+    billing: Option<Billing>,
     /// Submissions with pictures that may be taken in at a time.
     uploads: Arc<Semaphore>,
     /// Submissions whose pictures may be copied from other jobs at a time; more wait for their turn.
@@ -104,6 +111,7 @@ impl App {
             metrics: Metrics::global(),
             clock,
             objects,
+            billing: None,
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             copies: Semaphore::new(options.picture_uploads.into()),
             watches: kinora_mesh::places::Places::new(0, options.max_watches),
@@ -116,6 +124,14 @@ impl App {
             shutdown,
             _bus_stop: bus_stop.drop_guard(),
         }
+    }
+
+    /// Has jobs cost what the ledger says.
+    #[must_use]
+    pub fn with_ledger(self, ledger: Option<Arc<dyn Ledger>>) -> Self {
+        let metrics = self.metrics.clone();
+        let billing = ledger.map(|ledger| Billing::new(ledger, metrics));
+        Self { billing, ..self }
     }
 
     /// How the scheduler runs.

@@ -1,5 +1,7 @@
 //! The other parts that the scheduler calls.
 
+pub mod ledger;
+
 use std::error::Error;
 
 use futures::future::BoxFuture;

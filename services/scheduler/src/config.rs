@@ -149,6 +149,23 @@ pub struct SchedulerOptions {
         default_value = DEFAULT_TOKEN_ISSUER
     )]
     pub token_issuer: String,
+    /// The billing service, which sets credits aside for jobs. Without it nothing costs anything.
+    #[arg(
+        id = "scheduler_billing_endpoint",
+        long = "billing-endpoint",
+        alias = "billing-url",
+        env = "KINORA_BILLING_ENDPOINT"
+    )]
+    pub billing_endpoint: Option<String>,
+    /// How long a call to billing may take.
+    #[arg(long, env = "KINORA_SCHEDULER_BILLING_TIMEOUT", default_value = "5s", value_parser = parse_duration)]
+    pub billing_timeout: Duration,
+    /// How often billing is told what has become of holds.
+    #[arg(long, env = "KINORA_SCHEDULER_SETTLE_INTERVAL", default_value = "1s", value_parser = parse_duration)]
+    pub settle_interval: Duration,
+    /// How often the holds that are open are compared with the jobs.
+    #[arg(long, env = "KINORA_SCHEDULER_HOLD_SWEEP_INTERVAL", default_value = "1m", value_parser = parse_duration)]
+    pub hold_sweep_interval: Duration,
     /// How webhooks are sent.
     #[command(flatten)]
     pub webhooks: WebhookOptions,
@@ -199,6 +216,10 @@ impl SchedulerOptions {
             upkeep_interval: Duration::from_secs(2),
             accounts_endpoint: DEFAULT_ACCOUNTS_ENDPOINT.to_owned(),
             token_issuer: DEFAULT_TOKEN_ISSUER.to_owned(),
+            billing_endpoint: None,
+            billing_timeout: Duration::from_secs(5),
+            settle_interval: Duration::from_secs(1),
+            hold_sweep_interval: Duration::from_secs(60),
             webhooks: WebhookOptions::new(),
             grpc: GrpcOptions::default(),
             probes: ProbeOptions::default(),
@@ -272,6 +293,9 @@ impl SchedulerOptions {
             ("time-limit", self.time_limit),
             ("upkeep-interval", self.upkeep_interval),
             ("approval-window", self.approval_window),
+            ("billing-timeout", self.billing_timeout),
+            ("settle-interval", self.settle_interval),
+            ("hold-sweep-interval", self.hold_sweep_interval),
         ];
         let mut problems: Vec<String> = durations
             .iter()

@@ -1,5 +1,6 @@
 //! Pure types and rules: no I/O, no proto, no database. Time and randomness are passed in.
 
+pub mod hold;
 pub mod job;
 pub mod model;
 pub mod price;

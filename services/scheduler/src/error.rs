@@ -59,6 +59,15 @@ pub enum Error {
     /// A limit leaves no room.
     #[error("a limit is reached: {0:?}")]
     OverLimit(LimitHit),
+    /// Billing sets no credits aside for the jobs.
+    #[error("billing refused: {}", .0.reason)]
+    Billing(PublicError),
+    /// Billing did not answer, or could not.
+    #[error("billing is away")]
+    BillingUnavailable,
+    /// The same request is being made.
+    #[error("the same request is being made")]
+    RequestInProgress,
     /// A field has a form that none of its values has.
     #[error("{field} {problem}")]
     Field {
@@ -193,6 +202,19 @@ impl From<Error> for PublicError {
             ),
             Error::NotApprovable(refused) => not_approvable(refused),
             Error::OverLimit(hit) => over_limit(hit),
+            Error::Billing(refused) => refused,
+            Error::BillingUnavailable => Self::new(
+                Kind::Unavailable,
+                "BILLING_UNAVAILABLE",
+                "credits cannot be set aside now; try again in a moment",
+            )
+            .with_retry_after(SOON),
+            Error::RequestInProgress => Self::new(
+                Kind::Aborted,
+                "REQUEST_IN_PROGRESS",
+                "the same request is being made; ask again for its answer",
+            )
+            .with_retry_after(SOON),
             Error::Field {
                 reason,
                 field,

@@ -22,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
 use crate::app::{App, Out, Watching};
+use crate::clients::ledger::Token;
 use crate::error::Error;
 pub use access::{SERVICES, access};
 pub use admin::AdminGrpc;
@@ -102,9 +103,10 @@ impl SchedulerService for SchedulerGrpc {
         request: Request<pb::EstimateRequest>,
     ) -> Result<Response<pb::EstimateResponse>, Status> {
         let owner = owner(&request)?;
+        let token = Token::of(&request);
         let submission = request.into_inner().submission.unwrap_or_default();
         let (submission, _place) = self.read(submission, submission_from_pb).await?;
-        let estimate = self.app.estimate(&owner, &submission).await?;
+        let estimate = self.app.estimate(&owner, &token, &submission).await?;
         Ok(Response::new(convert::estimate_to_pb(estimate)))
     }
 
@@ -113,8 +115,9 @@ impl SchedulerService for SchedulerGrpc {
         request: Request<pb::SubmitBatchRequest>,
     ) -> Result<Response<pb::SubmitBatchResponse>, Status> {
         let owner = owner(&request)?;
+        let token = Token::of(&request);
         let (order, _place) = self.read(request.into_inner(), batch_from_pb).await?;
-        let view = self.app.submit_batch(&owner, &order).await?;
+        let view = self.app.submit_batch(&owner, &token, &order).await?;
         let group = Some(group_to_pb(view));
         Ok(Response::new(pb::SubmitBatchResponse { group }))
     }
@@ -124,8 +127,9 @@ impl SchedulerService for SchedulerGrpc {
         request: Request<pb::SubmitSequenceRequest>,
     ) -> Result<Response<pb::SubmitSequenceResponse>, Status> {
         let owner = owner(&request)?;
+        let token = Token::of(&request);
         let (order, _place) = self.read(request.into_inner(), sequence_from_pb).await?;
-        let view = self.app.submit_sequence(&owner, &order).await?;
+        let view = self.app.submit_sequence(&owner, &token, &order).await?;
         let group = Some(group_to_pb(view));
         Ok(Response::new(pb::SubmitSequenceResponse { group }))
     }
@@ -179,8 +183,9 @@ impl SchedulerService for SchedulerGrpc {
         request: Request<pb::SubmitRequest>,
     ) -> Result<Response<pb::SubmitResponse>, Status> {
         let owner = owner(&request)?;
+        let token = Token::of(&request);
         let (submission, _place) = self.read(request.into_inner(), submission_from_pb).await?;
-        let view = self.app.submit(&owner, &submission).await?;
+        let view = self.app.submit(&owner, &token, &submission).await?;
         let job = Some(view_to_pb(view));
         Ok(Response::new(pb::SubmitResponse { job }))
     }

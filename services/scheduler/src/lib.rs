@@ -25,6 +25,10 @@
 //! the end of one hands its last frame to the next and its clip to the job that joins them, in the same transaction.
 //! Whatever waits too long expires, and what has ended is forgotten with its objects after its retention.
 //!
+//! Where jobs cost something, **credits** are set aside before a job is stored and settled after it has ended. What is to
+//! become of them is written in the transaction of the job's end, and told to billing until it is done; a sweep compares
+//! what billing has set aside with the jobs (ADR 0013).
+//!
 //! Callers come through the edge with an access token that the scheduler checks by itself; `grpc/access.rs` says which
 //! workloads may call which method, and what it wants of the caller. What generates wants the terms of use accepted.
 //!
@@ -69,6 +73,7 @@ pub use config::SchedulerOptions;
 pub use error::Error;
 
 use app::{App, Floor};
+use clients::ledger::{Ledger, MeshLedger};
 use clock::{Clock, DatabaseClock, SystemClock};
 use dispatch::Dispatcher;
 use grpc::{AdminGrpc, SchedulerGrpc, WebhookGrpc, WorkerGrpc};
@@ -125,6 +130,7 @@ pub async fn serve_with_clock(
     let stopping = lifecycle.stopping().clone();
     let endpoint = &options.accounts_endpoint;
     let accounts = kinora_mesh::channel::connect_lazy(endpoint, &identity, "accounts")?;
+    let ledger = ledger(&options, &identity)?;
     let own = identity.workload().clone();
     let access = grpc::access(own, &options.token_issuer, accounts, stopping.clone())?;
     let db = open(&options).await?;
@@ -137,7 +143,8 @@ pub async fn serve_with_clock(
         objects,
         Arc::clone(&clock) as Arc<dyn Clock>,
         stopping.clone(),
-    );
+    )
+    .with_ledger(ledger);
     let metrics = Arc::new(app.metrics.clone());
     let webhooks = webhooks(&db, store, options, Arc::clone(&clock) as _, metrics)?;
     let webhooks = Arc::new(webhooks);
@@ -150,6 +157,8 @@ pub async fn serve_with_clock(
     upkeep.spawn(worker::upkeep(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::keep_months(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::sweep(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::settle(Arc::clone(&app), stop_upkeep.clone()));
+    upkeep.spawn(worker::sweep_holds(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::hear(Arc::clone(&app), stop_upkeep.clone()));
     upkeep.spawn(worker::store_progress(
         Arc::clone(&app),
@@ -184,6 +193,19 @@ fn dispatch(
     let floor = Arc::new(Floor::new(Arc::clone(app), tasks.clone()));
     let dispatcher = Dispatcher::new(Arc::clone(&floor), floor, app.dispatch_options());
     dispatcher.run(app.clock(), app.waker(), stop)
+}
+
+/// Billing, where jobs cost something.
+fn ledger(
+    options: &SchedulerOptions,
+    identity: &Identity,
+) -> Result<Option<Arc<dyn Ledger>>, Error> {
+    let Some(endpoint) = &options.billing_endpoint else {
+        return Ok(None);
+    };
+    let channel = kinora_mesh::channel::connect_lazy(endpoint, identity, "billing")?;
+    let ledger = MeshLedger::new(channel, options.billing_timeout);
+    Ok(Some(Arc::new(ledger)))
 }
 
 async fn open(options: &SchedulerOptions) -> Result<Database, Error> {

@@ -3,6 +3,7 @@
 //! Counters and histograms count what this process did. Gauges of the queue and of the workers show what the database
 //! says, the same at every replica: take the maximum over replicas, not the sum.
 
+mod billing;
 mod shown;
 mod tenants;
 mod webhooks;
@@ -16,9 +17,12 @@ use opentelemetry::{KeyValue, global};
 use parking_lot::Mutex;
 
 use crate::domain::job::Priority;
-use shown::{Shown, show_bus, show_load};
+use billing::BillingInstruments;
+use shown::{Shown, show_bus, show_load, show_settlements};
 use tenants::Tenants;
 use webhooks::WebhookInstruments;
+
+pub use billing::{Called, Swept};
 
 /// Names the meter.
 const SCOPE: &str = "kinora-scheduler";
@@ -37,6 +41,7 @@ const WAIT_SECONDS: [f64; 14] = [
 #[derive(Clone)]
 pub struct Metrics {
     instruments: Arc<Instruments>,
+    billing: Arc<BillingInstruments>,
     webhooks: Arc<WebhookInstruments>,
     shown: Arc<Mutex<Shown>>,
     tenants: Arc<Tenants>,
@@ -97,6 +102,19 @@ pub struct Load {
     pub queues: Vec<QueueLoad>,
     /// Workers by what they do.
     pub workers: WorkerLoad,
+    /// What billing has yet to be told. None while it is not known.
+    pub settlements: Option<SettlementLoad>,
+}
+
+/// What billing has yet to be told of holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettlementLoad {
+    /// Settlements that are not done.
+    pub waiting: u64,
+    /// How long the oldest of them has waited. None when there is none.
+    pub oldest: Option<Duration>,
+    /// Settlements that billing will not have.
+    pub set_aside: u64,
 }
 
 /// One queue.
@@ -154,9 +172,11 @@ impl Metrics {
     pub fn new(meter: &Meter) -> Self {
         let shown = Arc::default();
         show_load(meter, &shown);
+        show_settlements(meter, &shown);
         show_bus(meter, &shown);
         Self {
             instruments: Arc::new(Instruments::new(meter)),
+            billing: Arc::new(BillingInstruments::new(meter)),
             webhooks: Arc::new(WebhookInstruments::new(meter)),
             shown,
             tenants: Arc::default(),

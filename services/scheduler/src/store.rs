@@ -6,7 +6,8 @@
 //!
 //! `job` holds jobs that have not ended; the transaction that ends a job moves it to `finished_job`. Locks are taken in
 //! this order, so that nobody waits in a circle: workers, jobs that are being changed (those that are needed before
-//! those that wait), tenants, owners, jobs that are being leased (without waiting), lanes, groups.
+//! those that wait), tenants, owners, jobs that are being leased (without waiting), lanes, groups. A settlement is made with
+//! the end of its job, and locked afterwards before the ended job or alone.
 
 mod attempts;
 mod change;
@@ -15,6 +16,7 @@ mod duty;
 mod entity;
 mod events;
 mod groups;
+mod held;
 mod hooks;
 mod job;
 mod lanes;
@@ -29,6 +31,7 @@ mod ready;
 mod removal;
 mod rows;
 mod running;
+mod settlements;
 mod shares;
 mod snapshot;
 mod sql;
@@ -45,14 +48,16 @@ use sea_orm::{DatabaseTransaction, DbBackend};
 pub use attempts::Attempt;
 pub use change::{Change, Deleted, Outcome};
 pub use groups::{Group, GroupKind};
+pub use held::Compared;
 pub use lapsed::Lapsed;
 pub use pace::Pace;
 pub use queues::QueueView;
 pub use ready::ReadyJob;
 pub use removal::{DueRemoval, Removal};
 pub use rows::model_of;
+pub use settlements::DueSettlement;
 pub use shares::{Caps, Tenant, TenantChange};
-pub use submit::{LimitHit, Limits, Previous, Request, Submitted};
+pub use submit::{LimitHit, Limits, Previous, Request, Reservation, Submitted};
 pub use worker::{Attachment, Reconciled};
 pub use worker_list::{DeviceState, Wishes, WorkerRow};
 

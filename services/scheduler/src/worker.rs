@@ -18,6 +18,9 @@ const MONTHS_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// A database that takes longer than this to answer the reaper is away.
 const REAP_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// At the end, what billing is being told has this long.
+const LAST_ROUND: Duration = Duration::from_secs(3);
+
 /// What two clocks have done between two looks.
 #[derive(Debug)]
 struct Jump {
@@ -99,6 +102,55 @@ pub async fn sweep(app: Arc<App>, stop: CancellationToken) {
             }
         }
     }
+}
+
+/// Tells billing what has become of holds, until stopped. Ends at once where nothing costs anything.
+pub async fn settle(app: Arc<App>, stop: CancellationToken) {
+    if !app.has_billing() {
+        return;
+    }
+    let mut ticks = interval(app.options().settle_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let mut round = Box::pin(app.settle());
+        tokio::select! {
+            () = stop.cancelled() => {
+                // What is cut off is told once more by whoever comes next, a minute later.
+                let _ = timeout(LAST_ROUND, round).await;
+                return;
+            }
+            settled = &mut round => if let Err(error) = settled {
+                tracing::warn!(error = %chain(&error), "billing was not told what is due");
+            }
+        }
+    }
+}
+
+/// Compares holds with jobs, until stopped. Ends at once where nothing costs anything.
+pub async fn sweep_holds(app: Arc<App>, stop: CancellationToken) {
+    if !app.has_billing() {
+        return;
+    }
+    let mut ticks = interval(app.options().hold_sweep_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            swept = app.sweep_holds() => if let Err(error) = swept {
+                tracing::warn!(error = %chain(&error), "holds were not compared with jobs");
+            }
+        }
+    }
+    // A database that is away must not keep the process from ending.
+    let _ = timeout(REAP_TIMEOUT, app.hand_over_holds()).await;
 }
 
 /// Expires and forgets jobs whose time is over, until stopped.

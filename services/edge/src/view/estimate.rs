@@ -22,6 +22,12 @@ pub struct Estimate {
     pub credits: u64,
     /// Whether an attached worker can take it.
     pub fits: bool,
+    /// What can be spent; none where nothing costs anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_credits: Option<u64>,
+    /// Why the request would be refused for its credits, as its `reason`; none when it would not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
 }
 
 /// What is made, every field resolved.
@@ -50,6 +56,8 @@ impl From<proto::EstimateResponse> for Estimate {
             memory_bytes: Some(estimate.memory_bytes).filter(|bytes| *bytes > 0),
             credits: estimate.credits,
             fits: estimate.fits,
+            available_credits: estimate.available_credits,
+            refusal: Some(estimate.refusal).filter(|reason| !reason.is_empty()),
         }
     }
 }

@@ -60,6 +60,8 @@ async fn an_estimate_stores_nothing() {
         (Some(1.5), None)
     );
     assert_eq!((estimate.settings.seed, estimate.credits), (3, 2125));
+    assert_eq!(estimate.available_credits, Some(2000));
+    assert_eq!(estimate.refusal.as_deref(), Some("INSUFFICIENT_CREDITS"));
     let list: VideoList = edge.get("/v1/videos").await.json().await.unwrap();
     assert!(list.videos.is_empty());
     let response = edge

@@ -171,7 +171,7 @@ impl App {
         let [new] = &mut again;
         let stored = self.store_images(new, sent, &mut latest);
         let orphaned: Vec<Uuid> = stored.await?.into_iter().collect();
-        // An operator's word stands above the limits.
+        // An operator's word stands above the limits, and costs the owner nothing.
         let limits = Limits::default();
         let submitted = self
             .store

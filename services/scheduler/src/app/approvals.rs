@@ -6,7 +6,9 @@ use kinora_ids::JobId;
 
 use super::prepare::Desk;
 use super::{App, View};
-use crate::domain::job::VideoSpec;
+use crate::clients::ledger::{Quote, Token};
+use crate::domain::hold::Work;
+use crate::domain::job::{Job, VideoSpec};
 use crate::domain::price;
 use crate::domain::submission::Submission;
 use crate::domain::transition;
@@ -26,6 +28,10 @@ pub struct Estimate {
     pub memory_bytes: Option<u64>,
     /// Preview and clip.
     pub credits: u64,
+    /// What the payer can spend. None where nothing costs anything.
+    pub available_credits: Option<u64>,
+    /// Why a submission would be refused for its credits. None when it would not.
+    pub refusal: Option<String>,
     /// Whether an attached worker can take it.
     pub fits: bool,
 }
@@ -60,8 +66,13 @@ impl App {
     /// Checks a submission as [`App::submit`] does and tells what it would take.
     ///
     /// # Errors
-    /// As [`App::submit`], without the limits.
-    pub async fn estimate(&self, owner: &str, submission: &Submission) -> Result<Estimate, Error> {
+    /// As [`App::submit`], without the limits and what billing refuses.
+    pub async fn estimate(
+        &self,
+        owner: &str,
+        token: &Token,
+        submission: &Submission,
+    ) -> Result<Estimate, Error> {
         let mut desk = Desk::open(self, owner, self.now()).await?;
         let job = desk.prepare(submission).await?.job;
         let model = desk.model(&job.spec.model);
@@ -69,14 +80,29 @@ impl App {
         let pace = desk.pace(&job.spec.model).await?;
         let made = || job.preview_spec.iter().chain([&job.spec]);
         let times = made().map(|spec| price::device_time(spec, pace));
+        let quote = self.quote(token, &job).await?;
         Ok(Estimate {
             gpu_time: pace.map(|_| times.sum()),
             queue_time: self.expected_wait(&job).await?,
             memory_bytes,
-            credits: made().map(price::credits).sum(),
+            credits: quote
+                .as_ref()
+                .map_or_else(|| made().map(price::credits).sum(), |quote| quote.credits),
+            available_credits: quote.as_ref().map(|quote| quote.available),
+            refusal: quote.and_then(|quote| quote.refusal),
             fits: self.fits(&job, memory_bytes).await?,
             spec: job.spec,
         })
+    }
+
+    /// What billing would take for a job. None where nothing costs anything.
+    async fn quote(&self, token: &Token, job: &Job) -> Result<Option<Quote>, Error> {
+        let Some(billing) = &self.billing else {
+            return Ok(None);
+        };
+        let made = job.preview_spec.iter().chain([&job.spec]);
+        let works: Vec<Work> = made.map(|spec| Work::of(spec, job.priority)).collect();
+        Ok(Some(billing.estimate(token, &works).await?))
     }
 
     async fn cost_of(&self, spec: &VideoSpec) -> Result<Duration, Error> {

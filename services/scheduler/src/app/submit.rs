@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::holds::SetAside;
 use super::prepare::{Desk, Prepared};
 use super::{App, GroupView, View};
+use crate::clients::ledger::Token;
 use crate::domain::job::{Job, Time};
 use crate::domain::sequence::{BatchOrder, SequenceOrder};
 use crate::domain::submission::{Submission, check_request_id};
@@ -24,12 +26,19 @@ enum Acceptance {
 }
 
 impl App {
-    /// Accepts a job durably, or answers with the one that the same request led to.
+    /// Accepts a job durably, or answers with the one that the same request led to. Whoever pays for `token` has what it
+    /// costs set aside before.
     ///
     /// # Errors
     /// [`Error::Submission`], [`Error::NoModel`], [`Error::SourceNotFound`], [`Error::RequestIdReused`],
-    /// [`Error::PictureGone`], [`Error::OverLimit`], [`Error::Objects`], [`Error::Store`].
-    pub async fn submit(&self, owner: &str, submission: &Submission) -> Result<View, Error> {
+    /// [`Error::PictureGone`], [`Error::OverLimit`], [`Error::Objects`], [`Error::Store`]; where jobs cost something also
+    /// [`Error::Billing`], [`Error::BillingUnavailable`], [`Error::RequestInProgress`].
+    pub async fn submit(
+        &self,
+        owner: &str,
+        token: &Token,
+        submission: &Submission,
+    ) -> Result<View, Error> {
         check_request_id(submission.request_id.as_deref())?;
         let now = self.now();
         let request = request(
@@ -49,7 +58,7 @@ impl App {
             .await?
             .prepare(submission)
             .await?;
-        let accepted = self.accept(vec![prepared], None, request).await?;
+        let accepted = self.accept(vec![prepared], None, request, token).await?;
         match accepted {
             Acceptance::Known(previous) => self.get(owner, previous.job).await,
             Acceptance::New(jobs) => {
@@ -63,7 +72,12 @@ impl App {
     ///
     /// # Errors
     /// As [`App::submit`].
-    pub async fn submit_batch(&self, owner: &str, order: &BatchOrder) -> Result<GroupView, Error> {
+    pub async fn submit_batch(
+        &self,
+        owner: &str,
+        token: &Token,
+        order: &BatchOrder,
+    ) -> Result<GroupView, Error> {
         check_request_id(order.request_id.as_deref())?;
         order.check()?;
         let now = self.now();
@@ -79,7 +93,7 @@ impl App {
         let group = new_group(owner, GroupKind::Batch, now);
         let mut desk = Desk::open(self, owner, now).await?;
         let prepared = desk.batch(order, group.id).await?;
-        self.accept_group(prepared, group, request).await
+        self.accept_group(prepared, group, request, token).await
     }
 
     /// Accepts a long clip: its segments, and the job that joins them.
@@ -89,6 +103,7 @@ impl App {
     pub async fn submit_sequence(
         &self,
         owner: &str,
+        token: &Token,
         order: &SequenceOrder,
     ) -> Result<GroupView, Error> {
         check_request_id(order.request_id.as_deref())?;
@@ -106,7 +121,7 @@ impl App {
         let group = new_group(owner, GroupKind::Sequence, now);
         let mut desk = Desk::open(self, owner, now).await?;
         let prepared = desk.sequence(order, group.id).await?;
-        self.accept_group(prepared, group, request).await
+        self.accept_group(prepared, group, request, token).await
     }
 
     async fn accept_group(
@@ -114,9 +129,10 @@ impl App {
         prepared: Vec<Prepared>,
         group: Group,
         request: Option<Request>,
+        token: &Token,
     ) -> Result<GroupView, Error> {
         let owner = group.owner.clone();
-        match self.accept(prepared, Some(&group), request).await? {
+        match self.accept(prepared, Some(&group), request, token).await? {
             Acceptance::Known(previous) => self.group_of(&owner, &previous).await,
             Acceptance::New(jobs) => self.group_view(group, jobs).await,
         }
@@ -149,11 +165,43 @@ impl App {
         prepared: Vec<Prepared>,
         group: Option<&Group>,
         request: Option<Request>,
+        token: &Token,
     ) -> Result<Acceptance, Error> {
-        let limits = self.options.limits();
+        let (jobs, orphaned) = self.store_pictures(prepared).await?;
+        // A large future otherwise.
+        let taken = Box::pin(self.take_in(jobs, group, request.as_ref(), &orphaned, token)).await;
+        match taken {
+            Ok(Submitted::Accepted(jobs)) => {
+                self.welcome(&jobs);
+                Ok(Acceptance::New(jobs))
+            }
+            Ok(Submitted::Known(previous)) => {
+                self.abandon(&orphaned).await?;
+                let request = request.ok_or(Error::JobNotFound)?;
+                of_equal_body(previous, &request).map(Acceptance::Known)
+            }
+            Ok(Submitted::OverLimit(hit)) => {
+                self.abandon(&orphaned).await?;
+                Err(Error::OverLimit(hit))
+            }
+            // The jobs may be stored all the same: the pictures' removal is due in a while unless they are.
+            Err(error @ Error::Store(_)) => Err(error),
+            Err(error) => {
+                self.abandon(&orphaned).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Stores the pictures of jobs that are about to be stored, and plans their removal.
+    async fn store_pictures(
+        &self,
+        prepared: Vec<Prepared>,
+    ) -> Result<(Vec<Job>, Vec<Uuid>), Error> {
         if prepared.len() > 1 && prepared.iter().any(|one| one.job.spec.has_images()) {
             // Copies of pictures take long, and would be removed again.
             let jobs: Vec<Job> = prepared.iter().map(|one| one.job.clone()).collect();
+            let limits = self.options.limits();
             if let Some(hit) = self.store.limit_hit(&jobs, &limits).await? {
                 return Err(Error::OverLimit(hit));
             }
@@ -173,22 +221,32 @@ impl App {
             }
             jobs.push(one.job);
         }
-        let submitted = self
-            .store
-            .submit(&jobs, group, request.as_ref(), &limits, &orphaned);
-        match submitted.await? {
-            Submitted::Accepted(jobs) => {
-                self.welcome(&jobs);
-                Ok(Acceptance::New(jobs))
-            }
-            Submitted::Known(previous) => {
-                self.abandon(&orphaned).await?;
-                let request = request.ok_or(Error::JobNotFound)?;
-                of_equal_body(previous, &request).map(Acceptance::Known)
-            }
-            Submitted::OverLimit(hit) => {
-                self.abandon(&orphaned).await?;
-                Err(Error::OverLimit(hit))
+        Ok((jobs, orphaned))
+    }
+
+    /// Stores jobs, with the credits that they need.
+    async fn take_in(
+        &self,
+        jobs: Vec<Job>,
+        group: Option<&Group>,
+        request: Option<&Request>,
+        orphaned: &[Uuid],
+        token: &Token,
+    ) -> Result<Submitted, Error> {
+        let limits = self.options.limits();
+        let Some(billing) = &self.billing else {
+            let submitted = self.store.submit(&jobs, group, request, &limits, orphaned);
+            return Ok(submitted.await?);
+        };
+        match self.set_aside(billing, jobs, group, request, token).await? {
+            SetAside::Ended(submitted) => Ok(submitted),
+            SetAside::Held(jobs, promise) => {
+                let submitted = self.store.submit(&jobs, group, request, &limits, orphaned);
+                let submitted = submitted.await?;
+                if matches!(submitted, Submitted::Accepted(_)) {
+                    promise.keep();
+                }
+                Ok(submitted)
             }
         }
     }

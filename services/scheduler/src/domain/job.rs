@@ -9,6 +9,8 @@ use kinora_ids::{JobId, LeaseRef};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::hold::Hold;
+
 pub use report::{Checkpoint, Failure, Outputs, Preview, Progress, Stage};
 
 /// UTC, to the microsecond that databases keep.
@@ -98,6 +100,8 @@ pub struct Job {
     pub hand_backs: u32,
     /// What was promised when it was accepted.
     pub terms: Terms,
+    /// Credits that are set aside for it. None where it costs nothing, and once they are settled.
+    pub hold: Option<Hold>,
     /// Remarks for the caller.
     pub notes: Vec<String>,
     /// W3C trace context of the submitting call.
@@ -146,6 +150,7 @@ impl Job {
             is_quarantined: false,
             hand_backs: 0,
             terms: Terms::default(),
+            hold: None,
             notes: Vec::new(),
             traceparent: None,
         }

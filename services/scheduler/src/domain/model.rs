@@ -137,6 +137,14 @@ impl ModelLimits {
         best.1
     }
 
+    /// The most frames that are legal and no more than `most`, of a clip that cannot have fewer than `fewest`.
+    #[must_use]
+    pub fn frames_within(&self, most: u32, fewest: u32) -> Option<u32> {
+        let last = most.min(self.max_frames).checked_sub(1)?;
+        let frames = last / self.frame_stride.max(1) * self.frame_stride.max(1) + 1;
+        (frames >= fewest).then_some(frames)
+    }
+
     fn steps(&self, legal: &RangeInclusive<u32>) -> impl Iterator<Item = u32> {
         let step = usize::try_from(self.size_multiple).unwrap_or(usize::MAX);
         legal.clone().step_by(step)
@@ -248,6 +256,22 @@ mod tests {
         check((8192, 1), (1280, 256));
         check((1, 8192), (256, 1280));
         check((0, 0), (624, 624));
+    }
+
+    #[test]
+    fn the_most_legal_frames_are_found_or_there_are_none() {
+        let limits = limits();
+        for (most, fewest, expected) in [
+            (81, 1, Some(81)),
+            (80, 1, Some(77)),
+            (u32::MAX, 1, Some(81)),
+            (5, 5, Some(5)),
+            (4, 5, None),
+            (1, 1, Some(1)),
+            (0, 1, None),
+        ] {
+            assert_eq!(limits.frames_within(most, fewest), expected, "{most}");
+        }
     }
 
     #[test]

@@ -286,6 +286,9 @@ fn queue(job: &mut Job, run_at: Time, now: Time) -> Event {
 fn await_approval(job: &mut Job, outputs: Outputs, now: Time) -> Event {
     job.state = State::AwaitingApproval;
     job.preview_outputs = Some(outputs);
+    if let Some(hold) = &mut job.hold {
+        hold.is_preview_made = true;
+    }
     job.deadline = None;
     job.expire_at = now.checked_add_signed(signed(job.terms.approval_window));
     // The clip is larger and has more steps: nothing of the preview's latents fits it.

@@ -93,6 +93,8 @@ pub fn estimate_to_pb(estimate: Estimate) -> pb::EstimateResponse {
         memory_bytes: estimate.memory_bytes.unwrap_or_default(),
         credits: estimate.credits,
         fits: estimate.fits,
+        available_credits: estimate.available_credits,
+        refusal: estimate.refusal.unwrap_or_default(),
     }
 }
 

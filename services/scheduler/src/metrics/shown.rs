@@ -7,7 +7,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use parking_lot::Mutex;
 
-use super::{Load, QueueLoad, WorkerLoad, class_name};
+use super::{Load, QueueLoad, SettlementLoad, WorkerLoad, class_name};
 
 /// What gauges show until it is measured again.
 #[derive(Default)]
@@ -82,6 +82,33 @@ pub fn show_load(meter: &Meter, shown: &Arc<Mutex<Shown>>) {
     );
 }
 
+pub fn show_settlements(meter: &Meter, shown: &Arc<Mutex<Shown>>) {
+    settlements(
+        meter,
+        shown,
+        "kinora.scheduler.settlements.waiting",
+        "{settlement}",
+        "Holds that billing has yet to be told the end of",
+        |load| Some(count(load.waiting)),
+    );
+    settlements(
+        meter,
+        shown,
+        "kinora.scheduler.settlements.oldest_age",
+        "s",
+        "Wait of the oldest of them",
+        |load| load.oldest.map(|age| age.as_secs_f64()),
+    );
+    settlements(
+        meter,
+        shown,
+        "kinora.scheduler.settlements.set_aside",
+        "{settlement}",
+        "Settlements that billing will not have",
+        |load| Some(count(load.set_aside)),
+    );
+}
+
 pub fn show_bus(meter: &Meter, shown: &Arc<Mutex<Shown>>) {
     gauge(
         meter,
@@ -147,6 +174,28 @@ fn gauge(
     gauge
         .with_callback(move |gauge| observe(&shown.lock(), gauge))
         .build();
+}
+
+fn settlements(
+    meter: &Meter,
+    shown: &Arc<Mutex<Shown>>,
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+    read: impl Fn(&SettlementLoad) -> Option<f64> + Send + Sync + 'static,
+) {
+    gauge(
+        meter,
+        shown,
+        name,
+        unit,
+        description,
+        move |shown, gauge| {
+            if let Some(value) = shown.load.settlements.as_ref().and_then(&read) {
+                gauge.observe(value, &[]);
+            }
+        },
+    );
 }
 
 fn total(

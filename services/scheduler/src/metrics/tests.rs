@@ -29,10 +29,17 @@ fn registered() -> BTreeMap<String, String> {
         device_time: Duration::from_secs(70),
         running: 2,
     };
+    let settlements = SettlementLoad {
+        waiting: 3,
+        oldest: Some(Duration::from_secs(5)),
+        set_aside: 1,
+    };
     let load = Load {
         queues: vec![queue],
         workers: WorkerLoad::default(),
+        settlements: Some(settlements),
     };
+    metrics.billing_called("hold", Called::Answered, Duration::from_millis(3));
     let bus = Status {
         lag: Some(Duration::from_millis(2)),
         ..Status::default()

@@ -3,6 +3,7 @@
 use sea_orm::DatabaseTransaction;
 
 use super::JobStoreError;
+use super::settlements::note_ends;
 use crate::domain::job::{Event, Job};
 use crate::webhooks::outbox;
 
@@ -11,5 +12,6 @@ pub async fn on_events(
     tx: &DatabaseTransaction,
     events: &[(&Job, &Event)],
 ) -> Result<(), JobStoreError> {
+    note_ends(tx, events).await?;
     outbox::note_all(tx, events).await
 }

@@ -41,6 +41,7 @@ impl JobStore {
         Ok(Load {
             queues: self.queue_loads(now).await?,
             workers: self.worker_load(now, worker_ttl).await?,
+            settlements: Some(self.settlement_load(now).await?),
         })
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::JobStoreError;
 use super::entity::{job, job_event};
 use super::lanes::lane_id;
+use crate::domain::hold::Hold;
 use crate::domain::job::{Event, GroupRef, Job, Kind, Priority, State, Time};
 use details::{Details, EventDetails};
 
@@ -55,6 +56,10 @@ pub fn job_to_row(job: &Job, at: Time) -> Result<job::Model, JobStoreError> {
         create_time: job.create_time,
         end_time: job.end_time,
         details: to_text("job", &Details::of(job))?,
+        held_credits: job
+            .hold
+            .map(|hold| number("job", hold.credits))
+            .transpose()?,
     })
 }
 
@@ -84,6 +89,12 @@ pub fn job_from_row(row: job::Model) -> Result<Job, JobStoreError> {
     job.end_time = row.end_time;
     job.group = group;
     job.estimated_cost = duration(row.cost);
+    // The column alone tells whether anything is held still.
+    let known = job.hold.take().unwrap_or_default();
+    job.hold = row.held_credits.map(|credits| Hold {
+        credits: count(credits),
+        ..known
+    });
     Ok(job)
 }
 

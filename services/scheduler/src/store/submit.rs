@@ -2,6 +2,7 @@
 
 mod depth;
 mod limits;
+mod reserve;
 
 use kinora_ids::JobId;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait};
@@ -22,6 +23,9 @@ use crate::domain::job::{Event, Job, Time};
 
 pub use depth::Depths;
 pub use limits::{LimitHit, Limits};
+pub use reserve::Reservation;
+
+use reserve::call_off_releases;
 
 /// What makes a repeated request recognisable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,24 +71,17 @@ impl JobStore {
         key: &str,
         now: Time,
     ) -> Result<Option<Previous>, JobStoreError> {
-        let row = request_key::Entity::find_by_id((owner.to_owned(), key.to_owned()))
-            .one(self.db.reader())
-            .await?;
-        let row = row.filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
-        Ok(row.map(|row| Previous {
-            job: JobId::from_uuid(row.job_id),
-            group: row.group_id,
-            fingerprint: row.fingerprint,
-        }))
+        previous(self.db.reader(), owner, key, now).await
     }
 
     /// Stores jobs of one owner, their first events, their group and their request key in one transaction, or nothing.
     ///
     /// `orphaned` are the removals that were planned for the jobs' pictures, should it not come to that; they are called
-    /// off. Limits are exact for owners and tenants: submissions of one tenant take turns.
+    /// off, as are the releases that were planned for their holds ([`JobStore::reserve`]). Limits are exact for owners and tenants: submissions of one tenant take turns.
     ///
     /// # Errors
-    /// [`JobStoreError::Database`]; [`JobStoreError::LostUpdate`] when pictures are being removed already.
+    /// [`JobStoreError::Database`]; [`JobStoreError::LostUpdate`] when pictures are being removed, or credits released,
+    /// already.
     pub async fn submit(
         &self,
         new: &[Job],
@@ -102,6 +99,9 @@ impl JobStore {
             if !call_off_removal(&tx, *removal).await? {
                 return Err(JobStoreError::LostUpdate);
             }
+        }
+        if !call_off_releases(&tx, &jobs).await? {
+            return Err(JobStoreError::LostUpdate);
         }
         if let Some(request) = request
             && !take_key(&tx, first, group, request).await?
@@ -148,6 +148,23 @@ impl JobStore {
             None => Err(JobStoreError::LostUpdate),
         }
     }
+}
+
+async fn previous(
+    db: &impl ConnectionTrait,
+    owner: &str,
+    key: &str,
+    now: Time,
+) -> Result<Option<Previous>, JobStoreError> {
+    let row = request_key::Entity::find_by_id((owner.to_owned(), key.to_owned()))
+        .one(db)
+        .await?;
+    let row = row.filter(|row| row.expires_at.is_none_or(|expires_at| expires_at > now));
+    Ok(row.map(|row| Previous {
+        job: JobId::from_uuid(row.job_id),
+        group: row.group_id,
+        fingerprint: row.fingerprint,
+    }))
 }
 
 async fn store(tx: &DatabaseTransaction, jobs: &[Job]) -> Result<(), JobStoreError> {

@@ -17,6 +17,7 @@ use crate::policy::{Assignment, Snapshot};
 mod carried;
 mod claims;
 mod fairness;
+mod holds;
 mod jobs;
 mod limits;
 mod load;

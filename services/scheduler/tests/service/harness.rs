@@ -15,10 +15,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
+mod ledger;
 mod removals;
 mod requests;
 mod worker;
 
+pub use ledger::{End, FakeLedger};
 pub use removals::Removals;
 pub use requests::Operator;
 pub use worker::{

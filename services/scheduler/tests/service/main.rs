@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod approvals;
+mod billing;
 mod callers;
 mod contract;
 mod crash;
@@ -10,6 +11,7 @@ mod groups;
 mod harness;
 mod hostile;
 mod images;
+mod kills;
 mod limits;
 mod orders;
 mod replicas;

@@ -221,6 +221,8 @@ impl SchedulerService for FakeScheduler {
             memory_bytes: 1 << 30,
             credits: 2125,
             fits: true,
+            available_credits: Some(2000),
+            refusal: "INSUFFICIENT_CREDITS".to_owned(),
         }))
     }
 

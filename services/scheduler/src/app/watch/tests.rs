@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::app::Greeting;
 use crate::app::testing::NoObjects;
+use crate::clients::ledger::Token;
 use crate::clock::SystemClock;
 use crate::config::SchedulerOptions;
 use crate::domain::job::{Outputs, Preview, Progress, Stage};
@@ -102,7 +103,10 @@ async fn submitted(app: &App) -> JobId {
         allow_duplicate: true,
         ..Submission::default()
     };
-    let view = app.submit("anna", &submission).await.expect("submits");
+    let view = app
+        .submit("anna", &Token::default(), &submission)
+        .await
+        .expect("submits");
     view.job.id
 }
 

@@ -36,6 +36,7 @@ pub mod job {
         pub end_time: Option<ChronoDateTimeUtc>,
         #[sea_orm(column_type = "Text")]
         pub details: String,
+        pub held_credits: Option<i64>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

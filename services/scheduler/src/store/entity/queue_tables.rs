@@ -114,3 +114,31 @@ pub mod object_deletion {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// Holds whose end is known, and those of jobs that are about to be stored.
+pub mod settlement {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "settlement")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub job_id: Uuid,
+        pub action: String,
+        pub lease: i64,
+        pub credits: i64,
+        pub is_planned: bool,
+        pub owner: Option<String>,
+        pub request: Option<String>,
+        pub attempts: i32,
+        pub next_at: ChronoDateTimeUtc,
+        pub create_time: ChronoDateTimeUtc,
+        pub end_time: Option<ChronoDateTimeUtc>,
+        pub failure: Option<String>,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -6,6 +6,7 @@ use kinora_ids::JobId;
 use serde::{Deserialize, Serialize};
 
 use super::needs_no_model;
+use crate::domain::hold::Hold;
 use crate::domain::job::{
     Checkpoint, Event, Failure, GroupRef, Job, Kind, Need, Outputs, Progress, Terms, Time,
     VideoSpec,
@@ -58,6 +59,8 @@ pub struct Details {
     hand_backs: u32,
     #[serde(default)]
     terms: Terms,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
     #[serde(default)]
     notes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +94,7 @@ impl Details {
             is_quarantined,
             hand_backs,
             terms,
+            hold,
             notes,
             traceparent,
             id: _,
@@ -132,6 +136,7 @@ impl Details {
             is_quarantined,
             hand_backs,
             terms,
+            hold,
             notes,
             traceparent,
         }
@@ -158,6 +163,7 @@ impl Details {
             is_quarantined: self.is_quarantined,
             hand_backs: self.hand_backs,
             terms: self.terms,
+            hold: self.hold,
             notes: self.notes,
             traceparent: self.traceparent,
             ..Job::queued(id, owner, self.spec, create_time)

@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::domain::job::Priority;
-use crate::metrics::{Load, QueueLoad, WorkerLoad};
+use crate::metrics::{Load, QueueLoad, SettlementLoad, WorkerLoad};
 
 kinora_store::on_both_databases! {
     async fn load_is_by_model_and_class_and_says_who_works(url: DatabaseUrl) {
         let store = open(&url).await;
         let minute = Duration::from_secs(60);
-        assert_eq!(store.load(now(), minute).await.expect("sums up"), Load::default());
+        let empty = Load { settlements: Some(SettlementLoad::default()), ..Load::default() };
+        assert_eq!(store.load(now(), minute).await.expect("sums up"), empty);
         for seconds in [10, 20] {
             let estimated_cost = Duration::from_secs(seconds);
             submit_as(&store, Job { estimated_cost, ..new_job("anna", "tiny") }).await;

@@ -13,7 +13,10 @@ async fn batch(app: &App, jobs: usize) -> (Uuid, Vec<JobId>) {
         submissions: vec![submission; jobs],
         ..BatchOrder::default()
     };
-    let view = app.submit_batch("anna", &order).await.expect("submits");
+    let view = app
+        .submit_batch("anna", &Token::default(), &order)
+        .await
+        .expect("submits");
     let ids = view.views.iter().map(|view| view.job.id).collect();
     (view.group.id, ids)
 }
