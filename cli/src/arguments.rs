@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod admin;
+pub mod billing;
 mod generate;
 mod identity;
 pub mod model;
@@ -17,6 +18,8 @@ use clap::{Args, Parser, Subcommand};
 use kinora_inference::config::EngineOptions;
 use kinora_mesh::telemetry::TelemetryOptions;
 use reqwest::header::HeaderValue;
+
+use crate::mesh::UNLIMITED_PLAN;
 
 pub use admin::{AdminArguments, AdminCommand, TenantArguments};
 pub use generate::{
@@ -115,7 +118,13 @@ pub enum Command {
     Reproduce(Box<ReproduceArguments>),
     /// Be notified of what happens to videos.
     Webhooks(WebhooksArguments),
-    /// Look after workers, queues and tenants.
+    /// Show the credits there are.
+    Balance(billing::BalanceArguments),
+    /// Show what delivered clips took, by day, model and person.
+    Usage(billing::UsageArguments),
+    /// Redeem a voucher.
+    Redeem(billing::RedeemArguments),
+    /// Look after workers, queues, people, vouchers and credits.
     Admin(AdminArguments),
     /// Issue certificates to services that run as processes of their own.
     Identity(IdentityArguments),
@@ -186,6 +195,13 @@ pub struct UpArguments {
     /// Let webhooks go to this machine and its network, and over http, to try them out.
     #[arg(long, env = "KINORA_PRIVATE_WEBHOOKS")]
     pub private_webhooks: bool,
+    /// The plan of everybody who has no other: `unlimited`, or `free` for 600 seconds of standard video a month.
+    #[arg(
+        long,
+        env = "KINORA_BILLING_DEFAULT_PLAN",
+        default_value = UNLIMITED_PLAN
+    )]
+    pub default_plan: String,
     /// The file (TOML) of other providers that may sign people in. Without one there are none.
     #[arg(
         long = "accounts-providers-file",

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin;
+mod billing;
 pub mod download;
 pub mod follow;
 mod groups;

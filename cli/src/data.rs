@@ -14,6 +14,7 @@ const LOCK: &str = "lock";
 const API_KEY: &str = "api-key";
 const S3_CREDENTIALS: &str = "s3-credentials.json";
 const OPERATOR: &str = "operator.json";
+const BILLING: &str = "billing.json";
 const OPERATOR_EMAIL: &str = "operator@kinora.local";
 const MAILS: &str = "mails";
 const RUNNING_MESH: &str = "mesh.json";
@@ -60,6 +61,13 @@ pub struct AccountSecrets {
     pub operator_password: String,
     /// 32 bytes in hexadecimal.
     pub sealing_key: String,
+}
+
+/// The key under which billing keeps the codes of vouchers.
+#[derive(Clone, Serialize, Deserialize)]
+struct BillingSecrets {
+    /// 32 bytes in hexadecimal.
+    voucher_key: String,
 }
 
 /// What a mesh that serves writes down, so that other commands find it.
@@ -140,6 +148,24 @@ impl DataFolder {
         };
         write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
         Ok(secrets)
+    }
+
+    /// The key of vouchers, 32 bytes in hexadecimal, made on first use.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written.
+    pub fn voucher_key(&self) -> anyhow::Result<String> {
+        let path = self.path.join(BILLING);
+        if let Some(BillingSecrets { voucher_key }) = read_json(&path)? {
+            return Ok(voucher_key);
+        }
+        let voucher_key = hex::encode(rand::random::<[u8; 32]>());
+        let secrets = BillingSecrets {
+            voucher_key: voucher_key.clone(),
+        };
+        write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
+        Ok(voucher_key)
     }
 
     /// The key pair of the object store, made on first use.

@@ -1,4 +1,4 @@
-//! The whole mesh in this process: object store, accounts, scheduler, one worker, edge.
+//! The whole mesh in this process: object store, accounts, billing, scheduler, one worker, edge.
 //!
 //! Each part is the service that a cluster runs as a process of its own, on a loopback port of its own; nothing here
 //! is a shortcut around a contract. The data folder keeps everything, so a mesh that dies mid-job goes on with that
@@ -32,6 +32,9 @@ const READY_PAUSE: Duration = Duration::from_millis(50);
 /// How long a part may take to stop, beyond the worker's own drain.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The plan of everybody on one's own machine, unless told otherwise: credits are counted and do not run out.
+pub const UNLIMITED_PLAN: &str = "unlimited";
+
 /// What a local mesh needs to know.
 #[derive(Debug)]
 pub struct LocalMeshOptions {
@@ -55,6 +58,8 @@ pub struct LocalMeshOptions {
     pub drain_timeout: Duration,
     /// Whether webhooks may go to this machine and its network, and over http.
     pub private_webhooks: bool,
+    /// The plan of everybody who has no other.
+    pub default_plan: String,
     /// The file of other providers that may sign people in.
     pub providers_file: Option<PathBuf>,
 }
@@ -79,6 +84,7 @@ enum Part {
     Edge,
     Worker,
     Scheduler,
+    Billing,
     Accounts,
     ObjectStore,
 }
@@ -89,6 +95,7 @@ impl Part {
             Self::Edge => "edge",
             Self::Worker => "worker",
             Self::Scheduler => "scheduler",
+            Self::Billing => "billing service",
             Self::Accounts => "accounts service",
             Self::ObjectStore => "object store",
         }
@@ -102,6 +109,7 @@ type Ended = (Part, anyhow::Result<()>);
 struct Tokens {
     front: CancellationToken,
     scheduler: CancellationToken,
+    billing: CancellationToken,
     accounts: CancellationToken,
     object_store: CancellationToken,
 }
@@ -116,11 +124,13 @@ impl LocalMesh {
         let listener = bind(options.listen, "the REST interface").await?;
         let object_listener = bind(options.s3_listen, "the object store").await?;
         let scheduler_listener = bind(LOOPBACK, "the scheduler").await?;
+        let billing_listener = bind(LOOPBACK, "the billing service").await?;
         let accounts_listener = bind(LOOPBACK, "the accounts service").await?;
         let addresses = Addresses {
             edge_url: local_url(listener.local_addr()?),
             object_url: local_url(object_listener.local_addr()?),
             scheduler_url: format!("https://{}", scheduler_listener.local_addr()?),
+            billing_url: format!("https://{}", billing_listener.local_addr()?),
             accounts_url: format!("https://{}", accounts_listener.local_addr()?),
         };
         let tokens = Tokens::default();
@@ -141,6 +151,7 @@ impl LocalMesh {
             edge: listener,
             object_store: object_listener,
             scheduler: scheduler_listener,
+            billing: billing_listener,
             accounts: accounts_listener,
         };
         let loaded = mesh.begin(plan, identities, listeners);
@@ -189,7 +200,7 @@ impl LocalMesh {
         }
     }
 
-    /// Stops callers before callees: edge and worker, then the scheduler, then accounts, then the object store.
+    /// Stops callers before callees: edge and worker, then the scheduler, billing, accounts, and the object store.
     ///
     /// A job that still runs after the drain time is handed back and goes on with the next start.
     ///
@@ -202,6 +213,7 @@ impl LocalMesh {
         for (token, parts) in [
             (tokens.front, vec![Part::Edge, Part::Worker]),
             (tokens.scheduler, vec![Part::Scheduler]),
+            (tokens.billing, vec![Part::Billing]),
             (tokens.accounts, vec![Part::Accounts]),
             (tokens.object_store, vec![Part::ObjectStore]),
         ] {
@@ -262,6 +274,15 @@ impl LocalMesh {
                 identities.accounts,
                 listeners.accounts,
                 tokens.accounts,
+            ),
+        );
+        self.spawn(
+            Part::Billing,
+            parts::billing(
+                plan.billing,
+                identities.billing,
+                listeners.billing,
+                tokens.billing,
             ),
         );
         self.spawn(
@@ -330,6 +351,7 @@ struct Listeners {
     edge: TcpListener,
     object_store: TcpListener,
     scheduler: TcpListener,
+    billing: TcpListener,
     accounts: TcpListener,
 }
 
@@ -339,6 +361,7 @@ struct Addresses {
     edge_url: String,
     object_url: String,
     scheduler_url: String,
+    billing_url: String,
     accounts_url: String,
 }
 

@@ -12,8 +12,17 @@ use serde::Serialize;
 ///
 /// When the output cannot take it, for example on a full disk.
 pub fn result(line: impl Display) -> anyhow::Result<()> {
+    bytes(format!("{line}\n").as_bytes())
+}
+
+/// Writes bytes of a result as they are. A reader that has seen enough is no error.
+///
+/// # Errors
+///
+/// When the output cannot take them.
+pub fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
-    match writeln!(output, "{line}").and_then(|()| output.flush()) {
+    match output.write_all(bytes).and_then(|()| output.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error).context("the result cannot be written")
         }

@@ -6,6 +6,7 @@ use super::ServerArguments;
 use super::accounts::{
     AuditArguments, KeysCommand, OrgsCommand, SigningKeysCommand, TermsCommand, UsersCommand,
 };
+use super::billing::{BillingCommand, VouchersCommand};
 
 const HELP: &str = "\
 For operators. The key that `kinora up` makes is an operator's.
@@ -23,7 +24,10 @@ Examples:
   kinora admin users disable 01890000-0000-7000-8000-000000000000 --reason abuse
   kinora admin terms publish terms.md     nobody generates until they accept it
   kinora admin audit --action key.        who made and revoked keys
-  kinora admin signing-keys rotate";
+  kinora admin signing-keys rotate
+
+  kinora admin vouchers create --campaign odyssey --count 500 --seconds 600 --access --expires 2027-01-31
+  kinora admin billing balance mina@example.org";
 
 /// Options of `kinora admin`.
 #[derive(Args, Clone, Debug)]
@@ -92,6 +96,12 @@ pub enum AdminCommand {
     SigningKeys(SigningKeysCommand),
     /// Show who did what, newest first.
     Audit(AuditArguments),
+    /// Codes that give credits, access or a plan.
+    #[command(subcommand)]
+    Vouchers(VouchersCommand),
+    /// Credits, plans, prices, and the ledger.
+    #[command(subcommand)]
+    Billing(BillingCommand),
 }
 
 /// Options of `kinora admin tenant`.

@@ -1,6 +1,6 @@
 //! What operators do with accounts: calls by path, answers as they are.
 
-use reqwest::{Method, Url};
+use reqwest::{Method, Response, Url};
 use serde_json::Value;
 
 use super::{Api, ApiError};
@@ -68,11 +68,20 @@ impl Api {
         &self,
         path: &[&str],
         query: &[(&str, &str)],
-        mut take: impl FnMut(Value) -> Result<(), ApiError>,
+        take: impl FnMut(Value) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
         let url = self.url(path, query)?;
         let request = self.client.get(url).bearer_auth(&self.key);
-        let mut answer = self.send(request).await?;
+        let answer = self.send(request).await?;
+        self.take_lines(answer, take).await
+    }
+
+    /// Reads an answer of JSON lines to its end.
+    pub(super) async fn take_lines(
+        &self,
+        mut answer: Response,
+        mut take: impl FnMut(Value) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
         let mut pending = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|e| self.unreachable(&e))? {
             pending.extend_from_slice(&chunk);
@@ -87,7 +96,7 @@ impl Api {
         take(read_line(&pending)?)
     }
 
-    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Url, ApiError> {
+    pub(super) fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Url, ApiError> {
         let local = |error: String| ApiError::Local(error);
         let mut url = Url::parse(&self.base).map_err(|error| local(error.to_string()))?;
         url.path_segments_mut()

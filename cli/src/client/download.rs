@@ -66,6 +66,26 @@ impl Target {
             .map_err(|error| local(&path, &error))
     }
 
+    /// Adds to what is there.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Local`] naming the file.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), ApiError> {
+        let written = self.partial.as_file_mut().write_all(bytes);
+        written.map_err(|error| local(&self.path, &error))
+    }
+
+    /// Keeps what was added under the name that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Local`] naming the file.
+    pub fn keep(self) -> Result<PathBuf, ApiError> {
+        let path = self.path.clone();
+        self.finish().map_err(|error| local(&path, &error))
+    }
+
     /// Forgets what a failed attempt wrote.
     fn rewind(&mut self) -> std::io::Result<()> {
         let file = self.partial.as_file_mut();
@@ -210,6 +230,18 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         drop(Target::prepare(&root.path().join("clip.mp4")).unwrap());
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_added_is_there_under_the_name_once_it_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("usage.csv");
+        let mut target = Target::prepare(&path).unwrap();
+        target.append(b"day,").unwrap();
+        target.append(b"model").unwrap();
+        assert!(!path.exists());
+        assert_eq!(target.keep().unwrap(), path);
+        assert_eq!(std::fs::read(&path).unwrap(), b"day,model");
     }
 
     #[test]

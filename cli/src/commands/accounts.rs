@@ -255,7 +255,7 @@ fn key_table(keys: &[Value]) -> String {
 }
 
 /// A field as a person reads it; nothing where there is none.
-fn text(value: &Value, field: &str) -> String {
+pub(super) fn text(value: &Value, field: &str) -> String {
     match &value[field] {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

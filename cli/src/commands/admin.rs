@@ -2,8 +2,8 @@
 
 use kinora_edge::view::{DeadLetter, Queue, Tenant, Worker};
 
-use super::accounts;
 use super::connect::any_mesh;
+use super::{accounts, billing, vouchers};
 use crate::arguments::{AdminArguments, AdminCommand, Folders};
 use crate::client::Api;
 use crate::exit::Failure;
@@ -51,6 +51,8 @@ pub async fn run(arguments: AdminArguments, folders: &Folders) -> Result<(), Fai
         AdminCommand::Terms(command) => accounts::terms(&api, command, json).await?,
         AdminCommand::SigningKeys(command) => accounts::signing_keys(&api, command, json).await?,
         AdminCommand::Audit(arguments) => accounts::audit(&api, arguments, json).await?,
+        AdminCommand::Vouchers(command) => vouchers::run(&api, command, json).await?,
+        AdminCommand::Billing(command) => billing::run(&api, command, json).await?,
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ fn describe(estimate: &Estimate) -> String {
          starts   {queue}\n\
          device   {device}\n\
          memory   {memory}{fits}\n\
-         credits  {credits}",
+         credits  {credits}{available}{refusal}",
         width = settings.width,
         height = settings.height,
         frames = settings.frames,
@@ -58,6 +58,13 @@ fn describe(estimate: &Estimate) -> String {
             "; no worker can take it"
         },
         credits = estimate.credits,
+        available = estimate
+            .available_credits
+            .map_or_else(String::new, |available| format!(" of {available}")),
+        refusal = estimate
+            .refusal
+            .as_ref()
+            .map_or_else(String::new, |reason| format!("; refused: {reason}")),
     )
 }
 
@@ -77,6 +84,8 @@ mod tests {
             memory_bytes: None,
             credits: 2125,
             fits: true,
+            available_credits: None,
+            refusal: None,
         };
         let text = describe(&estimate);
         assert!(
@@ -84,7 +93,14 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("credits  2125") && !text.contains("no worker"),
+            text.ends_with("credits  2125") && !text.contains("no worker"),
+            "{text}"
+        );
+        estimate.available_credits = Some(2000);
+        estimate.refusal = Some("INSUFFICIENT_CREDITS".to_owned());
+        let text = describe(&estimate);
+        assert!(
+            text.ends_with("credits  2125 of 2000; refused: INSUFFICIENT_CREDITS"),
             "{text}"
         );
         estimate.fits = false;

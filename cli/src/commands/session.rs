@@ -9,7 +9,7 @@ use crate::arguments::{Folders, RunArguments};
 use crate::client::{Api, ApiError};
 use crate::data::{DataError, DataFolder};
 use crate::exit::{Failure, Status};
-use crate::mesh::{LocalMesh, LocalMeshOptions};
+use crate::mesh::{LocalMesh, LocalMeshOptions, UNLIMITED_PLAN};
 use crate::progress::Display;
 
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
@@ -168,6 +168,7 @@ async fn start(
         engine: engine.clone(),
         drain_timeout: Duration::ZERO,
         private_webhooks: false,
+        default_plan: UNLIMITED_PLAN.to_owned(),
         providers_file: None,
     };
     let mesh = Box::pin(LocalMesh::start(options))

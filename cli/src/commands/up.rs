@@ -38,6 +38,7 @@ pub async fn run(
         engine: arguments.engine.engine.clone(),
         drain_timeout: arguments.drain_timeout,
         private_webhooks: arguments.private_webhooks,
+        default_plan: arguments.default_plan,
         providers_file: arguments.providers_file,
     };
     let starting = Box::pin(LocalMesh::start(options));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use kinora_accounts::{AccountsOptions, MailOptions};
+use kinora_billing::BillingOptions;
 use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
 use kinora_edge::EdgeOptions;
 use kinora_inference::InferenceOptions;
@@ -32,6 +33,7 @@ pub(super) struct Plan {
     pub(super) store: Store,
     pub(super) blobs: BlobOptions,
     pub(super) accounts: AccountsOptions,
+    pub(super) billing: BillingOptions,
     pub(super) scheduler: SchedulerOptions,
     pub(super) edge: EdgeOptions,
     pub(super) worker: InferenceOptions,
@@ -59,6 +61,7 @@ impl Plan {
                 secret_key: blobs.secret_key.clone(),
             },
             accounts: accounts_options(options, addresses, api_key)?,
+            billing: billing_options(options, addresses)?,
             scheduler: scheduler_options(options, addresses)?,
             edge: edge_options(options, addresses, &blobs),
             worker: worker_options(options, addresses, &blobs),
@@ -93,6 +96,19 @@ fn accounts_options(
     Ok(accounts)
 }
 
+fn billing_options(
+    options: &LocalMeshOptions,
+    addresses: &Addresses,
+) -> anyhow::Result<BillingOptions> {
+    let voucher_key = options.data.voucher_key()?.parse()?;
+    let mut billing = BillingOptions::new(database(options, "billing.db")?, voucher_key);
+    billing
+        .accounts_endpoint
+        .clone_from(&addresses.accounts_url);
+    billing.default_plan.clone_from(&options.default_plan);
+    Ok(billing)
+}
+
 fn scheduler_options(
     options: &LocalMeshOptions,
     addresses: &Addresses,
@@ -101,6 +117,7 @@ fn scheduler_options(
     scheduler
         .accounts_endpoint
         .clone_from(&addresses.accounts_url);
+    scheduler.billing_endpoint = Some(addresses.billing_url.clone());
     // It is one person's machine: a batch may be as long as they like, and nobody else can look after it.
     scheduler.max_active = 0;
     scheduler.webhooks.allow_private = options.private_webhooks;
@@ -116,7 +133,7 @@ fn edge_options(
     EdgeOptions {
         scheduler_endpoint: addresses.scheduler_url.clone(),
         accounts_endpoint: addresses.accounts_url.clone(),
-        billing_endpoint: None,
+        billing_endpoint: Some(addresses.billing_url.clone()),
         token_issuer: TOKEN_ISSUER.to_owned(),
         trusted_proxies: Vec::new(),
         cors_origins: options.cors_origins.clone(),
@@ -177,6 +194,16 @@ pub(super) async fn accounts(
         options, identity, listener, shutdown,
     ))
     .await?;
+    Ok(())
+}
+
+pub(super) async fn billing(
+    options: BillingOptions,
+    identity: Identity,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    Box::pin(kinora_billing::serve(options, identity, listener, shutdown)).await?;
     Ok(())
 }
 
