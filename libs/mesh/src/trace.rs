@@ -58,9 +58,18 @@ impl Extractor for Single<'_> {
     }
 }
 
+/// What services and probes ask again and again by themselves: as long as it is answered well, nobody wants to read of it.
+const POLLED: [&str; 5] = [
+    "/grpc.health.v1.Health/Check",
+    "/kinora.accounts.v1.TrustService/GetTrust",
+    "/kinora.billing.v1.LedgerService/ListOpenHolds",
+    "/livez",
+    "/readyz",
+];
+
 /// Gives every request a span (child of the caller's trace), a request id and one log line.
 ///
-/// Works on axum and on tonic. A request id sent by the caller is kept when it is 1 to 64 visible
+/// What is only polled is logged as debugging, unless it fails. Works on axum and on tonic. A request id sent by the caller is kept when it is 1 to 64 visible
 /// ASCII characters; the answer carries the id in `x-request-id`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerTraceLayer;
@@ -97,6 +106,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = request_id(request.headers());
         let span = request_span(&request, &id);
+        let is_polled = POLLED.contains(&request.uri().path());
         request.extensions_mut().insert(RequestId(id.clone()));
         let begun = Instant::now();
         let answer = span.in_scope(|| self.inner.call(request));
@@ -104,7 +114,7 @@ where
         Box::pin(
             async move {
                 let mut response = answer.await?;
-                log_answer(&log_span, &response, begun);
+                log_answer(&log_span, &response, is_polled, begun);
                 if let Ok(value) = HeaderValue::from_str(&id) {
                     response.headers_mut().insert(REQUEST_ID, value);
                 }
@@ -144,7 +154,7 @@ fn request_id(headers: &HeaderMap) -> String {
         .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
 }
 
-fn log_answer<R>(span: &Span, response: &Response<R>, begun: Instant) {
+fn log_answer<R>(span: &Span, response: &Response<R>, is_polled: bool, begun: Instant) {
     let status = response.status().as_u16();
     span.record("status", status);
     let grpc = response
@@ -152,7 +162,9 @@ fn log_answer<R>(span: &Span, response: &Response<R>, begun: Instant) {
         .get("grpc-status")
         .and_then(|value| value.to_str().ok());
     let elapsed_ms = begun.elapsed().as_millis();
+    let is_good = response.status().is_success() && grpc.is_none_or(|code| code == "0");
     match grpc {
+        _ if is_polled && is_good => tracing::debug!(status, elapsed_ms, "answered"),
         Some(code) => tracing::info!(grpc_status = code, elapsed_ms, "answered"),
         None => tracing::info!(status, elapsed_ms, "answered"),
     }

@@ -77,3 +77,35 @@ async fn a_missing_or_odd_request_id_is_replaced() {
         assert_eq!(response.headers()[REQUEST_ID].len(), 36);
     }
 }
+
+/// Keeps the levels of what is logged.
+#[derive(Clone, Default)]
+struct Levels(std::sync::Arc<std::sync::Mutex<Vec<tracing::Level>>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Levels {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        self.0.lock().unwrap().push(*event.metadata().level());
+    }
+}
+
+async fn levels_of(path: &str, status: u16) -> Vec<tracing::Level> {
+    let levels = Levels::default();
+    let subscriber = tracing_subscriber::registry().with(levels.clone());
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let service = ServerTraceLayer.layer(service_fn(move |_: Request<()>| async move {
+        let mut response = Response::new(());
+        *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+        Ok::<_, Infallible>(response)
+    }));
+    let request = Request::builder().uri(path).body(()).unwrap();
+    service.oneshot(request).await.unwrap();
+    levels.0.lock().unwrap().clone()
+}
+
+#[tokio::test]
+async fn what_is_only_polled_is_told_of_when_it_fails() {
+    let polled = "/kinora.accounts.v1.TrustService/GetTrust";
+    assert_eq!(levels_of(polled, 200).await, [tracing::Level::DEBUG]);
+    assert_eq!(levels_of(polled, 503).await, [tracing::Level::INFO]);
+    assert_eq!(levels_of("/v1/videos", 200).await, [tracing::Level::INFO]);
+}
