@@ -13,6 +13,7 @@
 
 mod database;
 mod error;
+pub mod page;
 mod url;
 
 pub use database::{Database, MigrationLock};

@@ -10,7 +10,6 @@ mod holds;
 mod images;
 mod jobs;
 mod outlook;
-pub(crate) mod page;
 mod places;
 mod prepare;
 mod progress;
@@ -25,6 +24,7 @@ use std::sync::Arc;
 
 use kinora_events::{EventBus, Received};
 use kinora_ids::{JobId, LeaseRef, job_checkpoint_prefix, job_object_prefix};
+use kinora_store::page::Sizes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -53,6 +53,12 @@ use places::Places;
 pub use places::QueuePlace;
 use progress::ProgressBoard;
 pub use watch::{Out, Sighting, Watching};
+
+/// How many rows lists show at a time.
+pub(crate) const PAGES: Sizes = Sizes {
+    usual: 20,
+    most: 100,
+};
 
 /// Events kept for a slow watcher.
 const WATCH_CAPACITY: usize = 64;

@@ -7,6 +7,7 @@ use kinora_ids::JobId;
 use kinora_mesh::MeshError;
 use kinora_mesh::error::{Kind, PublicError};
 use kinora_store::StoreError;
+use kinora_store::page::PageError;
 use tonic::Status;
 
 use crate::clients::ObjectError;
@@ -160,6 +161,15 @@ pub enum Error {
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
         Self::Submission(invalid)
+    }
+}
+
+impl From<PageError> for Error {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::NegativeSize => Self::PageSize,
+            PageError::Token => Self::PageToken,
+        }
     }
 }
 

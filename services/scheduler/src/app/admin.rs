@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use kinora_ids::JobId;
 use kinora_mesh::trace::current_traceparent;
+use kinora_store::page::Page;
 use uuid::Uuid;
 
-use super::page::{PageToken, page_limit};
-use super::{App, View};
+use super::{App, PAGES, View};
 use crate::domain::job::{Job, State};
 use crate::domain::submission::{Stills, Submission};
 use crate::error::Error;
@@ -128,15 +128,10 @@ impl App {
         page_size: i32,
         page_token: &str,
     ) -> Result<(Vec<DeadLetter>, String), Error> {
-        let limit = page_limit(page_size)?;
-        let before = PageToken::parse(page_token, DEAD_LETTERS)?;
-        let mut jobs = self.store.dead_letters(before, limit as u64 + 1).await?;
-        let has_more = jobs.len() > limit;
-        jobs.truncate(limit);
-        let next = match jobs.last() {
-            Some(last) if has_more => PageToken::make(last.id, DEAD_LETTERS),
-            _ => String::new(),
-        };
+        let page = Page::of(PAGES, &[DEAD_LETTERS], page_size, page_token)?;
+        let before = page.after.map(JobId::from_uuid);
+        let jobs = self.store.dead_letters(before, page.rows()).await?;
+        let (jobs, next) = page.cut(jobs, |job| job.id.as_uuid());
         let mut letters = Vec::with_capacity(jobs.len());
         for job in jobs {
             letters.push(self.dead_letter(job).await?);

@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// It looks again after this long, and then after twice as long each time: there may be many of them.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// Between tries to give credits back while the database is away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 /// What became of jobs that want credits.
 pub(super) enum SetAside {
     /// They hold what they need, and may be stored.
@@ -58,15 +61,26 @@ impl Drop for Promise {
         if self.held.is_empty() || self.shutdown.is_cancelled() {
             return;
         }
-        let (store, held) = (self.store.clone(), std::mem::take(&mut self.held));
-        let now = self.clock.now();
+        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+        let given_up = give_up(store, clock, std::mem::take(&mut self.held));
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = store.give_up_reservation(&held, now).await {
-                    tracing::warn!(error = %chain(&error), "credits are given back a little later");
-                }
-            });
+            runtime.spawn(self.shutdown.clone().run_until_cancelled_owned(given_up));
         }
+    }
+}
+
+/// Makes the planned releases due, or leaves it once they are: what has cut the request off may keep the database away
+/// for a while, and until it is done nobody can make the request again.
+async fn give_up(store: JobStore, clock: Arc<dyn Clock>, held: Vec<JobId>) {
+    let began = Instant::now();
+    let mut pause = LOOK_AGAIN;
+    while let Err(error) = store.give_up_reservation(&held, clock.now()).await {
+        tracing::warn!(error = %chain(&error), "credits are given back a little later");
+        if began.elapsed() > PLANNED_FOR {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -218,3 +232,6 @@ impl App {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 
 use kinora_ids::JobId;
+use kinora_store::page::Page;
 
-use super::page::{PageToken, page_limit};
-use super::{App, QueuePlace};
+use super::{App, PAGES, QueuePlace};
 use crate::domain::job::{Job, State};
 use crate::domain::model::Model;
 use crate::domain::transition;
@@ -44,18 +44,10 @@ impl App {
         page_size: i32,
         page_token: &str,
     ) -> Result<(Vec<View>, String), Error> {
-        let limit = page_limit(page_size)?;
-        let scope = scope(owner, states);
-        let before = PageToken::parse(page_token, &scope)?;
-        // One more than asked for tells whether there is another page.
-        let more = limit as u64 + 1;
-        let mut jobs = self.store.list(owner, states, before, more).await?;
-        let has_more = jobs.len() > limit;
-        jobs.truncate(limit);
-        let next = match jobs.last() {
-            Some(last) if has_more => PageToken::make(last.id, &scope),
-            _ => String::new(),
-        };
+        let page = Page::of(PAGES, &[&scope(owner, states)], page_size, page_token)?;
+        let before = page.after.map(JobId::from_uuid);
+        let jobs = self.store.list(owner, states, before, page.rows()).await?;
+        let (jobs, next) = page.cut(jobs, |job| job.id.as_uuid());
         let mut views = Vec::with_capacity(jobs.len());
         for job in jobs {
             views.push(self.view(job).await?);

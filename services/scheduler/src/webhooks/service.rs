@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kinora_ids::JobId;
 use kinora_mesh::places::Places;
+use kinora_store::page::Page;
 use tokio::time::timeout;
 use url::Url;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use super::secret::Secret;
 use super::sender::Sender;
 use super::store::{Changes, NewEndpoint, WebhookStore};
 use super::target::{UrlProblem, parse_target};
-use crate::app::page::{PageToken, page_limit};
+use crate::app::PAGES;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::JobStore;
@@ -213,20 +214,15 @@ impl Webhooks {
         page_size: i32,
         page_token: &str,
     ) -> Result<(Vec<Delivery>, String), Error> {
-        let limit = page_limit(page_size)?;
         // Bound to the endpoint as well: another's page begins nowhere in this list.
-        let reader = format!("{endpoint}/{owner}");
-        let before = PageToken::parse(page_token, &reader)?.map(JobId::as_uuid);
+        let reader = [&endpoint.to_string(), owner];
+        let page = Page::of(PAGES, &reader, page_size, page_token)?;
         self.get(owner, endpoint).await?;
-        let more = limit as u64 + 1;
-        let mut found = self.store.deliveries(owner, endpoint, before, more).await?;
-        let has_more = found.len() > limit;
-        found.truncate(limit);
-        let next = match found.last() {
-            Some(last) if has_more => PageToken::make(JobId::from_uuid(last.id), &reader),
-            _ => String::new(),
-        };
-        Ok((found, next))
+        let found = self
+            .store
+            .deliveries(owner, endpoint, page.after, page.rows())
+            .await?;
+        Ok(page.cut(found, |delivery| delivery.id))
     }
 
     /// Sends a delivery once more, under its own message id.
