@@ -50,7 +50,7 @@ pub use self::money::{Currencies, Currency, Money};
 pub use self::object_id::ObjectId;
 pub use self::options::Options;
 pub use self::payment::{Charge, Payment, PaymentState};
-pub use self::price::{Offer, Period};
+pub use self::price::{Offer, OfferedPrice, Period};
 pub use self::purchase::{Checkout, OpenCheckout, Purchase, PurchaseKind, PurchaseState};
 pub use self::refund::{Refund, RefundState};
 pub use self::retry::RetryPolicy;

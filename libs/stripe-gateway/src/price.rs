@@ -7,13 +7,13 @@ use std::collections::HashMap;
 
 use stripe_product::price::{
     CreatePrice, CreatePriceProductData, CreatePriceRecurring, CreatePriceRecurringInterval,
-    ListPrice,
+    ListPrice, RetrievePrice,
 };
 use stripe_shared::Price;
 
 use crate::error::Error;
 use crate::gateway::{Gateway, derived_key};
-use crate::money::Money;
+use crate::money::{Currencies, Money};
 use crate::object_id::ObjectId;
 use crate::read::{id_of, reference};
 
@@ -31,6 +31,17 @@ pub struct Offer {
     pub price: Money,
     /// How often it is paid; `None` for what is bought once.
     pub period: Option<Period>,
+}
+
+/// A price, as it stands. What it costs never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferedPrice {
+    /// Its id.
+    pub id: ObjectId,
+    /// The [`Offer::key`] that it was made for. `None` for a price of somebody else's.
+    pub offer: Option<String>,
+    /// What one costs; `None` for a price that is not one amount.
+    pub amount: Option<Money>,
 }
 
 /// How often a subscription is paid.
@@ -76,6 +87,15 @@ impl Gateway {
         }
         let product = found.map(|price| reference(&price.product)).transpose()?;
         self.create_price(offer, product.as_ref()).await
+    }
+
+    /// Reads a price, also one that is offered no longer.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn fetch_price(&self, id: &ObjectId) -> Result<OfferedPrice, Error> {
+        let request = RetrievePrice::new(id.as_str());
+        offered(&request.send(&self.call()).await?, &self.currencies)
     }
 
     async fn create_price(
@@ -128,6 +148,18 @@ impl Gateway {
             Err(Error::Invalid("an offer needs a key and a title"))
         }
     }
+}
+
+fn offered(price: &Price, currencies: &Currencies) -> Result<OfferedPrice, Error> {
+    let currency = price.currency.to_string();
+    let amount = price.unit_amount;
+    Ok(OfferedPrice {
+        id: id_of(price)?,
+        offer: offer_of(price),
+        amount: amount
+            .map(|amount| currencies.sum(amount, &currency))
+            .transpose()?,
+    })
 }
 
 /// The offer that a price is of, or was.

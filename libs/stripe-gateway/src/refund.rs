@@ -99,7 +99,15 @@ impl Gateway {
         refund(&request.send(&self.call()).await?, &self.currencies)
     }
 
-    async fn find_refund(&self, payment: &ObjectId, key: &str) -> Result<Option<Refund>, Error> {
+    /// Finds the refund of a payment that this key made.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Unreadable`] when the payment has more than a thousand refunds.
+    pub async fn find_refund(
+        &self,
+        payment: &ObjectId,
+        key: &str,
+    ) -> Result<Option<Refund>, Error> {
         let mut request = ListRefund::new()
             .payment_intent(payment.as_str())
             .limit(100);

@@ -130,6 +130,27 @@ impl FakeStripe {
         lock(&self.world).faults.push_back((method, fault));
     }
 
+    /// Has something go wrong with one call, whatever its method, after so many others from now on.
+    pub fn fail_after(&self, calls: usize, fault: ApiFault) {
+        let mut world = lock(&self.world);
+        let number = world.requests.len() + calls;
+        world.planned.insert(number, fault);
+    }
+
+    /// Whether something is still to go wrong with a call.
+    #[must_use]
+    pub fn has_faults(&self) -> bool {
+        let world = lock(&self.world);
+        !(world.faults.is_empty() && world.planned.is_empty())
+    }
+
+    /// Forgets what was still to go wrong with calls.
+    pub fn forget_faults(&self) {
+        let mut world = lock(&self.world);
+        world.faults.clear();
+        world.planned.clear();
+    }
+
     /// Lets time pass: subscriptions renew, invoices are collected, checkouts expire, webhooks are sent, each when it is
     /// due.
     pub async fn advance(&self, time: Duration) {
@@ -242,6 +263,14 @@ impl FakeStripe {
     #[must_use]
     pub fn objects(&self, kind: &str) -> Vec<Value> {
         lock(&self.world).of_kind(kind).cloned().collect()
+    }
+
+    /// The newest object of a kind of which something holds.
+    #[must_use]
+    pub fn newest(&self, kind: &str, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
+        let world = lock(&self.world);
+        let mut newest_first = world.of_kind(kind).rev();
+        newest_first.find(|object| is_it(object)).cloned()
     }
 
     /// The calls so far.

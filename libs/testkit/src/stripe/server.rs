@@ -196,7 +196,12 @@ impl World {
         self.once(call, path, params, fault)
     }
 
+    /// What goes wrong with the newest call.
     fn next_fault(&mut self, method: &str) -> Option<ApiFault> {
+        let number = self.requests.len().saturating_sub(1);
+        if let Some(planned) = self.planned.remove(&number) {
+            return Some(planned);
+        }
         let is_meant = self.faults.front().is_some_and(|(of, _)| *of == method);
         is_meant.then(|| self.faults.pop_front())?.map(|it| it.1)
     }

@@ -19,6 +19,8 @@ pub(super) struct World {
     pub(super) base: String,
     pub(super) kept: BTreeMap<String, Kept>,
     pub(super) faults: VecDeque<(&'static str, ApiFault)>,
+    /// By the number of the call, from 0.
+    pub(super) planned: BTreeMap<usize, ApiFault>,
     pub(super) requests: Vec<StripeRequest>,
     pub(super) outbox: Outbox,
     /// Customers whose card is declined.
@@ -29,7 +31,8 @@ pub(super) struct World {
     pub(super) periods: BTreeMap<String, u32>,
     counters: BTreeMap<&'static str, u64>,
     objects: BTreeMap<String, Value>,
-    made: Vec<String>,
+    /// The ids by the kind of the object, oldest first.
+    made: BTreeMap<String, Vec<String>>,
 }
 
 /// What a checkout sells, and what is written on what it leads to.
@@ -48,6 +51,7 @@ impl World {
             base,
             kept: BTreeMap::new(),
             faults: VecDeque::new(),
+            planned: BTreeMap::new(),
             requests: Vec::new(),
             outbox: Outbox::default(),
             declined: BTreeSet::new(),
@@ -55,7 +59,7 @@ impl World {
             periods: BTreeMap::new(),
             counters: BTreeMap::new(),
             objects: BTreeMap::new(),
-            made: Vec::new(),
+            made: BTreeMap::new(),
         }
     }
 
@@ -69,7 +73,8 @@ impl World {
     /// Keeps a new object under its `id`, which it returns.
     pub(super) fn put(&mut self, object: Value) -> String {
         let id = text(&object, "id").to_owned();
-        self.made.push(id.clone());
+        let kind = text(&object, "object").to_owned();
+        self.made.entry(kind).or_default().push(id.clone());
         self.objects.insert(id.clone(), object);
         id
     }
@@ -90,8 +95,8 @@ impl World {
 
     /// Objects of a kind, oldest first.
     pub(super) fn of_kind(&self, kind: &str) -> impl DoubleEndedIterator<Item = &Value> {
-        let objects = self.made.iter().map(|id| self.get(id));
-        objects.filter(move |object| object["object"] == kind)
+        let ids = self.made.get(kind).into_iter().flatten();
+        ids.map(|id| self.get(id))
     }
 
     /// Notes that something happened to an object, as it is now, and has it delivered.
