@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 16] = [
+const FILES: [&str; 18] = [
     "kinora/accounts/v1/account.proto",
     "kinora/accounts/v1/admin_service.proto",
     "kinora/accounts/v1/auth_service.proto",
     "kinora/accounts/v1/key_service.proto",
+    "kinora/accounts/v1/notice_service.proto",
     "kinora/accounts/v1/organisation_service.proto",
     "kinora/accounts/v1/trust_service.proto",
     "kinora/accounts/v1/user_service.proto",
@@ -15,6 +16,7 @@ const FILES: [&str; 16] = [
     "kinora/billing/v1/billing_service.proto",
     "kinora/billing/v1/ledger_service.proto",
     "kinora/billing/v1/money.proto",
+    "kinora/billing/v1/payment_service.proto",
     "kinora/scheduler/v1/admin_service.proto",
     "kinora/scheduler/v1/job.proto",
     "kinora/scheduler/v1/scheduler_service.proto",

@@ -6,6 +6,7 @@ mod m20261122_000003_trust;
 mod m20261122_000004_append_only;
 mod m20261122_000005_factor_times;
 mod m20261122_000006_initial_passwords;
+mod m20261122_000007_notices;
 
 use sea_orm_migration::prelude::{DbErr, Index, IndexCreateStatement};
 use sea_orm_migration::sea_orm::DatabaseConnection;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000004_append_only::Migration),
             Box::new(m20261122_000005_factor_times::Migration),
             Box::new(m20261122_000006_initial_passwords::Migration),
+            Box::new(m20261122_000007_notices::Migration),
         ]
     }
 }

@@ -3,6 +3,9 @@
 mod m20261122_000001_ledger;
 mod m20261122_000002_append_only;
 mod m20261122_000010_vouchers;
+mod m20261122_000020_payments;
+mod m20261122_000030_one_audit;
+mod m20261122_000031_told_alerts;
 
 use sea_orm_migration::prelude::DbErr;
 use sea_orm_migration::sea_orm::DatabaseConnection;
@@ -17,6 +20,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_ledger::Migration),
             Box::new(m20261122_000002_append_only::Migration),
             Box::new(m20261122_000010_vouchers::Migration),
+            Box::new(m20261122_000020_payments::Migration),
+            Box::new(m20261122_000030_one_audit::Migration),
+            Box::new(m20261122_000031_told_alerts::Migration),
         ]
     }
 }
