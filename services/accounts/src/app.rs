@@ -20,6 +20,7 @@ mod profile;
 pub(crate) mod providers;
 pub(crate) mod second_factor;
 mod service_accounts;
+pub(crate) mod service_notices;
 mod sessions;
 mod sign_in;
 mod sign_up;
@@ -33,6 +34,7 @@ mod user_view;
 
 use std::sync::Arc;
 
+use kinora_store::page::Sizes;
 use webauthn_rs::Webauthn;
 
 use crate::breached::BreachedPasswords;
@@ -54,6 +56,12 @@ pub(crate) use sessions::Switch;
 
 /// So many uses of API keys are written at a time; each is a statement on one row.
 const KEY_USES: usize = 16;
+
+/// How many rows lists show at a time.
+const PAGES: Sizes = Sizes {
+    usual: 50,
+    most: 200,
+};
 
 /// What the use cases share.
 pub struct App {

@@ -7,7 +7,6 @@ pub mod caller;
 pub mod email;
 pub mod name;
 pub mod origin;
-pub mod page;
 pub mod password;
 pub mod providers;
 pub mod recovery;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kinora_mesh::MeshError;
 use kinora_mesh::error::{Kind, PublicError, chain};
 use kinora_store::StoreError;
+use kinora_store::page::PageError;
 use tonic::Status;
 
 use crate::domain::refusal::Refusal;
@@ -55,6 +56,18 @@ pub enum Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<PageError> for Error {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::NegativeSize => Self::Field {
+                field: "page_size",
+                problem: "may not be negative",
+            },
+            PageError::Token => Refusal::PageTokenInvalid.into(),
+        }
     }
 }
 

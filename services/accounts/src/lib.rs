@@ -7,7 +7,7 @@
 //! Every change of a credential is one transaction with its line in the audit log and the mail that tells its owner.
 //! Whether a mail address has an account shows in no answer to a stranger, and not in the time that it takes.
 //!
-//! It knows nothing of jobs or money.
+//! It knows nothing of jobs or money; what billing has people told about theirs it turns into mails, and forgets.
 
 mod app;
 mod breached;
@@ -32,6 +32,7 @@ use kinora_proto::DESCRIPTORS;
 use kinora_proto::accounts::v1::admin_service_server::AdminServiceServer;
 use kinora_proto::accounts::v1::auth_service_server::AuthServiceServer;
 use kinora_proto::accounts::v1::key_service_server::KeyServiceServer;
+use kinora_proto::accounts::v1::notice_service_server::NoticeServiceServer;
 use kinora_proto::accounts::v1::organisation_service_server::OrganisationServiceServer;
 use kinora_proto::accounts::v1::trust_service_server::{self, TrustServiceServer};
 use kinora_proto::accounts::v1::user_service_server::UserServiceServer;
@@ -109,5 +110,6 @@ fn routes(app: &Arc<App>) -> Routes {
             app(),
         )))
         .add_service(AdminServiceServer::new(grpc::AdminGrpc::new(app())))
+        .add_service(NoticeServiceServer::new(grpc::NoticeGrpc::new(app())))
         .add_service(TrustServiceServer::new(grpc::TrustGrpc::new(app())))
 }

@@ -16,6 +16,7 @@ pub mod invitations;
 pub mod keys;
 pub mod lock;
 pub mod members;
+pub mod notices;
 pub mod organisations;
 pub mod outbox;
 pub mod passkeys;

@@ -1,12 +1,12 @@
 //! Who did what: for everybody about oneself, for operators about all.
 
 use futures::{Stream, TryStreamExt, stream};
+use kinora_store::page::Page;
 use uuid::Uuid;
 
-use super::App;
+use super::{App, PAGES};
 use crate::domain::audit::Filter;
 use crate::domain::caller::Caller;
-use crate::domain::page::Page;
 use crate::error::Error;
 use crate::store::entity::trust::audit as rows;
 use crate::store::{audit, audit_log};
@@ -26,7 +26,12 @@ impl App {
         page_size: u32,
         page_token: &str,
     ) -> Result<(Vec<rows::Model>, String), Error> {
-        let page = Page::of(&["activity", &user.to_string()], page_size, page_token)?;
+        let page = Page::of(
+            PAGES,
+            &["activity", &user.to_string()],
+            page_size,
+            page_token,
+        )?;
         let reader = self.store.reader();
         let mut lines = audit_log::of_user(reader, user, page.after, page.rows()).await?;
         let is_of_another = |actor: &str| actor.parse().is_ok_and(|id: Uuid| id != user);
@@ -49,7 +54,7 @@ impl App {
     ) -> Result<(Vec<rows::Model>, String), Error> {
         let parts = filter.parts();
         let parts = parts.each_ref().map(String::as_str);
-        let page = Page::of(&parts, page_size, page_token)?;
+        let page = Page::of(PAGES, &parts, page_size, page_token)?;
         let reader = self.store.reader();
         let lines = audit_log::newest(reader, filter, page.after, page.rows()).await?;
         Ok(page.cut(lines, |line| line.id))

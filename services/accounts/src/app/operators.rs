@@ -1,16 +1,16 @@
 //! What operators of the platform see and do. Every change is in the audit log, with the operator as actor.
 
+use kinora_store::page::Page;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
 
-use super::App;
 use super::mail::templates;
 use super::notices::Notice;
 use super::sign_up::display_name_of;
+use super::{App, PAGES};
 use crate::domain::caller::Caller;
 use crate::domain::email::Email;
-use crate::domain::page::Page;
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::store::audit::Line;
@@ -44,7 +44,7 @@ impl App {
         page_size: u32,
         page_token: &str,
     ) -> Result<(Vec<UserView>, String), Error> {
-        let page = Page::of(&["users", query], page_size, page_token)?;
+        let page = Page::of(PAGES, &["users", query], page_size, page_token)?;
         let reader = self.store.reader();
         let rows = users::page(reader, query, page.after, page.rows()).await?;
         let (rows, next) = page.cut(rows, |row| row.id);
@@ -217,7 +217,7 @@ impl App {
         page_size: u32,
         page_token: &str,
     ) -> Result<(Vec<(organisation::Model, u32)>, String), Error> {
-        let page = Page::of(&["organisations", query], page_size, page_token)?;
+        let page = Page::of(PAGES, &["organisations", query], page_size, page_token)?;
         let reader = self.store.reader();
         let rows = groups::page(reader, query, page.after, page.rows()).await?;
         let (rows, next) = page.cut(rows, |row| row.id);

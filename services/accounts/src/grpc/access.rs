@@ -8,16 +8,17 @@ use kinora_access::{
 use kinora_mesh::workload::Workload;
 use kinora_proto::DESCRIPTORS;
 use kinora_proto::accounts::v1::{
-    admin_service_server, auth_service_server, key_service_server, organisation_service_server,
-    trust_service_server, user_service_server,
+    admin_service_server, auth_service_server, key_service_server, notice_service_server,
+    organisation_service_server, trust_service_server, user_service_server,
 };
 use tokio_util::sync::CancellationToken;
 
 /// All services, by their full names.
-pub const SERVICES: [&str; 6] = [
+pub const SERVICES: [&str; 7] = [
     admin_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
     key_service_server::SERVICE_NAME,
+    notice_service_server::SERVICE_NAME,
     organisation_service_server::SERVICE_NAME,
     trust_service_server::SERVICE_NAME,
     user_service_server::SERVICE_NAME,
@@ -32,11 +33,14 @@ const FRONT: &[&str] = &["edge", "operator"];
 /// Who checks tokens.
 const MESH: &[&str] = &["accounts", "billing", "edge", "operator", "scheduler"];
 
+/// Who has something to tell people.
+const BILLING: &[&str] = &["billing"];
+
 const ACCOUNT: Scope = Scope::Account;
 const ORGANISATIONS: Scope = Scope::Org;
 const ADMIN: Scope = Scope::Admin;
 
-const RULES: [Rule; 82] = [
+const RULES: [Rule; 83] = [
     Rule::nobody("/kinora.accounts.v1.AuthService/SignUp", FRONT),
     Rule::nobody("/kinora.accounts.v1.AuthService/ResendVerification", FRONT),
     Rule::nobody("/kinora.accounts.v1.AuthService/VerifyEmail", FRONT),
@@ -313,6 +317,7 @@ const RULES: [Rule; 82] = [
     .freshly_in_sessions(),
     Rule::user("/kinora.accounts.v1.AdminService/ListAudit", FRONT, ADMIN),
     Rule::user("/kinora.accounts.v1.AdminService/ExportAudit", FRONT, ADMIN),
+    Rule::nobody("/kinora.accounts.v1.NoticeService/SendNotice", BILLING),
     Rule::nobody("/kinora.accounts.v1.TrustService/GetTrust", MESH),
 ];
 

@@ -63,7 +63,7 @@ pub async fn organisation_of_program(
     Ok(there.map(|row| row.organisation_id))
 }
 
-/// The owners of an organisation.
+/// The members of an organisation that have one of these roles.
 ///
 /// # Errors
 /// [`DbErr`] when the database does not answer.

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::entity::people::{code, flow, known_address, session, throttle};
+use super::entity::people::{code, flow, known_address, notice, session, throttle};
 use super::entity::programs::{api_key, invitation, organisation, service_account};
 use super::entity::trust::{ended, signing_key};
 use crate::domain::Time;
@@ -35,6 +35,9 @@ const KEEP_INVITATIONS: TimeDelta = TimeDelta::days(30);
 /// Where nobody has signed in from for this long, they are strangers again.
 const KEEP_NETWORKS: TimeDelta = TimeDelta::days(400);
 
+/// Who asks for a notice asks again for three days at most.
+const KEEP_NOTICES: TimeDelta = TimeDelta::days(30);
+
 /// A kind of rows that grow without bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leftover {
@@ -60,11 +63,13 @@ pub enum Leftover {
     Organisations,
     /// Deleted, by themselves or with their organisations.
     ServiceAccounts,
+    /// Ids of notices that were told.
+    Notices,
 }
 
 impl Leftover {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Flows,
         Self::Codes,
         Self::Sessions,
@@ -76,6 +81,7 @@ impl Leftover {
         Self::SigningKeys,
         Self::Organisations,
         Self::ServiceAccounts,
+        Self::Notices,
     ];
 
     /// Removes up to `most` of them and answers how many they were. Replicas may do so at once.
@@ -119,6 +125,9 @@ impl Leftover {
                 let column = service_account::Column::Id;
                 remove::<service_account::Entity, Uuid>(tx, column, over, most).await
             }
+            Self::Notices => {
+                remove::<notice::Entity, Uuid>(tx, notice::Column::Id, over, most).await
+            }
         }
     }
 
@@ -155,6 +164,9 @@ impl Leftover {
             }
             Self::ServiceAccounts => {
                 Condition::all().add(service_account::Column::DeleteTime.lt(now - KEEP_GROUPS))
+            }
+            Self::Notices => {
+                Condition::all().add(notice::Column::CreateTime.lt(now - KEEP_NOTICES))
             }
         }
     }

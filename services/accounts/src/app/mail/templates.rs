@@ -2,6 +2,7 @@
 //! their words to others.
 
 use crate::app::notices::Notice;
+use crate::app::service_notices::{Recipient, SpendAlert};
 use crate::domain::Time;
 use crate::store::outbox::Mail;
 
@@ -104,6 +105,62 @@ pub(crate) fn notice(address: &str, notice: Notice, now: Time, public_url: &str)
     )
 }
 
+/// A part of a soft cap was reached. An organisation is named by its id: its owners choose its name.
+pub(crate) fn spend_alert(address: &str, recipient: Recipient, alert: &SpendAlert) -> Mail {
+    let (whose, payer) = match recipient {
+        Recipient::User(_) => ("your", "Your account".to_owned()),
+        Recipient::Organisation(id) => ("an organisation's", format!("The organisation {id}")),
+    };
+    let SpendAlert {
+        percent,
+        soft_credits: soft,
+        spent_credits: spent,
+        ..
+    } = *alert;
+    let again = alert.reset_time.map_or_else(
+        || "It is counted from zero again by now.".to_owned(),
+        |time| {
+            let time = time.format("%Y-%m-%d %H:%M UTC");
+            format!("It is counted from zero again at {time}.")
+        },
+    );
+    mail(
+        address,
+        &format!("{percent} % of {whose} soft cap is spent"),
+        &format!(
+            "{payer} has reached {percent} % of its soft cap: {} of {} seconds of standard video are spent or set aside ({} of {} credits; a credit is a thousandth of a second). {again}\n\nThe soft cap stops nothing: it is there to tell you. What is to stop is stopped by the hard cap.",
+            seconds_of(spent),
+            seconds_of(soft),
+            grouped(spent),
+            grouped(soft)
+        ),
+    )
+}
+
+/// Credits as seconds of standard video, to the credit.
+fn seconds_of(credits: u64) -> String {
+    let seconds = grouped(credits / 1000);
+    match credits % 1000 {
+        0 => seconds,
+        rest => format!("{seconds}.{rest:03}")
+            .trim_end_matches('0')
+            .to_owned(),
+    }
+}
+
+/// With commas between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 fn mail(address: &str, subject: &str, text: &str) -> Mail {
     Mail {
         recipient: address.to_owned(),
@@ -119,4 +176,25 @@ fn page(public_url: &str, page: &str) -> String {
 /// The code stands in the fragment, which browsers send to no server, so that it gets into no log.
 fn link(public_url: &str, name: &str, code: &str) -> String {
     format!("{}#{code}", page(public_url, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credits_are_seconds_of_standard_video() {
+        for (credits, seconds, text) in [
+            (0, "0", "0"),
+            (1, "0.001", "1"),
+            (500, "0.5", "500"),
+            (1000, "1", "1,000"),
+            (10_938, "10.938", "10,938"),
+            (7_200_000, "7,200", "7,200,000"),
+            (123_456_789_010, "123,456,789.01", "123,456,789,010"),
+        ] {
+            assert_eq!(seconds_of(credits), seconds);
+            assert_eq!(grouped(credits), text);
+        }
+    }
 }

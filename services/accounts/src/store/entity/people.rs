@@ -321,6 +321,25 @@ pub mod mail {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// A notice that another service had people told. It is told once.
+pub mod notice {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "notice")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        /// Chosen by who asks.
+        pub id: Uuid,
+        pub create_time: ChronoDateTimeUtc,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// Failures by address, by account, and by both.
 pub mod throttle {
     use sea_orm::entity::prelude::*;
