@@ -1,6 +1,7 @@
 //! The use cases: one module a topic, each with its part of [`App`].
 
 mod adjust;
+mod alerts;
 mod allowance;
 mod audit;
 pub(crate) mod balance;
@@ -11,8 +12,10 @@ mod hold;
 mod holds;
 mod in_force;
 mod operators;
+pub(crate) mod payments;
 pub(crate) mod refund;
 mod settle;
+mod together;
 mod transactions;
 mod upkeep;
 mod usage;
@@ -20,6 +23,8 @@ mod voucher_export;
 mod vouchers;
 
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::BillingOptions;
@@ -30,7 +35,12 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::store::{Store, prices};
 
+use hold::{Held, HoldCall};
+use settle::{SettleCall, Settled};
+use together::Lines;
+
 pub(crate) use adjust::Adjustment;
+pub(crate) use payments::Payments;
 pub(crate) use upkeep::BATCH;
 
 /// What the use cases share.
@@ -40,6 +50,12 @@ pub struct App {
     pub(crate) plans: Plans,
     pub(crate) options: BillingOptions,
     pub(crate) metrics: Metrics,
+    /// None where the platform takes no money.
+    pub(crate) payments: Option<Payments>,
+    /// Woken when there is a new event of Stripe's in the inbox.
+    pub(crate) payment_wake: Notify,
+    hold_line: Lines<HoldCall, Held>,
+    settle_line: Lines<SettleCall, Settled>,
 }
 
 impl App {
@@ -51,6 +67,7 @@ impl App {
         plans: Plans,
         options: BillingOptions,
         metrics: Metrics,
+        payments: Option<Payments>,
     ) -> Self {
         Self {
             store,
@@ -58,6 +75,10 @@ impl App {
             plans,
             options,
             metrics,
+            payments,
+            payment_wake: Notify::const_new(),
+            hold_line: Lines::new(),
+            settle_line: Lines::new(),
         }
     }
 
@@ -78,6 +99,8 @@ impl App {
 
 #[cfg(test)]
 mod crashes;
+#[cfg(test)]
+mod rounds;
 #[cfg(test)]
 mod states;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The billing service's options.
 
+pub mod payments;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use kinora_mesh::serve::GrpcOptions;
 use kinora_mesh::withheld::Withheld;
 use kinora_store::DatabaseUrl;
 
+use self::payments::PaymentOptions;
 use crate::domain::plan::Plans;
 use crate::domain::voucher_code::VoucherKey;
 use crate::error::Error;
@@ -87,6 +90,9 @@ pub struct BillingOptions {
         value_parser = parse_duration
     )]
     pub hold_lifetime: Duration,
+    /// Whether and how people pay.
+    #[command(flatten)]
+    pub payments: PaymentOptions,
     /// The accounts service, which says what callers' tokens are checked against.
     #[arg(
         id = "billing_accounts_endpoint",
@@ -126,6 +132,7 @@ impl BillingOptions {
             default_plan: DEFAULT_PLAN.to_owned(),
             require_access: false,
             hold_lifetime: HOLD_LIFETIME,
+            payments: PaymentOptions::default(),
             accounts_endpoint: DEFAULT_ACCOUNTS_ENDPOINT.to_owned(),
             token_issuer: DEFAULT_TOKEN_ISSUER.to_owned(),
             grpc: GrpcOptions::default(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kinora_mesh::MeshError;
 use kinora_mesh::error::{Kind, PublicError, chain};
 use kinora_store::StoreError;
+use kinora_store::page::PageError;
 use tonic::Status;
 
 use crate::domain::refusal::Refusal;
@@ -35,6 +36,16 @@ pub enum Error {
     /// Something that this service made itself cannot be read, or does not add up. Nothing was written.
     #[error("{0}")]
     Broken(String),
+    /// Stripe did not do what was asked. Nothing was written but what says so.
+    #[error("stripe failed")]
+    Stripe(#[source] Box<kinora_stripe_gateway::Error>),
+    /// What Stripe says of a payment does not fit what was sold. Nothing was written; an operator is told the sentence.
+    #[error("{0}")]
+    Payment(String),
+    /// Others change what is kept of something at Stripe faster than this call can. Nothing was written; the same call may be
+    /// made again.
+    #[error("it was changed while it was looked at, again and again")]
+    Contended,
     /// The options are not consistent.
     #[error("the options are not consistent: {0}")]
     Options(String),
@@ -55,6 +66,24 @@ pub enum Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<PageError> for Error {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::NegativeSize => Self::Field {
+                field: "page_size",
+                problem: "may not be negative",
+            },
+            PageError::Token => Refusal::PageTokenInvalid.into(),
+        }
+    }
+}
+
+impl From<kinora_stripe_gateway::Error> for Error {
+    fn from(error: kinora_stripe_gateway::Error) -> Self {
+        Self::Stripe(Box::new(error))
     }
 }
 
@@ -89,7 +118,18 @@ impl From<Error> for PublicError {
                     "the service is busy or restarts; try again in a moment",
                 )
             }
+            Error::Contended => busy(),
+            Error::Stripe(ref source) if source.is_transient() => {
+                tracing::warn!(error = %chain(source), "stripe did not serve a call");
+                let error = busy();
+                match source.retry_after() {
+                    Some(pause) => error.with_retry_after(pause),
+                    None => error,
+                }
+            }
             ref error @ (Error::Broken(_)
+            | Error::Stripe(_)
+            | Error::Payment(_)
             | Error::Options(_)
             | Error::Rules(_)
             | Error::Database(_)
@@ -97,6 +137,14 @@ impl From<Error> for PublicError {
             | Error::Server(_)) => Self::internal(error),
         }
     }
+}
+
+fn busy() -> PublicError {
+    PublicError::new(
+        Kind::Unavailable,
+        "STRIPE_UNAVAILABLE",
+        "payments are busy; try again in a moment",
+    )
 }
 
 impl From<Error> for Status {

@@ -8,6 +8,8 @@ mod billing;
 mod convert;
 mod ledger;
 mod operators;
+mod payment_admin;
+mod payments;
 mod prices;
 mod usage;
 mod voucher_export;
@@ -22,5 +24,6 @@ pub use access::{SERVICES, access};
 pub use admin::AdminGrpc;
 pub use billing::BillingGrpc;
 pub use ledger::LedgerGrpc;
+pub use payments::PaymentGrpc;
 
 type ServerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

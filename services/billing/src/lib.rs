@@ -12,13 +12,20 @@
 //! **The payer's row is the lock.** Whatever moves a payer's credits locks that row first, and several payers in the order
 //! of their keys. Caps, windows, balances and the order in which grants are spent are therefore exact, on SQLite and on
 //! PostgreSQL, with any number of replicas. A call that is broken off anywhere has done all or nothing, and may be made
-//! again.
+//! again. Calls about one payer's holds that come to a process at the same time share a transaction, each decided after the
+//! one before it (`app/together.rs`).
 //!
-//! It knows users by id only, runs no job, and takes no money: who pays for credits is told to it.
+//! It knows users by id only, and runs no job. Money is taken by Stripe, on pages of Stripe's: billing opens them, and makes
+//! its receipts and the ledger agree with what Stripe says of payments (`app/payments.rs`). No card and no address of
+//! anybody comes here. Where people are to be told something, accounts does it, which has their addresses.
 //!
 //! [`CheckLedger`]: kinora_proto::billing::v1::admin_service_client::AdminServiceClient::check_ledger
 
+// Whether a call of Stripe's can move between threads is asked through all of Stripe's types, which hold each other.
+#![recursion_limit = "256"]
+
 mod app;
+mod clients;
 mod clock;
 pub mod config;
 mod domain;
@@ -39,6 +46,7 @@ use kinora_proto::DESCRIPTORS;
 use kinora_proto::billing::v1::admin_service_server::AdminServiceServer;
 use kinora_proto::billing::v1::billing_service_server::BillingServiceServer;
 use kinora_proto::billing::v1::ledger_service_server::{self, LedgerServiceServer};
+use kinora_proto::billing::v1::payment_service_server::PaymentServiceServer;
 use kinora_store::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -49,11 +57,12 @@ pub use domain::voucher_code::VoucherKey;
 pub use error::Error;
 
 use app::App;
+use clients::Notices;
 use clock::SystemClock;
 use metrics::Metrics;
 use store::Store;
 
-/// The service that says what callers' tokens are checked against.
+/// The service that says what callers' tokens are checked against, and that tells people by mail.
 const ACCOUNTS: &str = "accounts";
 
 /// Serves billing on `listener` until `shutdown`, then drains.
@@ -72,11 +81,13 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let lifecycle = Lifecycle::begin(options.probes, options.drain, &shutdown).await?;
     let accounts = channel::connect_lazy(&options.accounts_endpoint, &identity, ACCOUNTS)?;
+    let notices = Notices::new(accounts.clone());
     let own = identity.workload().clone();
     let stopping = lifecycle.stopping().clone();
     let access = grpc::access(own, &options.token_issuer, accounts, stopping)?;
     // Problems of the options show before anything is written.
     let plans = options.plans()?;
+    let payments = app::Payments::from_options(&options.payments, &plans)?;
     let db = open(&options).await?;
     let store = Store::new(db.clone());
     let app = App::new(
@@ -85,6 +96,7 @@ pub async fn serve(
         plans,
         options,
         Metrics::global(),
+        payments,
     );
     let app = Arc::new(app);
     app.prepare().await?;
@@ -97,7 +109,7 @@ pub async fn serve(
         options: app.options.grpc,
     };
     let stop = CancellationToken::new();
-    let duties = tokio::spawn(worker::run(Arc::clone(&app), stop.clone()));
+    let duties = tokio::spawn(worker::run(Arc::clone(&app), notices, stop.clone()));
     let served = kinora_mesh::serve::grpc(listener, &identity, answers, &lifecycle).await;
     stop.cancel();
     if let Err(error) = duties.await {
@@ -123,5 +135,6 @@ fn routes(app: &Arc<App>) -> Routes {
     let app = || Arc::clone(app);
     Routes::new(LedgerServiceServer::new(grpc::LedgerGrpc::new(app())))
         .add_service(BillingServiceServer::new(grpc::BillingGrpc::new(app())))
+        .add_service(PaymentServiceServer::new(grpc::PaymentGrpc::new(app())))
         .add_service(AdminServiceServer::new(grpc::AdminGrpc::new(app())))
 }

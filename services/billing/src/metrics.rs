@@ -3,6 +3,8 @@
 //! Counters and histograms count what this process did. The gauge shows what the last check of the ledger found, which is
 //! the same at every replica: take the maximum over replicas.
 
+mod payments;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use opentelemetry::{KeyValue, global};
 
 use crate::domain::credits::Credits;
 use crate::domain::refusal::Refusal;
+
+pub use payments::PaymentMetrics;
 
 /// Names the meter.
 const SCOPE: &str = "kinora-billing";
@@ -53,11 +57,36 @@ impl Ending {
     }
 }
 
+/// What became of an alert that was to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// Accounts took it.
+    Told,
+    /// Accounts did not take it; it is tried again.
+    PutOff,
+    /// It was tried for long enough.
+    GivenUp,
+}
+
+impl Telling {
+    const ALL: [Self; 3] = [Self::Told, Self::PutOff, Self::GivenUp];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::PutOff => "put_off",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
 /// Instruments. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     instruments: Arc<Instruments>,
     problems: Arc<AtomicU64>,
+    /// Of payments.
+    pub payments: PaymentMetrics,
 }
 
 struct Instruments {
@@ -69,6 +98,7 @@ struct Instruments {
     lost: Counter<u64>,
     expired: Counter<u64>,
     alerts: Counter<u64>,
+    tellings: Counter<u64>,
     checks: Counter<u64>,
 }
 
@@ -87,6 +117,7 @@ impl Metrics {
         Self {
             instruments: Arc::new(Instruments::new(meter)),
             problems,
+            payments: PaymentMetrics::new(meter),
         }
     }
 
@@ -128,6 +159,12 @@ impl Metrics {
     /// Payers reached so many parts of their soft caps.
     pub fn alerted(&self, alerts: u64) {
         self.instruments.alerts.add(alerts, &[]);
+    }
+
+    /// An alert was to be told.
+    pub fn alert_told(&self, telling: Telling) {
+        let telling = KeyValue::new("outcome", telling.name());
+        self.instruments.tellings.add(1, &[telling]);
     }
 
     /// The ledger was checked, and so many things do not hold.
@@ -193,6 +230,11 @@ impl Instruments {
                 "{alert}",
                 "Parts of soft caps that payers reached",
             ),
+            tellings: counter(
+                "kinora.billing.spend.tellings",
+                "{try}",
+                "Tries to have an alert told",
+            ),
             checks: counter(
                 "kinora.billing.ledger.checks",
                 "{check}",
@@ -212,6 +254,10 @@ impl Instruments {
         for ending in Ending::ALL {
             self.holds_ended
                 .add(0, &[KeyValue::new("outcome", ending.name())]);
+        }
+        for telling in Telling::ALL {
+            self.tellings
+                .add(0, &[KeyValue::new("outcome", telling.name())]);
         }
         for counter in [
             &self.holds_made,

@@ -3,21 +3,33 @@
 //! A transaction that moves a payer's credits locks the payer's row first ([`payers::lock`]), and several in the order of
 //! their keys; so nobody waits in a circle, and what is read of a locked payer stays true until the end.
 
-pub mod actions;
 pub mod alerts;
 pub mod audit;
 pub mod campaigns;
 pub mod check;
+pub mod checkouts;
+pub mod disputes;
 pub mod entitlements;
 pub mod entity;
 pub mod grants;
 pub mod holds;
 pub mod ledger;
 pub mod payers;
+pub mod payment_check;
+pub mod payment_lists;
+pub mod payment_rows;
 pub mod plans;
 pub mod prices;
+pub mod receipts;
 pub mod redemptions;
+pub mod rules;
 pub mod spend;
+pub mod stripe_cursors;
+pub mod stripe_customers;
+pub mod stripe_events;
+pub mod stripe_movements;
+pub mod stripe_objects;
+pub mod subscriptions;
 pub mod usage;
 pub mod voucher_tries;
 pub mod vouchers;
@@ -66,6 +78,12 @@ impl Store {
 }
 
 /// An amount from a column that holds no negative one.
-fn credits(value: i64) -> Result<Credits, Error> {
+///
+/// # Errors
+/// [`Error::Broken`] when it is negative.
+pub(crate) fn credits(value: i64) -> Result<Credits, Error> {
     Credits::new(value).ok_or_else(|| Error::Broken(format!("{value} is no amount of credits")))
 }
+
+#[cfg(test)]
+mod carried;

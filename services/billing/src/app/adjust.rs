@@ -4,6 +4,7 @@ use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::App;
+use super::audit::audit_done;
 use super::balance::Balance;
 use crate::domain::Time;
 use crate::domain::burn;
@@ -16,6 +17,9 @@ use crate::domain::request_id::{check_note, check_request_id};
 use crate::error::Error;
 use crate::store::grants::{NewGrant, Reason};
 use crate::store::{grants, ledger, payers};
+
+/// How the audit log names it.
+const ACTION: &str = "payer.adjust";
 
 /// What an operator gives or takes away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,12 @@ impl Adjustment {
         format!("adjust:{}", self.request_id)
     }
 
+    /// For the audit log.
+    fn detail(&self) -> String {
+        let (credits, id, note) = (self.credits, &self.request_id, &self.note);
+        format!("{credits} credits, request {id}: {note}")
+    }
+
     fn body(&self) -> String {
         let end = self.expire_time.map(|time| time.timestamp_micros());
         format!("{} {} {end:?} {}", self.payer, self.credits, self.note)
@@ -74,6 +84,13 @@ impl App {
         operator: Uuid,
         adjustment: &Adjustment,
     ) -> Result<Balance, Error> {
+        let target = adjustment.payer.to_string();
+        let done = self.adjust_once(operator, adjustment).await;
+        self.audit_refusal(operator, ACTION, &target, done).await?;
+        self.balance_of(&adjustment.payer).await
+    }
+
+    async fn adjust_once(&self, operator: Uuid, adjustment: &Adjustment) -> Result<(), Error> {
         check_request_id(&adjustment.request_id)?;
         check_note(&adjustment.note)?;
         let amount = adjustment.amount()?;
@@ -89,9 +106,10 @@ impl App {
             } else {
                 take(&tx, operator, adjustment, amount, now).await?;
             }
+            let (target, detail) = (payer.to_string(), adjustment.detail());
+            audit_done(&tx, operator, ACTION, &target, &detail, now).await?;
         }
-        tx.commit().await?;
-        self.balance_of(&payer).await
+        Ok(tx.commit().await?)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Who did what.
 
+use kinora_store::page::{Page, Sizes};
+use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::page::{Page, Sizes};
+use crate::domain::Time;
 use crate::error::Error;
 use crate::store::audit::{self, Filter};
 use crate::store::entity::vouchers::audit as lines;
@@ -12,6 +14,27 @@ const LINES: Sizes = Sizes {
     usual: 50,
     most: 200,
 };
+
+/// Leaves a line about what an operator does, in the transaction in which it is done. `detail` says what came of it in a few
+/// words, or nothing.
+///
+/// # Errors
+/// [`Error::Database`].
+pub(super) async fn audit_done(
+    tx: &DatabaseTransaction,
+    operator: Uuid,
+    action: &'static str,
+    target: &str,
+    detail: &str,
+    now: Time,
+) -> Result<(), Error> {
+    let mut result = audit::DONE.to_owned();
+    if !detail.is_empty() {
+        result = format!("{result}: {detail}");
+    }
+    let actor = operator.to_string();
+    Ok(audit::audit(tx, &actor, action, target, &result, now).await?)
+}
 
 impl App {
     /// Reads lines that fit, newest first, with the token of the next page.

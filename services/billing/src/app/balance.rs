@@ -101,7 +101,7 @@ impl App {
             window,
             spent: spend::spent(tx, &row.payer, window.start).await?,
             cap: row.cap,
-            is_frozen: row.is_frozen,
+            is_frozen: row.is_stopped(),
             has_access: self.has_access(tx, Some(user), plan, now).await?,
             grants,
         })

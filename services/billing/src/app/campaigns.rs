@@ -2,12 +2,12 @@
 
 mod claw_back;
 
+use kinora_store::page::{Page, Sizes};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::App;
 use crate::domain::Time;
-use crate::domain::page::{Page, Sizes};
 use crate::domain::refusal::Refusal;
 use crate::domain::request_id::check_request_id;
 use crate::domain::voucher::{NewCampaign, VoucherRefusal};

@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use chrono::TimeDelta;
@@ -13,7 +14,9 @@ use kinora_store::on_both_databases;
 use uuid::Uuid;
 
 use super::Adjustment;
+use super::hold::HoldCall;
 use super::refund::RefundOrder;
+use super::settle::{How, SettleCall};
 use super::testing::{TestApp, amount, frames, id_of};
 use crate::domain::caller::Caller;
 use crate::domain::hold::HoldState;
@@ -56,7 +59,7 @@ async fn broken_off<F: Future>(call: F, waits: usize, moment: Moment) -> Option<
 }
 
 /// Breaks a call off at every point there is, each time for somebody new, makes it once more, and verifies what came of it.
-async fn at_every_point<T>(
+pub(super) async fn at_every_point<T>(
     before: impl AsyncFn(Caller) -> T,
     call: impl AsyncFn(&T),
     verify: impl AsyncFn(&T),
@@ -64,10 +67,11 @@ async fn at_every_point<T>(
     for moment in [Moment::Asked, Moment::Answered] {
         for waits in 1..=MOST_WAITS {
             assert!(waits < MOST_WAITS, "it never ends");
-            let made = before(somebody()).await;
-            let output = broken_off(call(&made), waits, moment).await;
-            call(&made).await;
-            verify(&made).await;
+            // What calls Stripe is large.
+            let made = Box::pin(before(somebody())).await;
+            let output = broken_off(Box::pin(call(&made)), waits, moment).await;
+            Box::pin(call(&made)).await;
+            Box::pin(verify(&made)).await;
             if output.is_some() {
                 break;
             }
@@ -117,6 +121,44 @@ async fn hold(test: &TestApp, (caller, job): &Scene) {
     test.app.hold(caller, jobs).await.unwrap();
 }
 
+/// Calls for two jobs, for the first of them again, and for more than there is: done together.
+async fn hold_together(test: &TestApp, (caller, jobs): &(Caller, [Uuid; 2])) {
+    let call = |job, length| HoldCall {
+        caller: *caller,
+        jobs: vec![JobWork {
+            job,
+            work: frames(length),
+            preview: None,
+        }],
+    };
+    let [one, other] = *jobs;
+    let calls = [
+        call(one, 16),
+        call(other, 32),
+        call(one, 16),
+        call(Uuid::now_v7(), 160),
+    ];
+    let calls = calls.map(Arc::new).to_vec();
+    let answers = test.app.hold_together(caller.payer, calls).await.unwrap();
+    let held: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(held, [true, true, true, false]);
+}
+
+/// One of two jobs is captured, and the other one released: done together.
+async fn settle_together(test: &TestApp, (caller, jobs): &(Caller, [Uuid; 2])) {
+    let (lease, credits) = (1, Some(amount(300)));
+    let hows = [How::Capture { lease, credits }, How::Release];
+    let calls = jobs
+        .iter()
+        .zip(hows)
+        .map(|(&job, how)| Arc::new(SettleCall { job, how }));
+    let answers = test
+        .app
+        .settle_together(caller.payer, calls.collect())
+        .await;
+    assert!(answers.unwrap().iter().all(Result::is_ok));
+}
+
 async fn adjust(test: &TestApp, (caller, job): &Scene, credits: i64) {
     let adjustment = Adjustment {
         request_id: job.to_string(),
@@ -148,6 +190,60 @@ on_both_databases! {
             async |scene| assert_eq!(test.sums(&scene.0).await, (4700, 0, 0)),
         )
         .await;
+        test.check().await;
+    }
+
+    async fn what_is_done_together_survives_crashes(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        let two_jobs = async |caller| {
+            let (caller, job) = rich(&test, caller).await;
+            (caller, [job, Uuid::now_v7()])
+        };
+        at_every_point(
+            two_jobs,
+            async |scene| hold_together(&test, scene).await,
+            async |scene| assert_eq!(test.sums(&scene.0).await, (2000, 3000, 0)),
+        )
+        .await;
+        at_every_point(
+            async |caller| {
+                let scene = two_jobs(caller).await;
+                hold_together(&test, &scene).await;
+                scene
+            },
+            async |scene| settle_together(&test, scene).await,
+            async |scene| assert_eq!(test.sums(&scene.0).await, (4700, 0, 0)),
+        )
+        .await;
+        test.check().await;
+    }
+
+    async fn a_caller_who_goes_away_takes_no_other_along(url: DatabaseUrl) {
+        let test = TestApp::on(&url).await;
+        for waits in 1..=MOST_WAITS {
+            assert!(waits < MOST_WAITS, "it never ends");
+            let scene = rich(&test, somebody()).await;
+            let others = [(scene.0, Uuid::now_v7()), (scene.0, Uuid::now_v7())];
+            // The first to come does the work, for the others, too.
+            let (gone, (), ()) = tokio::join!(
+                broken_off(hold(&test, &scene), waits, Moment::Asked),
+                hold(&test, &others[0]),
+                hold(&test, &others[1]),
+            );
+            hold(&test, &scene).await;
+            assert_eq!(test.sums(&scene.0).await, (2000, 3000, 0));
+            let settle = async |scene: &Scene| drop(test.app.capture(scene.1, 1, None).await.unwrap());
+            tokio::join!(
+                broken_off(settle(&scene), waits, Moment::Asked),
+                settle(&others[0]),
+                settle(&others[1]),
+            );
+            settle(&scene).await;
+            assert_eq!(test.sums(&scene.0).await, (2000, 0, 0));
+            if gone.is_some() {
+                break;
+            }
+        }
         test.check().await;
     }
 

@@ -52,7 +52,7 @@ impl App {
             available,
             spent: spend::spent(&tx, &payer, window.start).await?,
             cap: row.cap,
-            is_frozen: row.is_frozen,
+            is_frozen: row.is_stopped(),
             has_access: self.has_access(&tx, Some(caller.user), plan, now).await?,
             reset_time: window.end,
         };

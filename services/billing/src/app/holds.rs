@@ -1,12 +1,12 @@
 //! Holds of jobs that go on.
 
 use chrono::TimeDelta;
+use kinora_store::page::{Page, Sizes};
 use uuid::Uuid;
 
 use super::App;
 use crate::domain::Time;
 use crate::domain::hold::Hold;
-use crate::domain::page::{Page, Sizes};
 use crate::error::Error;
 use crate::store::holds;
 

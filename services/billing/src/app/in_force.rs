@@ -8,7 +8,7 @@ use crate::domain::price::PriceBook;
 use crate::domain::window::{Window, window_at};
 use crate::error::Error;
 use crate::store::payers::PayerRow;
-use crate::store::{prices, windows};
+use crate::store::rules;
 
 /// What holds for everybody at some moment.
 #[derive(Clone, Debug)]
@@ -31,10 +31,12 @@ impl App {
     /// # Errors
     /// [`Error::Database`].
     pub(super) async fn in_force(&self, conn: &impl ConnectionTrait) -> Result<InForce, Error> {
+        let now = self.now();
+        let (book, operators_window) = rules::present(conn).await?;
         Ok(InForce {
-            now: self.now(),
-            book: prices::present(conn).await?,
-            operators_window: windows::of_operator(conn).await?,
+            now,
+            book,
+            operators_window,
         })
     }
 }

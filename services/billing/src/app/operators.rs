@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::App;
+use super::audit::audit_done;
 use super::balance::Balance;
+use crate::domain::Time;
 use crate::domain::payer::Payer;
 use crate::domain::plan::Plan;
 use crate::domain::price::{PriceBook, Prices};
@@ -11,13 +13,21 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request_id::check_note;
 use crate::domain::window::Window;
 use crate::error::Error;
-use crate::store::{actions, payers, plans, prices, windows};
+use crate::store::{disputes, payers, plans, prices, windows};
 
 /// The source of plans that operators put payers on.
 const OPERATOR: &str = "operator";
 
+/// How the audit log names the prices.
+const PRICES: &str = "prices";
+
+/// How the audit log names the window of everybody.
+const WINDOW: &str = "window";
+
+const SET_WINDOW: &str = "window.set";
+
 impl App {
-    /// Stops what a payer may generate, or lets go on.
+    /// Stops what a payer may generate, or lets go on, also one whom a dispute has stopped.
     ///
     /// # Errors
     /// [`Error::Field`], [`Error::Database`].
@@ -28,22 +38,39 @@ impl App {
         is_frozen: bool,
         note: &str,
     ) -> Result<Balance, Error> {
-        if !note.is_empty() {
-            check_note(note)?;
-        }
-        let now = self.now();
         let action = if is_frozen {
             "payer.freeze"
         } else {
             "payer.unfreeze"
         };
+        let done = self.freeze(operator, payer, action, is_frozen, note).await;
+        self.audit_refusal(operator, action, &payer.to_string(), done)
+            .await?;
+        tracing::info!(%payer, %operator, action, "an operator changed a payer");
+        self.balance_of(payer).await
+    }
+
+    async fn freeze(
+        &self,
+        operator: Uuid,
+        payer: &Payer,
+        action: &'static str,
+        is_frozen: bool,
+        note: &str,
+    ) -> Result<(), Error> {
+        if !note.is_empty() {
+            check_note(note)?;
+        }
+        let now = self.now();
         let tx = self.store.begin().await?;
         payers::lock(&tx, payer, now).await?;
         payers::set_frozen(&tx, payer, is_frozen).await?;
-        actions::append(&tx, operator, action, Some(payer), note, now).await?;
-        tx.commit().await?;
-        tracing::info!(%payer, %operator, action, "an operator changed a payer");
-        self.balance_of(payer).await
+        if !is_frozen {
+            disputes::settle(&tx, payer).await?;
+            payers::set_disputed(&tx, payer, false).await?;
+        }
+        audit_done(&tx, operator, action, &payer.to_string(), note, now).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Puts a payer on a plan, from now on.
@@ -56,13 +83,20 @@ impl App {
         payer: &Payer,
         plan: &str,
     ) -> Result<Balance, Error> {
+        let target = payer.to_string();
+        let done = self.change_plan(operator, payer, plan).await;
+        self.audit_refusal(operator, "payer.plan", &target, done)
+            .await?;
+        self.balance_of(payer).await
+    }
+
+    async fn change_plan(&self, operator: Uuid, payer: &Payer, plan: &str) -> Result<(), Error> {
         let plan = self.plans.get(plan).ok_or(Refusal::PlanUnknown)?;
-        let now = self.now();
+        let (target, now) = (payer.to_string(), self.now());
         let tx = self.store.begin().await?;
         plans::set(&tx, payer, &plan.name, OPERATOR, None, now).await?;
-        actions::append(&tx, operator, "payer.plan", Some(payer), &plan.name, now).await?;
-        tx.commit().await?;
-        self.balance_of(payer).await
+        audit_done(&tx, operator, "payer.plan", &target, &plan.name, now).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Reads the prices that new jobs are made with.
@@ -88,6 +122,12 @@ impl App {
         version: u32,
         new: Prices,
     ) -> Result<PriceBook, Error> {
+        let published = self.publish(operator, version, new).await;
+        self.audit_refusal(operator, "prices.publish", PRICES, published)
+            .await
+    }
+
+    async fn publish(&self, operator: Uuid, version: u32, new: Prices) -> Result<PriceBook, Error> {
         new.check()?;
         let now = self.now();
         let tx = self.store.begin().await?;
@@ -100,7 +140,7 @@ impl App {
             return Err(changed.into());
         }
         let detail = format!("version {version}");
-        actions::append(&tx, operator, "prices.publish", None, &detail, now).await?;
+        audit_done(&tx, operator, "prices.publish", PRICES, &detail, now).await?;
         tx.commit().await?;
         Ok(PriceBook {
             version,
@@ -109,16 +149,28 @@ impl App {
         })
     }
 
-    /// Counts allowances and caps of everybody in a window; by the month again when there is none.
+    /// Counts allowances and caps of everybody in a window, from its first moment to its last; by the month again when none is
+    /// given.
     ///
     /// # Errors
-    /// [`Error::Database`].
+    /// [`Refusal::WindowInvalid`], [`Error::Database`].
     pub(crate) async fn set_window(
         &self,
         operator: Uuid,
-        window: Option<Window>,
-    ) -> Result<(), Error> {
+        ends: Option<(Time, Time)>,
+    ) -> Result<Option<Window>, Error> {
+        let set = self.change_window(operator, ends).await;
+        self.audit_refusal(operator, SET_WINDOW, WINDOW, set).await
+    }
+
+    async fn change_window(
+        &self,
+        operator: Uuid,
+        ends: Option<(Time, Time)>,
+    ) -> Result<Option<Window>, Error> {
         let now = self.now();
+        let window = ends.map(|(start, end)| Window::of_operator(start, end, now));
+        let window = window.transpose()?;
         let detail = match window {
             Some(window) => format!(
                 "{} to {}",
@@ -129,8 +181,9 @@ impl App {
         };
         let tx = self.store.begin().await?;
         windows::set(&tx, window).await?;
-        actions::append(&tx, operator, "window.set", None, &detail, now).await?;
-        Ok(tx.commit().await?)
+        audit_done(&tx, operator, SET_WINDOW, WINDOW, &detail, now).await?;
+        tx.commit().await?;
+        Ok(window)
     }
 }
 

@@ -5,17 +5,22 @@ use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::App;
+use super::audit::audit_done;
 use super::settle::lock;
 use crate::domain::Time;
 use crate::domain::credits::Credits;
 use crate::domain::grant::GrantOrigin;
 use crate::domain::hold::Hold;
 use crate::domain::ledger::{Account, SystemAccount, TransferKind};
+use crate::domain::payer::Payer;
 use crate::domain::refusal::Refusal;
 use crate::domain::request_id::{check_note, check_request_id};
 use crate::error::Error;
 use crate::store::grants::{NewGrant, Reason};
 use crate::store::{grants, holds, ledger, spend};
+
+/// How the audit log names it.
+const ACTION: &str = "job.refund";
 
 /// What comes back can be spent for so long at least.
 const SPENDABLE: TimeDelta = TimeDelta::days(30);
@@ -44,6 +49,12 @@ impl RefundOrder {
         format!("refund:{}", self.request_id)
     }
 
+    /// For the audit log.
+    fn detail(&self, payer: &Payer, credits: Credits) -> String {
+        let (id, note) = (&self.request_id, &self.note);
+        format!("{credits} credits to {payer}, request {id}: {note}")
+    }
+
     fn body(&self) -> String {
         let credits = self.credits.map(Credits::get);
         format!("{} {credits:?} {}", self.job, self.note)
@@ -62,6 +73,12 @@ impl App {
         operator: Uuid,
         order: &RefundOrder,
     ) -> Result<Refunded, Error> {
+        let target = order.job.to_string();
+        let done = self.refund_once(operator, order).await;
+        self.audit_refusal(operator, ACTION, &target, done).await
+    }
+
+    async fn refund_once(&self, operator: Uuid, order: &RefundOrder) -> Result<Refunded, Error> {
         check_request_id(&order.request_id)?;
         check_note(&order.note)?;
         let payer = self.payer_of(order.job).await?;
@@ -81,8 +98,10 @@ impl App {
         let credits = hold.refund(order.credits)?;
         give(&tx, operator, order, &hold, credits, now).await?;
         hold.refunded = hold.refunded.saturating_add(credits);
-        holds::update(&tx, &hold).await?;
+        holds::update(&tx, std::iter::once(&hold)).await?;
         spend::take_off(&tx, &payer, hold.window.start, credits).await?;
+        let (target, detail) = (order.job.to_string(), order.detail(&payer, credits));
+        audit_done(&tx, operator, ACTION, &target, &detail, now).await?;
         tx.commit().await?;
         Ok(Refunded {
             credits,

@@ -1,22 +1,57 @@
 //! What becomes of holds: a clip is paid, or the credits go back.
 
-use std::collections::HashSet;
+mod round;
+
+use std::sync::Arc;
 
 use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::App;
+use super::together::told;
 use crate::domain::Time;
-use crate::domain::burn::{self, Part};
 use crate::domain::credits::Credits;
-use crate::domain::hold::{Capture, Hold, HoldState, Release};
-use crate::domain::ledger::{Account, SystemAccount, Transfer, TransferKind};
+use crate::domain::hold::{Hold, HoldState};
 use crate::domain::payer::Payer;
 use crate::domain::refusal::Refusal;
 use crate::error::Error;
 use crate::metrics::Ending;
 use crate::store::payers::PayerRow;
-use crate::store::{grants, holds, ledger, payers, spend};
+use crate::store::{holds, payers};
+
+use round::Round;
+
+/// A call that settles a job's hold.
+#[derive(Debug)]
+pub(super) struct SettleCall {
+    pub(super) job: Uuid,
+    pub(super) how: How,
+}
+
+/// How a hold is settled.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum How {
+    /// A clip was delivered under `lease`; it takes `credits`, all that is held when none are named.
+    Capture {
+        lease: u64,
+        credits: Option<Credits>,
+    },
+    /// The job ended without one.
+    Release,
+}
+
+/// What became of a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settlement {
+    pub(super) hold: Hold,
+    /// How it ended, if it was this call that ended it.
+    ending: Option<Ending>,
+    /// What the platform paid because the hold had lapsed. None when it had not.
+    lost: Option<Credits>,
+}
+
+/// The settlement that a call asked for.
+pub(super) type Settled = Result<Settlement, Refusal>;
 
 impl App {
     /// Takes `credits` of a job's hold, all of it when none are named, for a clip that was delivered under `lease`.
@@ -32,30 +67,8 @@ impl App {
     ) -> Result<Hold, Error> {
         check_capture(lease, credits)?;
         let payer = self.payer_of(job).await?.ok_or(Refusal::HoldNotFound)?;
-        let now = self.now();
-        let tx = self.store.begin().await?;
-        let (row, mut hold) = lock(&tx, &payer, job, now).await?;
-        let (captured, lost) = match hold.capture(lease, credits)? {
-            Capture::Before => return Ok(hold),
-            Capture::Held(credits) => {
-                capture_held(&tx, &row, &hold, credits, now).await?;
-                (credits, None)
-            }
-            Capture::Lapsed(credits) => {
-                let lost = capture_lapsed(&tx, &hold, credits, now).await?;
-                (credits, Some(lost))
-            }
-        };
-        (hold.state, hold.captured, hold.lease) = (HoldState::Captured, captured, Some(lease));
-        hold.settle_time = Some(now);
-        holds::update(&tx, &hold).await?;
-        tx.commit().await?;
-        self.metrics.hold_ended(Ending::Captured);
-        if let Some(lost) = lost {
-            self.metrics.captured_late(lost);
-            tracing::warn!(%job, %payer, %captured, %lost, "a clip was paid after its hold had lapsed");
-        }
-        Ok(hold)
+        let how = How::Capture { lease, credits };
+        self.settle(payer, SettleCall { job, how }).await
     }
 
     /// Gives back all of a job's hold. None when it has none.
@@ -66,26 +79,42 @@ impl App {
         let Some(payer) = self.payer_of(job).await? else {
             return Ok(None);
         };
-        let now = self.now();
-        let tx = self.store.begin().await?;
-        let (row, mut hold) = lock(&tx, &payer, job, now).await?;
-        let release = hold.release()?;
-        match release {
-            Release::Before => return Ok(Some(hold)),
-            Release::Now => {
-                give_back(&tx, &row, &hold, now).await?;
-                hold.settle_time = Some(now);
-            }
-            // The credits went back when it lapsed.
-            Release::Final => {}
-        }
-        hold.state = HoldState::Released;
-        holds::update(&tx, &hold).await?;
-        tx.commit().await?;
-        if release == Release::Now {
-            self.metrics.hold_ended(Ending::Released);
-        }
+        let how = How::Release;
+        let hold = self.settle(payer, SettleCall { job, how }).await?;
         Ok(Some(hold))
+    }
+
+    async fn settle(&self, payer: Payer, call: SettleCall) -> Result<Hold, Error> {
+        let work = |calls| self.settle_together(payer, calls);
+        let settled = self.settle_line.call(payer, call, 1, work).await??;
+        if let Some(ending) = settled.ending {
+            self.metrics.hold_ended(ending);
+        }
+        let hold = settled.hold;
+        if let Some(lost) = settled.lost {
+            self.metrics.captured_late(lost);
+            let (job, captured) = (hold.job, hold.captured);
+            tracing::warn!(%job, %payer, %captured, %lost, "a clip was paid after its hold had lapsed");
+        }
+        Ok(hold)
+    }
+
+    /// Does calls about holds of one payer in one transaction, as if each had come after the one before it.
+    pub(super) async fn settle_together(
+        &self,
+        payer: Payer,
+        calls: Vec<Arc<SettleCall>>,
+    ) -> Result<Vec<Settled>, Error> {
+        let tx = self.store.begin().await?;
+        let jobs = calls.iter().map(|call| call.job);
+        let mut round = Round::begin(&tx, &payer, jobs, self.now()).await?;
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in &calls {
+            answers.push(told(round.settle(&tx, call).await)?);
+        }
+        round.write(&tx).await?;
+        tx.commit().await?;
+        Ok(answers)
     }
 
     /// Gives back all of a hold that nobody settled or renewed, and answers whether it was overdue.
@@ -95,16 +124,17 @@ impl App {
     pub(crate) async fn lapse(&self, payer: &Payer, job: Uuid) -> Result<bool, Error> {
         let now = self.now();
         let tx = self.store.begin().await?;
-        let (row, mut hold) = lock(&tx, payer, job, now).await?;
+        let mut round = Round::begin(&tx, payer, [job].into_iter(), now).await?;
+        let hold = round.hold(job)?;
         if !hold.is_overdue(now) {
             return Ok(false);
         }
-        give_back(&tx, &row, &hold, now).await?;
-        (hold.state, hold.settle_time) = (HoldState::Expired, Some(now));
-        holds::update(&tx, &hold).await?;
+        let credits = hold.credits;
+        round.end(&tx, hold, HoldState::Expired).await?;
+        round.write(&tx).await?;
         tx.commit().await?;
         self.metrics.hold_ended(Ending::Lapsed);
-        tracing::warn!(%job, %payer, credits = %hold.credits, "a hold lapsed: nobody settled or renewed it");
+        tracing::warn!(%job, %payer, %credits, "a hold lapsed: nobody settled or renewed it");
         Ok(true)
     }
 
@@ -142,86 +172,6 @@ fn check_capture(lease: u64, credits: Option<Credits>) -> Result<(), Error> {
         });
     }
     Ok(())
-}
-
-/// Pays with what is set aside; the rest goes back.
-async fn capture_held(
-    tx: &DatabaseTransaction,
-    row: &PayerRow,
-    hold: &Hold,
-    credits: Credits,
-    now: Time,
-) -> Result<(), Error> {
-    let rest = hold.credits.saturating_sub(credits);
-    let transfer = capture_of(hold)
-        .loses(Account::Held(hold.payer), hold.credits)
-        .gains(Account::System(SystemAccount::Revenue), credits);
-    let transfer = with_rest(tx, transfer, row, hold, rest, now).await?;
-    ledger::post(tx, &transfer, now).await?;
-    spend::take_off(tx, &hold.payer, hold.window.start, rest).await
-}
-
-/// Pays with what is there by now, and answers how much the platform pays: it has delivered, and let the hold lapse.
-async fn capture_lapsed(
-    tx: &DatabaseTransaction,
-    hold: &Hold,
-    credits: Credits,
-    now: Time,
-) -> Result<Credits, Error> {
-    let mut grants = grants::spendable(tx, &hold.payer, now).await?;
-    let (parts, lost) = burn::take(&mut grants, credits);
-    let transfer = burn::leaving(capture_of(hold), &parts)
-        .loses(Account::System(SystemAccount::Adjustment), lost)
-        .gains(Account::System(SystemAccount::Revenue), credits);
-    ledger::post(tx, &transfer, now).await?;
-    spend::add(tx, &hold.payer, hold.window.start, credits).await?;
-    Ok(lost)
-}
-
-fn capture_of(hold: &Hold) -> Transfer {
-    let key = format!("capture:{}", hold.job);
-    Transfer::new(key, TransferKind::Capture, hold.payer).of_job(hold.job)
-}
-
-async fn give_back(
-    tx: &DatabaseTransaction,
-    row: &PayerRow,
-    hold: &Hold,
-    now: Time,
-) -> Result<(), Error> {
-    let key = format!("release:{}", hold.job);
-    let transfer = Transfer::new(key, TransferKind::Release, hold.payer)
-        .of_job(hold.job)
-        .loses(Account::Held(hold.payer), hold.credits);
-    let transfer = with_rest(tx, transfer, row, hold, hold.credits, now).await?;
-    ledger::post(tx, &transfer, now).await?;
-    spend::take_off(tx, &hold.payer, hold.window.start, hold.credits).await
-}
-
-/// Adds to a transfer that `rest` of a hold goes back to where it came from.
-async fn with_rest(
-    tx: &DatabaseTransaction,
-    transfer: Transfer,
-    row: &PayerRow,
-    hold: &Hold,
-    rest: Credits,
-    now: Time,
-) -> Result<Transfer, Error> {
-    if rest.is_zero() {
-        return Ok(transfer);
-    }
-    let parts: Vec<Part> = holds::parts(tx, hold.job).await?;
-    let back = burn::give_back(&parts, rest);
-    let grants = grants::find_many(tx, back.iter().map(|part| part.grant)).await?;
-    let ended: HashSet<Uuid> = grants
-        .into_iter()
-        .filter(|grant| grant.has_ended(now))
-        .map(|grant| grant.id)
-        .collect();
-    let has_ended = |id| ended.contains(&id);
-    Ok(burn::returning(
-        transfer, &back, hold.payer, row.debt, has_ended,
-    ))
 }
 
 #[cfg(test)]

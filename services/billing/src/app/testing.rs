@@ -1,16 +1,19 @@
 //! An application on a database of its own, for tests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kinora_store::{Database, DatabaseUrl};
+use kinora_stripe_gateway::{Currencies, Gateway, Options, RetryPolicy};
 use opentelemetry::global;
 use sea_orm::{EntityTrait, QueryOrder};
 use uuid::Uuid;
 
-use super::App;
 use super::balance::Balance;
+use super::{App, Payments};
 use crate::clock::testing::ManualClock;
 use crate::config::BillingOptions;
+use crate::config::payments::PaymentOptions;
 use crate::domain::Time;
 use crate::domain::caller::Caller;
 use crate::domain::credits::Credits;
@@ -65,6 +68,15 @@ impl TestApp {
 
     /// With other options.
     pub(crate) async fn with(url: &DatabaseUrl, change: impl FnOnce(&mut BillingOptions)) -> Self {
+        Self::with_plans_of(url, PLANS, change).await
+    }
+
+    /// With other plans and options. Takes money when the options say so.
+    pub(crate) async fn with_plans_of(
+        url: &DatabaseUrl,
+        plans: &str,
+        change: impl FnOnce(&mut BillingOptions),
+    ) -> Self {
         let mut options = BillingOptions::new(url.clone(), voucher_key());
         options.default_plan = "none".to_owned();
         change(&mut options);
@@ -72,7 +84,12 @@ impl TestApp {
         kinora_migrations::billing::migrate(db.writer())
             .await
             .expect("the schema");
-        let plans = Plans::parse(PLANS, &options.default_plan).expect("plans");
+        let plans = Plans::parse(plans, &options.default_plan).expect("plans");
+        let payments = Payments::from_options(&options.payments, &plans);
+        let mut payments = payments.expect("options");
+        if let Some(payments) = &mut payments {
+            payments.gateway = impatient(&options.payments, &plans);
+        }
         let clock = Arc::new(ManualClock::new());
         let metrics = Metrics::new(&global::meter("tests"));
         let app = App::new(
@@ -81,6 +98,7 @@ impl TestApp {
             plans,
             options,
             metrics,
+            payments,
         );
         app.prepare().await.expect("prepares");
         Self {
@@ -210,6 +228,23 @@ impl TestApp {
             assert_eq!(of(format!("debt:{}", payer.payer)), -payer.debt);
         }
     }
+}
+
+/// The way to Stripe that the options say, with pauses that a test can bear.
+fn impatient(options: &PaymentOptions, plans: &Plans) -> Gateway {
+    let key = options.stripe_secret_key.as_ref().expect("a key");
+    let secrets = options.stripe_webhook_secrets.iter();
+    let secrets = secrets.map(|secret| secret.0.clone()).collect();
+    let others = options.currencies.iter().map(String::as_str);
+    let currencies = Currencies::new(plans.currencies().chain(others)).expect("currencies");
+    let mut to_stripe = Options::new(key.0.clone(), secrets, currencies);
+    to_stripe.base_url.clone_from(&options.stripe_url);
+    to_stripe.retry = RetryPolicy {
+        tries: 4,
+        first_pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(10),
+    };
+    Gateway::new(&to_stripe).expect("a gateway")
 }
 
 pub(crate) fn voucher_key() -> VoucherKey {

@@ -1,9 +1,9 @@
 //! What moved, as a payer sees it.
 
+use kinora_store::page::{Page, Sizes};
 use uuid::Uuid;
 
 use super::App;
-use crate::domain::page::{Page, Sizes};
 use crate::domain::payer::Payer;
 use crate::error::Error;
 use crate::store::ledger::{self, Movement};

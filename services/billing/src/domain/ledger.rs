@@ -209,6 +209,14 @@ impl Transfer {
         }
     }
 
+    /// What an account gains by it; 0 when that is nothing.
+    #[must_use]
+    pub fn gained(&self, account: Account) -> Credits {
+        let entries = self.entries.iter().filter(|it| it.account == account);
+        let amounts = entries.filter_map(|it| Credits::new(it.amount));
+        amounts.sum()
+    }
+
     /// The id of the transfer of a key.
     #[must_use]
     pub fn id_of(key: &str) -> Uuid {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::Deserialize;
 
 use super::credits::Credits;
+use super::pack::{self, Pack, PackRow};
 use super::payer::Payer;
 
 const MAX_PLANS: usize = 100;
@@ -50,6 +51,7 @@ impl Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plans {
     plans: Vec<Plan>,
+    packs: Vec<Pack>,
     default: Plan,
 }
 
@@ -57,6 +59,8 @@ pub struct Plans {
 #[serde(deny_unknown_fields)]
 struct File {
     plan: Vec<Row>,
+    #[serde(default)]
+    pack: Vec<PackRow>,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +81,7 @@ struct Row {
     for_organisations: bool,
 }
 
-fn dollars() -> String {
+pub(super) fn dollars() -> String {
     "usd".to_owned()
 }
 
@@ -107,6 +111,7 @@ impl Plans {
         }
         Ok(Self {
             plans,
+            packs: pack::read_all(file.pack)?,
             default: found,
         })
     }
@@ -124,6 +129,25 @@ impl Plans {
             .unwrap_or(&self.default)
     }
 
+    /// What can be bought once.
+    #[must_use]
+    pub fn packs(&self) -> &[Pack] {
+        &self.packs
+    }
+
+    /// The pack of a name.
+    #[must_use]
+    pub fn pack(&self, name: &str) -> Option<&Pack> {
+        self.packs.iter().find(|pack| pack.name == name)
+    }
+
+    /// The currencies of all that has a price.
+    pub fn currencies(&self) -> impl Iterator<Item = &str> {
+        let plans = self.plans.iter().filter(|plan| plan.price_cents > 0);
+        let packs = self.packs.iter().map(|pack| pack.currency.as_str());
+        plans.map(|plan| plan.currency.as_str()).chain(packs)
+    }
+
     /// Those that are shown to everybody.
     pub fn offered(&self) -> impl Iterator<Item = &Plan> {
         self.plans.iter().filter(|plan| !plan.is_hidden)
@@ -131,33 +155,21 @@ impl Plans {
 }
 
 fn read(row: Row) -> Result<Plan, String> {
-    let name = row.name;
-    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_legal) {
-        return Err(format!(
-            "the plan `{name}` is not named by 1 to {MAX_NAME} lower-case letters, digits and dashes"
-        ));
-    }
-    if row.title.is_empty() || row.title.chars().count() > MAX_TITLE {
-        return Err(format!(
-            "the title of `{name}` has not 1 to {MAX_TITLE} characters"
-        ));
-    }
+    check_names(&row.name, &row.title, &row.currency)?;
     let monthly_credits = Credits::new(row.monthly_credits);
     let monthly_credits = monthly_credits.filter(|credits| *credits <= Credits::LARGEST_AMOUNT);
     let monthly_credits = monthly_credits.ok_or_else(|| {
         format!(
-            "`{name}` gives less than none, or more than {}",
+            "`{}` gives less than none, or more than {}",
+            row.name,
             Credits::LARGEST_AMOUNT
         )
     })?;
-    if row.currency.len() != 3 || !row.currency.chars().all(|c| c.is_ascii_lowercase()) {
-        return Err(format!(
-            "the currency of `{name}` is not three lower-case letters"
-        ));
+    if row.price_cents > 0 && monthly_credits.is_zero() {
+        return Err(format!("`{}` has a price and gives nothing", row.name));
     }
     Ok(Plan {
-        name,
+        name: row.name,
         title: row.title,
         monthly_credits,
         price_cents: row.price_cents,
@@ -166,6 +178,30 @@ fn read(row: Row) -> Result<Plan, String> {
         is_hidden: row.hidden,
         is_for_organisations: row.for_organisations,
     })
+}
+
+/// Checks what plans and packs have alike.
+///
+/// # Errors
+/// What is wrong, as a sentence.
+pub(super) fn check_names(name: &str, title: &str, currency: &str) -> Result<(), String> {
+    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_legal) {
+        return Err(format!(
+            "`{name}` is not named by 1 to {MAX_NAME} lower-case letters, digits and dashes"
+        ));
+    }
+    if title.is_empty() || title.chars().count() > MAX_TITLE {
+        return Err(format!(
+            "the title of `{name}` has not 1 to {MAX_TITLE} characters"
+        ));
+    }
+    if currency.len() != 3 || !currency.chars().all(|c| c.is_ascii_lowercase()) {
+        return Err(format!(
+            "the currency of `{name}` is not three lower-case letters"
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -76,6 +76,26 @@ pub enum Refusal {
     TooManyGrants,
     /// The page token is not from an earlier answer.
     PageTokenInvalid,
+    /// The platform takes no money.
+    PaymentsDisabled,
+    /// There is no such pack.
+    PackUnknown,
+    /// The plan costs nothing, so it is not bought.
+    PlanFree,
+    /// The payer has no such checkout.
+    CheckoutNotFound,
+    /// The checkout of this request id can no longer be paid.
+    CheckoutOver,
+    /// The payer never opened a checkout.
+    NothingBought,
+    /// There is no such receipt.
+    ReceiptNotFound,
+    /// There is no such subscription.
+    SubscriptionNotFound,
+    /// More money would go back than is left of the payment.
+    RefundExceedsPayment,
+    /// The webhook is not one of Stripe's for this platform.
+    WebhookRefused,
     /// It is about a voucher.
     Voucher(VoucherRefusal),
 }
@@ -233,6 +253,52 @@ impl Refusal {
                 "PAGE_TOKEN_INVALID",
                 "the page token is not from an earlier answer",
             ),
+            Self::PaymentsDisabled => (
+                Kind::FailedPrecondition,
+                "PAYMENTS_DISABLED",
+                "this platform takes no payments",
+            ),
+            Self::PackUnknown => (
+                Kind::InvalidArgument,
+                "PACK_UNKNOWN",
+                "there is no such pack",
+            ),
+            Self::PlanFree => (Kind::InvalidArgument, "PLAN_FREE", "this plan has no price"),
+            Self::CheckoutNotFound => (
+                Kind::NotFound,
+                "CHECKOUT_NOT_FOUND",
+                "there is no such checkout",
+            ),
+            Self::CheckoutOver => (
+                Kind::FailedPrecondition,
+                "CHECKOUT_OVER",
+                "this checkout is paid or has expired; open another one under a new request id",
+            ),
+            Self::NothingBought => (
+                Kind::FailedPrecondition,
+                "NOTHING_BOUGHT",
+                "nothing was bought yet; open a checkout first",
+            ),
+            Self::ReceiptNotFound => (
+                Kind::NotFound,
+                "RECEIPT_NOT_FOUND",
+                "there is no such receipt",
+            ),
+            Self::SubscriptionNotFound => (
+                Kind::NotFound,
+                "SUBSCRIPTION_NOT_FOUND",
+                "there is no such subscription",
+            ),
+            Self::RefundExceedsPayment => (
+                Kind::ResourceExhausted,
+                "REFUND_EXCEEDS_PAYMENT",
+                "more would go back than is left of this payment",
+            ),
+            Self::WebhookRefused => (
+                Kind::InvalidArgument,
+                "WEBHOOK_REFUSED",
+                "the webhook is not signed for this platform, or not lately",
+            ),
             Self::Voucher(refusal) => refusal.parts(),
         }
     }
@@ -280,6 +346,16 @@ impl From<Refusal> for PublicError {
             | Refusal::CreditsInvalid
             | Refusal::TooManyGrants
             | Refusal::PageTokenInvalid
+            | Refusal::PaymentsDisabled
+            | Refusal::PackUnknown
+            | Refusal::PlanFree
+            | Refusal::CheckoutNotFound
+            | Refusal::CheckoutOver
+            | Refusal::NothingBought
+            | Refusal::ReceiptNotFound
+            | Refusal::SubscriptionNotFound
+            | Refusal::RefundExceedsPayment
+            | Refusal::WebhookRefused
             | Refusal::Voucher(_) => error,
         }
     }

@@ -8,15 +8,16 @@ use kinora_access::{
 use kinora_mesh::workload::Workload;
 use kinora_proto::DESCRIPTORS;
 use kinora_proto::billing::v1::{
-    admin_service_server, billing_service_server, ledger_service_server,
+    admin_service_server, billing_service_server, ledger_service_server, payment_service_server,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 /// All services, by their full names.
-pub const SERVICES: [&str; 3] = [
+pub const SERVICES: [&str; 4] = [
     ledger_service_server::SERVICE_NAME,
     billing_service_server::SERVICE_NAME,
+    payment_service_server::SERVICE_NAME,
     admin_service_server::SERVICE_NAME,
 ];
 
@@ -29,12 +30,15 @@ const FRONT: &[&str] = &["edge", "operator"];
 /// Who has jobs.
 const JOBS: &[&str] = &["scheduler"];
 
+/// Who brings what Stripe says.
+const EDGE: &[&str] = &["edge"];
+
 const READ: Scope = Scope::VideosRead;
 const WRITE: Scope = Scope::VideosWrite;
 const ACCOUNT: Scope = Scope::Account;
 const ADMIN: Scope = Scope::Admin;
 
-const RULES: [Rule; 32] = [
+const RULES: [Rule; 43] = [
     Rule::user("/kinora.billing.v1.LedgerService/Estimate", JOBS, WRITE),
     Rule::user("/kinora.billing.v1.LedgerService/Hold", JOBS, WRITE),
     Rule::nobody("/kinora.billing.v1.LedgerService/Capture", JOBS),
@@ -77,11 +81,44 @@ const RULES: [Rule; 32] = [
         FRONT,
         ACCOUNT,
     ),
+    Rule::nobody("/kinora.billing.v1.PaymentService/ListPacks", FRONT),
+    Rule::user(
+        "/kinora.billing.v1.PaymentService/CreateCheckout",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.billing.v1.PaymentService/GetCheckout",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.billing.v1.PaymentService/CreatePortal",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.billing.v1.PaymentService/ListSubscriptions",
+        FRONT,
+        ACCOUNT,
+    ),
+    Rule::user(
+        "/kinora.billing.v1.PaymentService/ListReceipts",
+        FRONT,
+        ACCOUNT,
+    ),
+    // Its signature says whose it is.
+    Rule::nobody(
+        "/kinora.billing.v1.PaymentService/ReceiveStripeWebhook",
+        EDGE,
+    ),
+    // What moves money, or may, wants credentials of the last ten minutes; the key of an operator shows none.
     Rule::user(
         "/kinora.billing.v1.AdminService/CreateCampaign",
         FRONT,
         ADMIN,
-    ),
+    )
+    .freshly_in_sessions(),
     Rule::user(
         "/kinora.billing.v1.AdminService/ListCampaigns",
         FRONT,
@@ -92,12 +129,14 @@ const RULES: [Rule; 32] = [
         "/kinora.billing.v1.AdminService/DisableCampaign",
         FRONT,
         ADMIN,
-    ),
+    )
+    .freshly_in_sessions(),
     Rule::user(
         "/kinora.billing.v1.AdminService/DisableVoucher",
         FRONT,
         ADMIN,
-    ),
+    )
+    .freshly_in_sessions(),
     Rule::user(
         "/kinora.billing.v1.AdminService/ExportRedemptions",
         FRONT,
@@ -109,17 +148,41 @@ const RULES: [Rule; 32] = [
         FRONT,
         ADMIN,
     ),
-    Rule::user("/kinora.billing.v1.AdminService/Adjust", FRONT, ADMIN),
-    Rule::user("/kinora.billing.v1.AdminService/Refund", FRONT, ADMIN),
-    Rule::user("/kinora.billing.v1.AdminService/SetFrozen", FRONT, ADMIN),
-    Rule::user("/kinora.billing.v1.AdminService/SetPlan", FRONT, ADMIN),
+    Rule::user("/kinora.billing.v1.AdminService/Adjust", FRONT, ADMIN).freshly_in_sessions(),
+    Rule::user("/kinora.billing.v1.AdminService/Refund", FRONT, ADMIN).freshly_in_sessions(),
+    Rule::user("/kinora.billing.v1.AdminService/SetFrozen", FRONT, ADMIN).freshly_in_sessions(),
+    Rule::user("/kinora.billing.v1.AdminService/SetPlan", FRONT, ADMIN).freshly_in_sessions(),
     Rule::user(
         "/kinora.billing.v1.AdminService/PublishPriceBook",
         FRONT,
         ADMIN,
-    ),
-    Rule::user("/kinora.billing.v1.AdminService/SetWindow", FRONT, ADMIN),
+    )
+    .freshly_in_sessions(),
+    Rule::user("/kinora.billing.v1.AdminService/SetWindow", FRONT, ADMIN).freshly_in_sessions(),
     Rule::user("/kinora.billing.v1.AdminService/CheckLedger", FRONT, ADMIN),
+    Rule::user(
+        "/kinora.billing.v1.AdminService/ListReceiptsOf",
+        FRONT,
+        ADMIN,
+    ),
+    // Money leaves.
+    Rule::user(
+        "/kinora.billing.v1.AdminService/RefundReceipt",
+        FRONT,
+        ADMIN,
+    )
+    .freshly_in_sessions(),
+    Rule::user(
+        "/kinora.billing.v1.AdminService/CancelSubscription",
+        FRONT,
+        ADMIN,
+    )
+    .freshly_in_sessions(),
+    Rule::user(
+        "/kinora.billing.v1.AdminService/ReconcilePayments",
+        FRONT,
+        ADMIN,
+    ),
     Rule::user("/kinora.billing.v1.AdminService/ListAudit", FRONT, ADMIN),
 ];
 

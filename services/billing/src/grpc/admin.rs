@@ -6,7 +6,7 @@ use kinora_proto::billing::v1 as pb;
 use kinora_proto::billing::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
 
-use super::{ServerStream, audit, balance, operators, prices, vouchers};
+use super::{ServerStream, audit, balance, operators, payment_admin, prices, vouchers};
 use crate::app::App;
 
 /// Answers operators.
@@ -129,6 +129,34 @@ impl AdminService for AdminGrpc {
         _request: Request<pb::CheckLedgerRequest>,
     ) -> Result<Response<pb::CheckLedgerResponse>, Status> {
         operators::check_ledger(&self.app).await
+    }
+
+    async fn list_receipts_of(
+        &self,
+        request: Request<pb::ListReceiptsOfRequest>,
+    ) -> Result<Response<pb::ListReceiptsOfResponse>, Status> {
+        payment_admin::list_receipts_of(&self.app, request).await
+    }
+
+    async fn refund_receipt(
+        &self,
+        request: Request<pb::RefundReceiptRequest>,
+    ) -> Result<Response<pb::RefundReceiptResponse>, Status> {
+        payment_admin::refund_receipt(&self.app, request).await
+    }
+
+    async fn cancel_subscription(
+        &self,
+        request: Request<pb::CancelSubscriptionRequest>,
+    ) -> Result<Response<pb::CancelSubscriptionResponse>, Status> {
+        payment_admin::cancel_subscription(&self.app, request).await
+    }
+
+    async fn reconcile_payments(
+        &self,
+        _request: Request<pb::ReconcilePaymentsRequest>,
+    ) -> Result<Response<pb::ReconcilePaymentsResponse>, Status> {
+        payment_admin::reconcile_payments(&self.app).await
     }
 
     async fn list_audit(

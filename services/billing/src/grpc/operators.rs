@@ -9,7 +9,7 @@ use super::convert::{
 };
 use crate::app::refund::RefundOrder;
 use crate::app::{Adjustment, App};
-use crate::domain::window::Window;
+use crate::domain::Time;
 use crate::error::Error;
 
 pub(super) async fn adjust(
@@ -84,8 +84,7 @@ pub(super) async fn set_window(
 ) -> Result<Response<pb::SetWindowResponse>, Status> {
     let operator = caller(&request)?.user;
     let window = request.into_inner().window.unwrap_or_default();
-    let window = window_from_pb(window, app)?;
-    app.set_window(operator, window).await?;
+    let window = app.set_window(operator, ends_from_pb(window)?).await?;
     let set = window.map_or_else(pb::Window::default, |window| pb::Window {
         start_time: Some(time_to_pb(window.start)),
         end_time: Some(time_to_pb(window.end)),
@@ -94,7 +93,7 @@ pub(super) async fn set_window(
 }
 
 /// None when neither end is named: by the month.
-fn window_from_pb(window: pb::Window, app: &App) -> Result<Option<Window>, Error> {
+fn ends_from_pb(window: pb::Window) -> Result<Option<(Time, Time)>, Error> {
     let (start, end) = match (window.start_time, window.end_time) {
         (None, None) => return Ok(None),
         (Some(start), Some(end)) => (start, end),
@@ -107,7 +106,7 @@ fn window_from_pb(window: pb::Window, app: &App) -> Result<Option<Window>, Error
     };
     let start = time_from_pb(start, "window.start_time")?;
     let end = time_from_pb(end, "window.end_time")?;
-    Ok(Some(Window::of_operator(start, end, app.now())?))
+    Ok(Some((start, end)))
 }
 
 pub(super) async fn check_ledger(app: &App) -> Result<Response<pb::CheckLedgerResponse>, Status> {

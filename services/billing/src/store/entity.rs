@@ -2,5 +2,6 @@
 
 pub mod ledger;
 pub mod payers;
+pub mod payments;
 pub mod rules;
 pub mod vouchers;

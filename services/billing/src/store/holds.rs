@@ -4,7 +4,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect,
+    QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
 use uuid::Uuid;
 
@@ -25,6 +25,11 @@ const IS_OPEN: &str = "state = 1";
 /// A statement has a bounded number of parameters.
 const ROWS_AT_ONCE: usize = 5_000;
 
+/// The columns of a list of rows are called so by both engines.
+const UPDATE: &str = "UPDATE holds SET state = change.column2, captured = change.column3, \
+     refunded = change.column4, lease = change.column5, settle_time = change.column6, settle_day = change.column7 \
+     FROM (VALUES {rows}) AS change WHERE holds.job_id = change.column1";
+
 /// Reads the hold of a job.
 ///
 /// # Errors
@@ -41,6 +46,22 @@ pub async fn find(conn: &impl ConnectionTrait, job: Uuid) -> Result<Option<Hold>
 pub async fn lock(tx: &DatabaseTransaction, job: Uuid) -> Result<Option<Hold>, Error> {
     let row = hold::Entity::find_by_id(job).lock_exclusive();
     row.one(tx).await?.map(from_row).transpose()
+}
+
+/// As [`lock`], of several jobs.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn lock_many(
+    tx: &DatabaseTransaction,
+    jobs: impl Iterator<Item = Uuid>,
+) -> Result<Vec<Hold>, Error> {
+    // In the order in which renewals lock them, so that nobody waits in a circle.
+    let rows = hold::Entity::find()
+        .filter(hold::Column::JobId.is_in(jobs))
+        .order_by_asc(hold::Column::JobId)
+        .lock_exclusive();
+    rows.all(tx).await?.into_iter().map(from_row).collect()
 }
 
 /// Reads the holds of jobs, in no order.
@@ -114,30 +135,42 @@ pub async fn parts(conn: &impl ConnectionTrait, job: Uuid) -> Result<Vec<Part>, 
     rows.into_iter().map(part).collect()
 }
 
-/// Writes what has become of a hold. The payer must be locked.
+/// Writes what has become of holds. Their payers must be locked.
 ///
 /// # Errors
-/// [`Error::Database`]; [`Error::Broken`] when there is none.
-pub async fn update(tx: &DatabaseTransaction, hold: &Hold) -> Result<(), Error> {
-    let row = to_row(hold)?;
-    let changed = hold::Entity::update_many()
-        .set(hold::ActiveModel {
-            state: Set(row.state),
-            captured: Set(row.captured),
-            refunded: Set(row.refunded),
-            lease: Set(row.lease),
-            settle_time: Set(row.settle_time),
-            settle_day: Set(row.settle_day),
-            ..Default::default()
-        })
-        .filter(hold::Column::JobId.eq(hold.job))
-        .exec(tx)
-        .await?;
-    if changed.rows_affected == 1 {
+/// [`Error::Database`]; [`Error::Broken`] when one is not there.
+pub async fn update(
+    tx: &DatabaseTransaction,
+    holds: impl Iterator<Item = &Hold>,
+) -> Result<(), Error> {
+    let (mut rows, mut values) = (Vec::new(), Vec::<Value>::new());
+    for hold in holds {
+        let row = to_row(hold)?;
+        let of_row: [Value; 7] = [
+            row.job_id.into(),
+            row.state.into(),
+            row.captured.into(),
+            row.refunded.into(),
+            row.lease.into(),
+            row.settle_time.into(),
+            row.settle_day.into(),
+        ];
+        let first = values.len() + 1;
+        values.extend(of_row);
+        let numbers: Vec<String> = (first..=values.len()).map(|n| format!("${n}")).collect();
+        rows.push(format!("({})", numbers.join(", ")));
+    }
+    if rows.is_empty() {
         return Ok(());
     }
-    let job = hold.job;
-    Err(Error::Broken(format!("the hold of {job} is not there")))
+    let text = UPDATE.replace("{rows}", &rows.join(", "));
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), text, values);
+    let changed = tx.execute_raw(statement).await?.rows_affected();
+    if usize::try_from(changed) == Ok(rows.len()) {
+        return Ok(());
+    }
+    let (changed, all) = (changed, rows.len());
+    Err(Error::Broken(format!("of {all} holds {changed} are there")))
 }
 
 /// Puts off the end of those that are open, and answers which ones.

@@ -25,8 +25,10 @@ pub struct PayerRow {
     pub held: Credits,
     /// What is owed.
     pub debt: Credits,
-    /// Whether no job is accepted.
+    /// Whether an operator has stopped it.
     pub is_frozen: bool,
+    /// Whether a dispute has stopped it.
+    pub is_disputed: bool,
     /// Bounds on what is spent in a window.
     pub cap: SpendCap,
     /// The plan that the payer was put on, also when it has ended. None for none.
@@ -56,6 +58,7 @@ impl PayerRow {
             held: Credits::ZERO,
             debt: Credits::ZERO,
             is_frozen: false,
+            is_disputed: false,
             cap: SpendCap {
                 hard: None,
                 soft: None,
@@ -63,6 +66,12 @@ impl PayerRow {
             plan: None,
             allowance: None,
         }
+    }
+
+    /// Whether no job is accepted, and nothing can be bought.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.is_frozen || self.is_disputed
     }
 
     /// The plan that the payer is on. None for the default one.
@@ -89,6 +98,7 @@ pub async fn lock(tx: &DatabaseTransaction, payer: &Payer, now: Time) -> Result<
         held: 0,
         debt: 0,
         is_frozen: false,
+        is_disputed: false,
         hard_cap: None,
         soft_cap: None,
         plan: None,
@@ -206,6 +216,23 @@ pub async fn set_frozen(
     Ok(())
 }
 
+/// Notes whether a dispute stops a locked payer.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn set_disputed(
+    tx: &DatabaseTransaction,
+    payer: &Payer,
+    is_disputed: bool,
+) -> Result<(), Error> {
+    payer::Entity::update_many()
+        .col_expr(payer::Column::IsDisputed, Expr::value(is_disputed))
+        .filter(payer::Column::Payer.eq(payer.to_string()))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
 /// Puts a locked payer on a plan, or on the default one.
 ///
 /// # Errors
@@ -254,6 +281,7 @@ fn from_row(row: payer::Model) -> Result<PayerRow, Error> {
         held: credits(row.held)?,
         debt: credits(row.debt)?,
         is_frozen: row.is_frozen,
+        is_disputed: row.is_disputed,
         cap: SpendCap {
             hard: row.hard_cap.map(credits).transpose()?,
             soft: row.soft_cap.map(credits).transpose()?,

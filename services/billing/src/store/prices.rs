@@ -15,7 +15,15 @@ use crate::error::Error;
 pub async fn present(conn: &impl ConnectionTrait) -> Result<PriceBook, Error> {
     let query = price_book::Entity::find().order_by_desc(price_book::Column::Version);
     let row = query.one(conn).await?;
-    let row = row.ok_or_else(|| Error::Broken("there are no prices".to_owned()))?;
+    from_row(row.ok_or_else(none)?)
+}
+
+/// A service without prices was never prepared.
+pub(super) fn none() -> Error {
+    Error::Broken("there are no prices".to_owned())
+}
+
+pub(super) fn from_row(row: price_book::Model) -> Result<PriceBook, Error> {
     let broken = |error: serde_json::Error| Error::Broken(format!("a price book: {error}"));
     Ok(PriceBook {
         version: u32::try_from(row.version).unwrap_or_default(),

@@ -1,25 +1,20 @@
 //! The window that an operator has set for everybody.
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel};
+use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel};
 
 use super::entity::rules::operator_window;
 use crate::domain::window::Window;
 use crate::error::Error;
 
 /// There is one or none.
-const ID: i16 = 1;
+pub(super) const ID: i16 = 1;
 
-/// Reads it.
-///
-/// # Errors
-/// [`Error::Database`].
-pub async fn of_operator(conn: &impl ConnectionTrait) -> Result<Option<Window>, Error> {
-    let row = operator_window::Entity::find_by_id(ID).one(conn).await?;
-    Ok(row.map(|row| Window {
+pub(super) const fn from_row(row: operator_window::Model) -> Window {
+    Window {
         start: row.start_time,
         end: row.end_time,
-    }))
+    }
 }
 
 /// Sets or removes it.

@@ -1,4 +1,5 @@
 use kinora_store::on_both_databases;
+use kinora_testkit::identity::identity;
 use kinora_testkit::wait::until;
 
 use super::*;
@@ -10,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[test]
 fn ledger_is_checked_at_night() {
     let wait = |now: &str| {
-        let wait = until_next_check(now.parse().unwrap()).as_secs();
+        let wait = until_next(CHECK_SECOND, now.parse().unwrap()).as_secs();
         (wait - wait % 600) / 60
     };
     assert_eq!(wait("2026-11-22T02:00:00Z"), 60);
@@ -28,7 +29,10 @@ on_both_databases! {
         let end = test.app.balance(&ada.payer, ada.user).await.unwrap().window.end;
         test.clock.set(end);
         let stop = CancellationToken::new();
-        let duties = tokio::spawn(run(Arc::clone(&test.app), stop.clone()));
+        // Nobody is there: what is not told is no reason to leave the rest.
+        let accounts = kinora_mesh::channel::connect_lazy("http://127.0.0.1:1", &identity("billing"), "accounts");
+        let notices = Notices::new(accounts.unwrap());
+        let duties = tokio::spawn(run(Arc::clone(&test.app), notices, stop.clone()));
         until("the hold to lapse", PATIENCE, || async {
             let state = test.hold_of(job).await.state;
             if state == HoldState::Expired { Ok(()) } else { Err(state) }

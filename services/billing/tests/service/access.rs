@@ -10,7 +10,7 @@ use kinora_store::on_both_databases;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::harness::{Ledger, TestBilling, reason, request};
+use crate::harness::{Ledger, Operator, TestBilling, reason, request};
 
 #[track_caller]
 fn refused<T>(answer: Result<T, Status>, expected: &str) {
@@ -18,6 +18,33 @@ fn refused<T>(answer: Result<T, Status>, expected: &str) {
         Err(status) => assert_eq!(reason(&status), expected),
         Ok(_) => panic!("it was done, not {expected}"),
     }
+}
+
+/// What becomes of each call that moves money, or may, when it says nothing: the reason of the refusal, or nothing.
+async fn money_moves(operator: &Operator) -> Vec<String> {
+    fn outcome<T>(answer: Result<T, Status>) -> String {
+        answer
+            .err()
+            .map_or_else(String::new, |status| reason(&status))
+    }
+    let mut client = operator.client.clone();
+    macro_rules! call {
+        ($method:ident, $message:ident) => {{
+            let message = operator.request(pb::$message::default());
+            outcome(client.$method(message).await)
+        }};
+    }
+    vec![
+        call!(adjust, AdjustRequest),
+        call!(refund, RefundRequest),
+        call!(set_frozen, SetFrozenRequest),
+        call!(set_plan, SetPlanRequest),
+        call!(publish_price_book, PublishPriceBookRequest),
+        call!(set_window, SetWindowRequest),
+        call!(create_campaign, CreateCampaignRequest),
+        call!(disable_campaign, DisableCampaignRequest),
+        call!(disable_voucher, DisableVoucherRequest),
+    ]
 }
 
 on_both_databases! {
@@ -89,6 +116,22 @@ on_both_databases! {
         assert_eq!(balance.cap, Some(cap));
         let own = billing.person("anna").balance().await.expect("reads");
         assert_eq!(own.cap, Some(pb::SpendCap::default()));
+    }
+
+    async fn money_is_moved_by_operators_who_have_just_signed_in_and_by_their_keys(url: DatabaseUrl) {
+        let billing = TestBilling::start(&url).await;
+        let fresh = money_moves(&billing.operator()).await;
+        assert!(!fresh.contains(&"STEP_UP_REQUIRED".to_owned()), "{fresh:?}");
+        let mut late = billing.issuer.operator("op");
+        late.auth_time -= 11 * 60;
+        let operator = billing.operator_with(&late);
+        assert_eq!(money_moves(&operator).await, ["STEP_UP_REQUIRED"; 9]);
+        // Looking is for them as well.
+        operator.check().await;
+        late.amr = vec!["key".to_owned()];
+        assert_eq!(money_moves(&billing.operator_with(&late)).await, fresh);
+        let nobody = billing.operator_with(&billing.issuer.claims("anna"));
+        assert_eq!(money_moves(&nobody).await, ["SCOPE_MISSING"; 9]);
     }
 
     async fn prices_and_plans_are_for_everybody(url: DatabaseUrl) {

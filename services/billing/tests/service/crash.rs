@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use kinora_access::testing::TestIssuer;
 use kinora_proto::billing::v1::admin_service_client::AdminServiceClient;
@@ -16,7 +16,10 @@ use uuid::Uuid;
 
 use crate::harness::{Ledger, Operator, PATIENCE, Person, channel, reason};
 
-const JOBS: usize = 60;
+const CALLERS: usize = 12;
+
+/// Jobs between two kills.
+const JOBS: usize = 20;
 const KILLS: usize = 4;
 
 fn start(database: &Path, identity: &Path, port: u16, accounts: &str) -> Child {
@@ -72,35 +75,45 @@ async fn killed_service_does_everything_once() {
         client: LedgerServiceClient::new(channel(&endpoint, "scheduler")),
         token: issuer.token("anna"),
     };
-    let settled = Arc::new(AtomicUsize::new(0));
+    let (begun, is_over) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let mut callers = tokio::task::JoinSet::new();
-    for number in 0..JOBS {
-        let (ledger, settled) = (ledger.clone(), Arc::clone(&settled));
+    for _ in 0..CALLERS {
+        let (ledger, begun) = (ledger.clone(), Arc::clone(&begun));
+        let is_over = Arc::clone(&is_over);
+        // They go on until the last kill, so that every one finds calls under way.
         callers.spawn(async move {
-            settle(&ledger, Uuid::now_v7(), number % 3 != 0).await;
-            settled.fetch_add(1, Ordering::SeqCst);
+            let mut delivered = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                let number = begun.fetch_add(1, Ordering::SeqCst);
+                let is_delivered = number % 3 != 0;
+                settle(&ledger, Uuid::now_v7(), is_delivered).await;
+                delivered += u64::from(is_delivered);
+            }
+            delivered
         });
     }
     for kill in 1..=KILLS {
         until("some progress", PATIENCE, || async {
-            let now = settled.load(Ordering::SeqCst);
-            if now >= JOBS * kill / (KILLS + 2) {
-                Ok(())
-            } else {
-                Err(now)
-            }
+            let now = begun.load(Ordering::SeqCst);
+            (now >= JOBS * kill).then_some(()).ok_or(now)
         })
         .await;
         process.kill().await.expect("is killed");
         process = start(&database, &files, port, &trust.endpoint);
     }
-    callers.join_all().await;
+    is_over.store(true, Ordering::SeqCst);
+    let delivered: u64 = callers.join_all().await.into_iter().sum();
     let anna = Person {
         client: BillingServiceClient::new(channel(&endpoint, "edge")),
         token: issuer.token("anna"),
     };
-    let balance = anna.balance().await.expect("reads");
-    let delivered = u64::try_from(JOBS - JOBS / 3).expect("a number");
+    let balance = until("the balance", PATIENCE, || async {
+        anna.balance().await.map_err(|status| reason(&status))
+    })
+    .await;
     assert_eq!(
         (balance.available, balance.held),
         (600_000 - 700 * delivered, 0)
@@ -111,8 +124,6 @@ async fn killed_service_does_everything_once() {
         token: issuer.sign(&issuer.operator("op")),
     };
     let check = operator.check().await;
-    assert_eq!(
-        (check.open_holds, check.transfers),
-        (0, 1 + 2 * u64::try_from(JOBS).expect("a number"))
-    );
+    let jobs = u64::try_from(begun.load(Ordering::SeqCst)).expect("a number");
+    assert_eq!((check.open_holds, check.transfers), (0, 1 + 2 * jobs));
 }

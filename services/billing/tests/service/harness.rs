@@ -80,9 +80,13 @@ impl TestBilling {
     }
 
     pub fn operator(&self) -> Operator {
+        self.operator_with(&self.issuer.operator("op"))
+    }
+
+    pub fn operator_with(&self, claims: &Claims) -> Operator {
         Operator {
             client: AdminServiceClient::new(self.channel("edge")),
-            token: self.issuer.sign(&self.issuer.operator("op")),
+            token: self.issuer.sign(claims),
         }
     }
 

@@ -4,8 +4,7 @@ use kinora_store::{DatabaseUrl, on_both_databases};
 use super::*;
 use crate::app::testing::{TestApp, amount, frames, id_of, member, refusal_of, time, user};
 use crate::domain::credits::Credits;
-use crate::domain::window::Window;
-use crate::store::{plans, windows};
+use crate::store::{plans, rules};
 
 /// Everybody has 600 seconds a month.
 async fn free(url: &DatabaseUrl) -> TestApp {
@@ -13,14 +12,9 @@ async fn free(url: &DatabaseUrl) -> TestApp {
 }
 
 async fn set_window(test: &TestApp, start: &str, end: &str) {
-    let window = Window {
-        start: time(start),
-        end: time(end),
-    };
-    test.app
-        .set_window(id_of("op"), Some(window))
-        .await
-        .unwrap();
+    let ends = (time(start), time(end));
+    let set = test.app.set_window(id_of("op"), Some(ends)).await;
+    set.unwrap();
 }
 
 on_both_databases! {
@@ -118,7 +112,7 @@ on_both_databases! {
         assert_eq!(balance.window.end, time("2026-12-24T00:00:00Z"));
         assert_eq!(balance.available, amount(600_000));
         test.app.set_window(id_of("op"), None).await.unwrap();
-        assert_eq!(windows::of_operator(test.app.store.reader()).await.unwrap(), None);
+        assert_eq!(rules::present(test.app.store.reader()).await.unwrap().1, None);
         // The month has one of its own.
         assert_eq!(test.sums(&ada).await, (1_200_000, 0, 0));
         test.check().await;

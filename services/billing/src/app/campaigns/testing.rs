@@ -132,6 +132,7 @@ impl TestApp {
             plans,
             app.options.clone(),
             app.metrics.clone(),
+            None,
         );
         Self {
             app: Arc::new(app),

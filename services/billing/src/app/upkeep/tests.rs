@@ -81,14 +81,14 @@ on_both_databases! {
         let test = TestApp::on(&url).await;
         busy(&test).await;
         test.app.set_frozen(id_of("op"), &user("ada").payer, false, "").await.unwrap();
-        for table in ["transfers", "entries", "price_books", "operator_actions"] {
+        for table in ["transfers", "entries", "price_books", "billing_audit"] {
             assert!(meddle(&test, &format!("DELETE FROM {table}")).await.is_err(), "{table}");
         }
         for sql in [
             "UPDATE entries SET amount = 0",
             "UPDATE transfers SET note = 'x'",
             "UPDATE price_books SET body = '{}'",
-            "UPDATE operator_actions SET detail = 'x'",
+            "UPDATE billing_audit SET result = 'x'",
             "UPDATE grants SET available = -1",
             "UPDATE payers SET held = -1",
             "UPDATE payers SET debt = -1",

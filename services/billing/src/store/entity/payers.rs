@@ -14,7 +14,10 @@ pub mod payer {
         pub held: i64,
         /// Not negative.
         pub debt: i64,
+        /// By operators.
         pub is_frozen: bool,
+        /// By disputes.
+        pub is_disputed: bool,
         pub hard_cap: Option<i64>,
         pub soft_cap: Option<i64>,
         pub plan: Option<String>,
@@ -118,6 +121,11 @@ pub mod spend_alert {
         pub soft_credits: i64,
         pub spent: i64,
         pub create_time: ChronoDateTimeUtc,
+        /// When accounts took it, to be told by mail.
+        pub told_time: Option<ChronoDateTimeUtc>,
+        pub attempts: i32,
+        /// None for one that was told or is given up.
+        pub next_attempt_time: Option<ChronoDateTimeUtc>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -40,27 +40,3 @@ pub mod operator_window {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
-
-/// What an operator did that moves no credits. Never changed.
-pub mod operator_action {
-    use sea_orm::entity::prelude::*;
-
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-    #[sea_orm(table_name = "operator_actions")]
-    pub struct Model {
-        #[sea_orm(primary_key, auto_increment = false)]
-        /// UUIDv7: grows with time.
-        pub id: Uuid,
-        pub time: ChronoDateTimeUtc,
-        pub user_id: Uuid,
-        /// For example "payer.freeze".
-        pub action: String,
-        pub payer: Option<String>,
-        pub detail: String,
-    }
-
-    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
-}
