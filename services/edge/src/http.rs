@@ -9,6 +9,7 @@ mod groups;
 mod headers;
 mod health;
 mod query;
+pub(crate) mod stripe;
 mod transcoded;
 mod videos;
 mod webhooks;
@@ -53,6 +54,8 @@ pub(crate) struct Edge {
     pub(crate) stopping: CancellationToken,
     /// Large bodies that may be taken in at a time.
     pub(crate) uploads: Places,
+    /// Stripe's webhooks that may be taken in at a time.
+    pub(crate) stripe_webhooks: Places,
 }
 
 impl Edge {
@@ -72,6 +75,7 @@ pub(crate) fn router(edge: Edge, cors_origins: Vec<HeaderValue>) -> Router {
         .merge(webhooks_router())
         .merge(admin_router())
         .route("/v1/ageVerifications:complete", post(age::complete))
+        .route("/v1/stripe:webhook", post(stripe::receive))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(transcoded::answer)

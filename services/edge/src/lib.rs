@@ -26,6 +26,7 @@
 //! | `POST /v1/admin/workers/{id}:cordon`, `:uncordon`, `:drain`, `POST /v1/admin/dead-letters/{id}:retry` | 200 |
 //! | `PATCH /v1/admin/tenants/{id}` | 200, weight and limits after it |
 //! | `GET /v1/models` | 200 |
+//! | `POST /v1/stripe:webhook` | 200, once what Stripe says is kept |
 //! | `GET /healthz`, `GET /readyz` | 200 while alive; while the scheduler answers |
 //!
 //! `Idempotency-Key` makes it safe to send any request again that makes videos; webhooks have none. Without one, an
@@ -127,6 +128,7 @@ pub async fn serve_with(
         blobs: BlobStore::new(&options.blobs),
         link_lifetime: options.link_lifetime,
         uploads: uploads.places(),
+        stripe_webhooks: http::stripe::places(),
         draining: lifecycle.draining().clone(),
         stopping: stopping.clone(),
     };

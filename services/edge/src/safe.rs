@@ -49,6 +49,7 @@ pub const ACCOUNTS: &[&str] = &[
 pub const BILLING: &[&str] = &[
     "/kinora.billing.v1.AdminService/GetPayer",
     "/kinora.billing.v1.AdminService/ListCampaigns",
+    "/kinora.billing.v1.AdminService/ListReceiptsOf",
     "/kinora.billing.v1.AdminService/ListTransactionsOf",
     "/kinora.billing.v1.AdminService/ListVouchers",
     "/kinora.billing.v1.BillingService/GetBalance",
@@ -58,6 +59,10 @@ pub const BILLING: &[&str] = &[
     "/kinora.billing.v1.BillingService/ListRedemptions",
     "/kinora.billing.v1.BillingService/ListSpendAlerts",
     "/kinora.billing.v1.BillingService/ListTransactions",
+    "/kinora.billing.v1.PaymentService/GetCheckout",
+    "/kinora.billing.v1.PaymentService/ListPacks",
+    "/kinora.billing.v1.PaymentService/ListReceipts",
+    "/kinora.billing.v1.PaymentService/ListSubscriptions",
 ];
 
 #[cfg(test)]

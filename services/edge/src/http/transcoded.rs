@@ -21,7 +21,8 @@ use kinora_proto::accounts::v1::auth_service_client::AuthServiceClient;
 use kinora_proto::accounts::v1::{
     self as accounts, CompleteAgeVerificationRequest, auth_service_server,
 };
-use kinora_proto::billing::v1 as billing;
+use kinora_proto::billing::v1::payment_service_client::PaymentServiceClient;
+use kinora_proto::billing::v1::{self as billing, ReceiveStripeWebhookRequest};
 use kinora_transcoder::{
     DynamicMessage, Found, InvalidRoutes, Miss, Transcoder, set_message, to_json,
 };
@@ -50,15 +51,17 @@ const ACCOUNTS: [&str; 5] = [
 ];
 
 /// What the billing service does.
-const BILLING: [&str; 2] = [
+const BILLING: [&str; 3] = [
     billing::admin_service_server::SERVICE_NAME,
     billing::billing_service_server::SERVICE_NAME,
+    billing::payment_service_server::SERVICE_NAME,
 ];
 
 /// What anybody may ask, beside signing in.
-const OPEN: [&str; 2] = [
+const OPEN: [&str; 3] = [
     "/kinora.billing.v1.BillingService/GetPriceBook",
     "/kinora.billing.v1.BillingService/ListPlans",
+    "/kinora.billing.v1.PaymentService/ListPacks",
 ];
 
 /// The services that are called by their routes.
@@ -115,7 +118,23 @@ impl Services {
         Ok(())
     }
 
-    fn origin(&self, parts: &Parts) -> Origin {
+    /// Passes on a webhook of Stripe's. Without billing there is nothing at its path.
+    pub(super) async fn receive_stripe_webhook(
+        &self,
+        message: ReceiveStripeWebhookRequest,
+    ) -> Result<(), Problem> {
+        let channel = self.billing.clone().ok_or_else(Problem::route_not_found)?;
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(self.timeout);
+        kinora_mesh::trace::inject(request.metadata_mut());
+        let mut client = PaymentServiceClient::new(channel);
+        let call = client.receive_stripe_webhook(request);
+        let answered = tokio::time::timeout(self.timeout, call).await;
+        answered.map_err(|_| Problem::deadline_exceeded())??;
+        Ok(())
+    }
+
+    pub(super) fn origin(&self, parts: &Parts) -> Origin {
         let peer = parts.extensions.get::<PeerAddress>();
         Origin::of(
             &parts.headers,

@@ -148,7 +148,7 @@ pub fn check_problem(
 }
 
 /// Serves until it is cancelled; the URL, and what cancels it.
-async fn serve(service: &str, routes: Routes) -> (String, CancellationToken) {
+pub async fn serve(service: &str, routes: Routes) -> (String, CancellationToken) {
     let (listener, address) = listen().await;
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();

@@ -13,6 +13,7 @@ mod fake;
 mod groups;
 mod harness;
 mod hostile;
+mod payments;
 mod submissions;
 mod videos;
 mod webhooks;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin;
+pub mod billing;
 mod groups;
 mod service;
 mod webhooks;
