@@ -7,6 +7,7 @@ mod generate;
 mod identity;
 pub mod model;
 mod models;
+pub mod payments;
 mod reproduce;
 mod webhooks;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use kinora_billing::config::payments::PaymentOptions;
 use kinora_inference::config::EngineOptions;
 use kinora_mesh::telemetry::TelemetryOptions;
 use reqwest::header::HeaderValue;
@@ -124,6 +126,12 @@ pub enum Command {
     Usage(billing::UsageArguments),
     /// Redeem a voucher.
     Redeem(billing::RedeemArguments),
+    /// Buy credits, once or every month.
+    Buy(payments::BuyArguments),
+    /// List what was paid, newest first.
+    Receipts(payments::ReceiptsArguments),
+    /// Show the plan that is paid every month, and where it is changed or ended.
+    Subscription(payments::SubscriptionArguments),
     /// Look after workers, queues, people, vouchers and credits.
     Admin(AdminArguments),
     /// Issue certificates to services that run as processes of their own.
@@ -202,6 +210,9 @@ pub struct UpArguments {
         default_value = UNLIMITED_PLAN
     )]
     pub default_plan: String,
+    /// Whether and how people pay.
+    #[command(flatten)]
+    pub payments: PaymentOptions,
     /// The file (TOML) of other providers that may sign people in. Without one there are none.
     #[arg(
         long = "accounts-providers-file",

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod jobs;
 pub mod model;
 pub mod models;
+pub mod payments;
 mod report;
 pub mod reproduce;
 mod request;

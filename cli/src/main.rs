@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use kinora_cli::arguments::{Arguments, Command};
 use kinora_cli::commands::{
-    admin, batch, credits, estimate, generate, identity, jobs, model, models, reproduce, sequence,
-    up, webhooks,
+    admin, batch, credits, estimate, generate, identity, jobs, model, models, payments, reproduce,
+    sequence, up, webhooks,
 };
 use kinora_cli::exit::Failure;
 use kinora_cli::output;
@@ -58,6 +58,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Balance(arguments) => credits::balance(&arguments, folders).await,
         Command::Usage(arguments) => credits::usage(&arguments, folders).await,
         Command::Redeem(arguments) => credits::redeem(&arguments, folders).await,
+        Command::Buy(arguments) => Box::pin(payments::buy(arguments, folders, shutdown)).await,
+        Command::Receipts(arguments) => payments::receipts(&arguments, folders).await,
+        Command::Subscription(arguments) => payments::subscription(&arguments, folders).await,
         Command::Admin(arguments) => admin::run(arguments, folders).await,
         Command::Jobs(arguments) => jobs::list(&arguments, folders).await,
         Command::Cancel(arguments) => jobs::cancel(&arguments, folders).await,

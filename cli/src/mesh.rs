@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use kinora_billing::config::payments::PaymentOptions;
 use kinora_blobs::{BlobOptions, BlobStore, Secret};
 use kinora_inference::config::EngineOptions;
 use reqwest::header::HeaderValue;
@@ -60,6 +61,8 @@ pub struct LocalMeshOptions {
     pub private_webhooks: bool,
     /// The plan of everybody who has no other.
     pub default_plan: String,
+    /// Whether and how people pay.
+    pub payments: PaymentOptions,
     /// The file of other providers that may sign people in.
     pub providers_file: Option<PathBuf>,
 }

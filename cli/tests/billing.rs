@@ -275,6 +275,50 @@ async fn a_ledger_that_does_not_hold_fails_the_command() {
 }
 
 #[tokio::test]
+async fn money_goes_back_by_the_id_of_a_receipt() {
+    let receipt = json!({ "receipt": {
+        "id": "pi_1", "paid": "999", "refunded": "500", "currency": "usd",
+        "credits": "1000000", "taken_credits": "500500",
+    } });
+    let mesh = Mesh::with(&[("POST /v1/admin/receipts/pi_1:refund", receipt)]);
+    let refund = ["admin", "billing", "refund", "pi_1", "--note", "half"];
+    let ended = mesh
+        .run(&[&refund[..], &["--amount", "500"]].concat())
+        .await;
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert!(
+        ended.output.contains("500 of 999 usd went back"),
+        "{ended:?}"
+    );
+    let body = &mesh.asked()[0].body;
+    assert_eq!(
+        (&body["amount"], &body["note"]),
+        (&json!("500"), &json!("half"))
+    );
+    for wrong in [["pi_1", "--credits"], ["j1", "--amount"]] {
+        let command = [
+            "admin", "billing", "refund", "--note", "x", wrong[0], wrong[1], "5",
+        ];
+        let ended = mesh.run(&command).await;
+        assert_eq!(ended.status, Some(2), "{ended:?}");
+    }
+    assert_eq!(mesh.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn payments_that_do_not_add_up_fail_the_command() {
+    let path = "POST /v1/admin/payments:reconcile";
+    for (problems, status) in [(json!([]), 0), (json!(["it leaks"]), 1)] {
+        let answer = json!({ "problems": problems, "movements": "2" });
+        let mesh = Mesh::with(&[(path, answer)]);
+        let ended = mesh.run(&["admin", "billing", "reconcile"]).await;
+        assert_eq!(ended.status, Some(status), "{ended:?}");
+        assert!(ended.output.contains("2 movements"), "{ended:?}");
+        assert_eq!(ended.output.contains("problem: it leaks"), status == 1);
+    }
+}
+
+#[tokio::test]
 async fn files_are_written_as_they_come() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("redeemed.csv");
@@ -340,4 +384,78 @@ async fn a_mistyped_code_is_a_mistake_and_a_throttled_one_may_be_tried_later() {
         assert_eq!(ended.status, Some(exit), "{ended:?}");
         assert!(ended.log.contains(reason), "{ended:?}");
     }
+}
+
+#[tokio::test]
+async fn who_buys_is_told_where_to_pay_and_what_came_of_it() {
+    let checkout = |state: &str| {
+        json!({ "checkout": {
+            "id": ID, "state": format!("CHECKOUT_STATE_{state}"), "item": "pack:small",
+            "credits": "1000000", "price": 999, "currency": "usd",
+            "url": if state == "OPEN" { "https://pay.example.org/1" } else { "" },
+            "expire_time": "2026-11-23T12:00:00Z",
+        }})
+    };
+    let path = format!("GET /v1/checkouts/{ID}");
+    let shop = |state: &str| {
+        let opened = ("POST /v1/checkouts", checkout("OPEN"));
+        Mesh::with(&[opened, (path.as_str(), checkout(state))])
+    };
+    let mesh = shop("PAID");
+    let ended = mesh.run(&["buy", "pack", "small"]).await;
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let told = "https://pay.example.org/1\npaid: 1000 s of video\n";
+    assert_eq!(ended.output, told, "{ended:?}");
+    assert!(
+        ended.log.contains("pay 9.99 USD for 1000 s of video"),
+        "{ended:?}"
+    );
+    let body = &mesh.asked()[0].body;
+    assert_eq!(
+        (&body["pack"], &body["plan"]),
+        (&json!("small"), &Value::Null)
+    );
+    assert!(!body["request_id"].as_str().unwrap().is_empty());
+    let ended = shop("EXPIRED").run(&["buy", "pack", "small"]).await;
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    assert!(ended.log.contains("nothing was paid"), "{ended:?}");
+    let ended = shop("PROCESSING")
+        .run(&["buy", "pack", "small", "--json"])
+        .await;
+    let shown: Value = serde_json::from_str(&ended.output).unwrap();
+    assert_eq!(shown["state"], "CHECKOUT_STATE_PROCESSING", "{ended:?}");
+    assert!(ended.log.contains("https://pay.example.org/1"), "{ended:?}");
+    let mesh = shop("OPEN");
+    let ended = mesh
+        .run(&["buy", "pack", "small", "--no-wait", "--request-id", "r1"])
+        .await;
+    assert_eq!(ended.output, "https://pay.example.org/1\n", "{ended:?}");
+    assert_eq!(
+        (mesh.asked().len(), &mesh.asked()[0].body["request_id"]),
+        (1, &json!("r1"))
+    );
+}
+
+#[tokio::test]
+async fn people_see_what_they_pay() {
+    let opened = json!({ "url": "https://portal.example.org/1" });
+    let mesh = Mesh::with(&[
+        ("POST /v1/billingPortal", opened),
+        ("GET /v1/subscriptions", json!({ "subscriptions": [] })),
+        (
+            "GET /v1/receipts?page_size=25",
+            json!({ "receipts": [{ "id": "pi_1", "item": "pack:small", "paid": "999", "currency": "usd" }] }),
+        ),
+    ]);
+    let ended = mesh.run(&["subscription", "--portal"]).await;
+    assert_eq!(ended.output, "https://portal.example.org/1\n", "{ended:?}");
+    let ended = mesh.run(&["subscription", "--json"]).await;
+    assert_eq!(ended.output, "[]\n", "{ended:?}");
+    let ended = mesh.run(&["receipts"]).await;
+    assert!(ended.output.contains("9.99 USD"), "{ended:?}");
+    let refused = (400, problem_text(400, "PAYMENTS_DISABLED"));
+    let mesh = Mesh::with_texts([("POST /v1/checkouts".to_owned(), refused)].into());
+    let ended = mesh.run(&["buy", "plan", "creator"]).await;
+    assert_eq!(ended.status, Some(2), "{ended:?}");
+    assert!(ended.log.contains("because PAYMENTS_DISABLED"), "{ended:?}");
 }

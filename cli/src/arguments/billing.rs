@@ -1,6 +1,7 @@
 //! Arguments of `kinora balance`, `usage` and `redeem`, and of `kinora admin vouchers` and `billing`.
 
 mod dates;
+mod payments;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,8 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::ServerArguments;
 use dates::{day, from_date, until_date};
+
+pub use payments::{CancelSubscriptionArguments, ReceiptsArguments, RefundArguments};
 
 const USAGE_HELP: &str = "\
 Examples:
@@ -40,10 +43,12 @@ that day in UTC, and with --from its beginning.
 Examples:
   kinora admin billing balance mina@example.org
   kinora admin billing adjust mina@example.org --seconds 60 --note \"the clip of Friday\"
-  kinora admin billing refund 01890000-0000-7000-8000-000000000000 --note \"it was black\"
+  kinora admin billing refund 01890000-0000-7000-8000-000000000000 --note \"it was black\"    the credits of a job
+  kinora admin billing refund pi_3QxYz --amount 500 --note \"half of it\"                    money, 5.00 of it
   kinora admin billing plan org:01890000-0000-7000-8000-000000000000 studio
   kinora admin billing window --from 2027-01-15 --to 2027-01-31    allowances and caps count in it, as for a contest
-  kinora admin billing check";
+  kinora admin billing check
+  kinora admin billing reconcile";
 
 /// Nobody is given or loses more at a time.
 const SECONDS: i64 = 1_000_000_000;
@@ -250,8 +255,14 @@ pub enum BillingCommand {
     },
     /// Give a payer credits, or take some away.
     Adjust(AdjustArguments),
-    /// Give back what a job cost, or a part of it.
+    /// Give back what a job cost in credits, or what was paid in money, or a part of it.
     Refund(RefundArguments),
+    /// List what was paid, newest first.
+    Receipts(ReceiptsArguments),
+    /// End a subscription now; what was paid stays paid.
+    CancelSubscription(CancelSubscriptionArguments),
+    /// Compare what Stripe says of all money with the receipts, and these with the ledger. Fails when they differ.
+    Reconcile,
     /// Keep a payer from generating.
     Freeze {
         /// Whom.
@@ -321,22 +332,6 @@ impl AdjustArguments {
     }
 }
 
-/// Options of `kinora admin billing refund`.
-#[derive(Args, Clone, Debug)]
-pub struct RefundArguments {
-    /// Id of the job.
-    pub job: String,
-    /// How many credits [default: all that it cost and that have not come back].
-    #[arg(long)]
-    pub credits: Option<u64>,
-    /// Shown to the payer.
-    #[arg(long)]
-    pub note: String,
-    /// The same id does the same once [default: a new one].
-    #[arg(long, value_name = "ID")]
-    pub request_id: Option<String>,
-}
-
 /// Options of `kinora admin billing window`.
 #[derive(Args, Clone, Debug)]
 #[command(group(ArgGroup::new("span").args(["to", "month"]).required(true)))]
@@ -361,7 +356,7 @@ pub struct BillingAuditArguments {
     /// What was done, for example `campaign.create`.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub action: String,
-    /// What it was done to: a payer, a job, a campaign or a voucher.
+    /// What it was done to: `user:ID`, `org:ID`, a job, a campaign, a voucher, `prices` or `window`.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub target: String,
     /// How many to list.

@@ -141,13 +141,13 @@ impl Api {
 }
 
 /// How long to wait before another connection, and whether to try at all.
-struct Patience {
+pub(super) struct Patience {
     pause: Duration,
     last_seen: Instant,
 }
 
 impl Patience {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             pause: FIRST_PAUSE,
             last_seen: Instant::now(),
@@ -155,7 +155,7 @@ impl Patience {
     }
 
     /// Waits, unless the error is for good or the mesh was away for too long.
-    async fn next(&mut self, error: ApiError, has_heard: bool) -> Result<(), ApiError> {
+    pub(super) async fn next(&mut self, error: ApiError, has_heard: bool) -> Result<(), ApiError> {
         if has_heard {
             *self = Self::new();
         }

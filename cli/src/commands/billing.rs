@@ -1,5 +1,7 @@
 //! `kinora admin billing`.
 
+mod payments;
+
 use std::path::Path;
 
 use reqwest::Method;
@@ -26,7 +28,15 @@ pub(super) async fn run(api: &Api, command: BillingCommand, json: bool) -> Resul
             transactions(api, &payer, limit, json).await
         }
         BillingCommand::Adjust(arguments) => adjust(api, arguments, json).await,
+        BillingCommand::Refund(arguments) if arguments.is_of_receipt() => {
+            payments::refund(api, arguments, json).await
+        }
         BillingCommand::Refund(arguments) => refund(api, arguments, json).await,
+        BillingCommand::Receipts(arguments) => payments::receipts(api, &arguments, json).await,
+        BillingCommand::CancelSubscription(arguments) => {
+            payments::cancel_subscription(api, &arguments, json).await
+        }
+        BillingCommand::Reconcile => payments::reconcile(api, json).await,
         BillingCommand::Freeze { payer, note } => freeze(api, &payer, true, &note, json).await,
         BillingCommand::Unfreeze { payer, note } => freeze(api, &payer, false, &note, json).await,
         BillingCommand::Plan { payer, plan } => {
@@ -139,8 +149,11 @@ async fn adjust(api: &Api, arguments: AdjustArguments, json: bool) -> Result<(),
 }
 
 async fn refund(api: &Api, arguments: RefundArguments, json: bool) -> Result<(), Failure> {
+    if arguments.amount.is_some() {
+        return Err(Failure::usage("--amount is of a receipt, not of a job"));
+    }
     let request_id = arguments.request_id.unwrap_or_else(new_request_id);
-    let target = format!("{}:refund", arguments.job);
+    let target = format!("{}:refund", arguments.target);
     let body = json!({
         "request_id": request_id,
         "credits": arguments.credits.map(|credits| credits.to_string()),
@@ -156,12 +169,12 @@ async fn refund(api: &Api, arguments: RefundArguments, json: bool) -> Result<(),
     })?)
 }
 
-fn new_request_id() -> String {
+pub(super) fn new_request_id() -> String {
     Uuid::now_v7().to_string()
 }
 
 /// An answer that got lost leaves open whether it was done; the same id finds out.
-fn with_request_id(error: ApiError, request_id: &str) -> Failure {
+pub(super) fn with_request_id(error: ApiError, request_id: &str) -> Failure {
     let may_be_done = match &error {
         ApiError::Unreachable { is_sent, .. } => *is_sent,
         ApiError::Refused(problem) => problem.status >= 500,

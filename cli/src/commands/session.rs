@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kinora_billing::config::payments::PaymentOptions;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{local_mesh, named_mesh};
@@ -169,6 +170,7 @@ async fn start(
         drain_timeout: Duration::ZERO,
         private_webhooks: false,
         default_plan: UNLIMITED_PLAN.to_owned(),
+        payments: PaymentOptions::default(),
         providers_file: None,
     };
     let mesh = Box::pin(LocalMesh::start(options))

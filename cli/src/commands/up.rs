@@ -39,6 +39,7 @@ pub async fn run(
         drain_timeout: arguments.drain_timeout,
         private_webhooks: arguments.private_webhooks,
         default_plan: arguments.default_plan,
+        payments: arguments.payments,
         providers_file: arguments.providers_file,
     };
     let starting = Box::pin(LocalMesh::start(options));

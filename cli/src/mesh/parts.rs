@@ -106,6 +106,7 @@ fn billing_options(
         .accounts_endpoint
         .clone_from(&addresses.accounts_url);
     billing.default_plan.clone_from(&options.default_plan);
+    billing.payments.clone_from(&options.payments);
     Ok(billing)
 }
 
