@@ -28,7 +28,7 @@ WORKERS ?= 10000
 PYTHON ?= python3
 CASES ?=
 
-.PHONY: help setup run up test stripe-live chaos lint deny bench bench-models bench-accounts bench-scheduler simulate clean-cache
+.PHONY: help setup run up test stripe-live chaos lint deny bench bench-models bench-accounts bench-billing bench-scheduler simulate clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,9 +67,9 @@ stripe-live: ## the gateway against Stripe's test mode, with the key in KINORA_S
 	@[ -n "$${KINORA_STRIPE_TEST_KEY:-}" ] || { echo "set KINORA_STRIPE_TEST_KEY to a secret key of Stripe's test mode" >&2 ; exit 1 ; }
 	cargo test -p kinora-stripe-gateway --test live -- --ignored --test-threads 1
 
-chaos: ## KILLS faults over MINUTES at a whole mesh, and rolling restarts; fails when a job is lost or done twice
+chaos: ## KILLS faults over MINUTES at a whole mesh, and rolling restarts; fails when a job is lost, done twice or wrongly paid
 	@settings=$$(scripts/env libtorch ffmpeg postgres nats) ; eval "$$settings"
-	cargo build -p kinora-accounts -p kinora-scheduler -p kinora-edge -p kinora-integration-tests --bins
+	cargo build -p kinora-accounts -p kinora-billing -p kinora-scheduler -p kinora-edge -p kinora-integration-tests --bins
 	chaos=$(target_dir)/debug/kinora-chaos
 	"$$chaos" --log warn rolling
 	report=$(target_dir)/chaos-soak.md
@@ -100,6 +100,10 @@ bench-accounts: ## signing in, checking a token beside jose, and calling with an
 	crates="-p kinora-accounts -p kinora-scheduler -p kinora-edge -p kinora-integration-tests"
 	cargo build --release $$crates --bins --bench accounts
 	scripts/with-postgres cargo bench $$crates --bench accounts
+
+bench-billing: ## holds and captures of many payers and of one, beside a transfer by hand, as tables (release build)
+	@settings=$$(scripts/env postgres) ; eval "$$settings"
+	scripts/with-postgres --durable cargo bench -p kinora-billing --bench billing
 
 bench-scheduler: ## claims, submissions, waits and events of the scheduler beside graphile-worker, as a table; then simulate
 	@settings=$$(scripts/env postgres nats) ; eval "$$settings"

@@ -1,6 +1,7 @@
 //! The accounts service of a mesh of separate processes, and callers of it.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use kinora_proto::accounts::v1 as pb;
 use kinora_proto::accounts::v1::auth_service_client::AuthServiceClient;
@@ -108,20 +109,38 @@ pub async fn code_in_mail(folder: &Path, address: &str) -> String {
     .await
 }
 
+/// A mail to an address that says something, of those in a folder, once it is there.
+pub async fn mail_that_says(folder: &Path, address: &str, wanted: &str) -> String {
+    kinora_testkit::wait::until("the mail is there", MAIL, || async {
+        let mails = mails_to(folder, address);
+        let found = mails.iter().find(|(_, mail)| mail.contains(wanted));
+        found.map(|(_, mail)| mail.clone()).ok_or(mails)
+    })
+    .await
+}
+
 /// The code stands alone in its line.
 fn newest_code(folder: &Path, address: &str) -> Option<String> {
-    let mails = std::fs::read_dir(folder).ok()?.flatten();
-    let mails = mails.filter(|mail| mail.path().extension().is_some_and(|end| end == "eml"));
+    let mails = mails_to(folder, address).into_iter();
+    let (_, mail) = mails.max_by_key(|(written, _)| *written)?;
+    let (_, after) = mail.split_once("enter this code:")?;
+    after.split_whitespace().next().map(str::to_owned)
+}
+
+/// The mails to an address, each with the time at which it was written.
+fn mails_to(folder: &Path, address: &str) -> Vec<(SystemTime, String)> {
+    let Ok(mails) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mails = mails.flatten().map(|mail| mail.path());
+    let mails = mails.filter(|mail| mail.extension().is_some_and(|end| end == "eml"));
     let mails = mails.filter_map(|mail| {
         let written = mail.metadata().ok()?.modified().ok()?;
-        Some((written, std::fs::read_to_string(mail.path()).ok()?))
+        let text = std::fs::read_to_string(mail).ok()?;
+        // Long lines are broken for their way.
+        Some((written, text.replace("=\r\n", "")))
     });
-    let (_, mail) = mails
-        .filter(|(_, mail)| mail.contains(address))
-        .max_by_key(|(written, _)| *written)?;
-    let plain = mail.replace("=\r\n", "");
-    let (_, after) = plain.split_once("enter this code:")?;
-    after.split_whitespace().next().map(str::to_owned)
+    mails.filter(|(_, mail)| mail.contains(address)).collect()
 }
 
 /// An access token of the operator, whose first password is changed by whoever comes first.

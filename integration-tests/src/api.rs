@@ -61,6 +61,18 @@ impl Api {
         }
     }
 
+    /// Where the edge is, without a `/` at the end.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The key or token that it is called with.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The same edge, called with another key or token.
     #[must_use]
     pub fn with(&self, key: &str) -> Self {

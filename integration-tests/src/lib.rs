@@ -11,6 +11,7 @@
 
 pub mod accounts;
 mod api;
+pub mod billing;
 pub mod chaos;
 mod checkpoints;
 mod families;

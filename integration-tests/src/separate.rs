@@ -1,4 +1,4 @@
-//! The services as separate processes on PostgreSQL: edge, scheduler, workers, and an object store.
+//! The services as separate processes on PostgreSQL: edge, scheduler, billing, accounts, workers, and an object store.
 
 use std::path::{Path, PathBuf};
 
@@ -6,20 +6,19 @@ use kinora_accounts::ApiKey;
 use kinora_blobs::{EmbeddedS3, Secret};
 use kinora_testkit::net::{free_port, loopback_listener};
 use kinora_testkit::postgres::TestPostgres;
+use reqwest::{Method, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Api, Program, accounts, model_folder, text};
+use crate::{Api, Program, accounts, billing, model_folder, text};
 
 /// Services take less to listen.
 const START: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Edge, scheduler and object store; workers come and go with the tests.
+/// Edge, scheduler, billing, accounts and object store; workers come and go with the tests.
 pub struct SeparateProcesses {
     /// Everything is below it.
     pub folder: tempfile::TempDir,
-    scheduler_port: u16,
-    accounts_port: u16,
-    store_port: u16,
+    ports: Ports,
     /// Ends the object store.
     pub store: CancellationToken,
     /// The scheduler.
@@ -27,35 +26,62 @@ pub struct SeparateProcesses {
     _edge: Program,
     /// The accounts service.
     pub accounts: Program,
+    /// The billing service.
+    pub billing: Program,
     /// A client of the edge.
     pub api: Api,
     database: String,
+}
+
+/// Where services listen, on the loopback.
+#[derive(Clone, Copy)]
+struct Ports {
+    accounts: u16,
+    billing: u16,
+    scheduler: u16,
+    store: u16,
 }
 
 impl SeparateProcesses {
     /// Starts everything but workers.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = TestPostgres::of_this_run().create_database().await;
+        let databases = TestPostgres::of_this_run();
+        let database = databases.create_database().await;
+        let billing_database = databases.create_database().await;
         let listener = loopback_listener().await;
-        let store_port = listener.local_addr().unwrap().port();
+        let ports = Ports {
+            accounts: free_port(),
+            billing: free_port(),
+            scheduler: free_port(),
+            store: listener.local_addr().unwrap().port(),
+        };
         let store = serve_store(listener, folder.path().join("objects"));
-        let (scheduler_port, edge_port, accounts_port) = (free_port(), free_port(), free_port());
         let key = ApiKey::generate().unwrap().reveal();
-        let accounts = start_accounts(folder.path(), accounts_port, &key);
-        let ports = [scheduler_port, accounts_port, store_port];
+        let accounts = start_accounts(folder.path(), ports.accounts, &key);
+        let billing = start_billing(folder.path(), &billing_database, ports);
         let scheduler = start_scheduler(folder.path(), &database, ports);
+        let edge_port = free_port();
         let edge = start_edge(folder.path(), edge_port, ports);
         let api = Api::new(format!("http://127.0.0.1:{edge_port}"), &key);
+        // Ports are open before somebody answers. Plans are billing's, and models take the scheduler and accounts.
+        for path in ["/v1/plans", "/v1/models"] {
+            kinora_testkit::wait::until("the services answer", START, || async {
+                let answer = api.send(Method::GET, path, None).await;
+                let status = answer.map(|reply| reply.status);
+                let is_there = status.as_ref().is_ok_and(StatusCode::is_success);
+                is_there.then_some(()).ok_or(status)
+            })
+            .await;
+        }
         Self {
             folder,
-            scheduler_port,
-            accounts_port,
-            store_port,
+            ports,
             store,
             scheduler,
             _edge: edge,
             accounts,
+            billing,
             api,
             database,
         }
@@ -70,10 +96,10 @@ impl SeparateProcesses {
     /// Starts a worker of a model, with further environment variables.
     #[must_use]
     pub fn worker_with(&self, id: &str, model: &Path, more: &[(&str, &str)]) -> Program {
-        let endpoint = format!("https://127.0.0.1:{}", self.scheduler_port);
+        let endpoint = url(self.ports.scheduler);
         let identity = identity_of(self.folder.path(), "worker");
         let scratch = self.folder.path().join(format!("scratch-{id}"));
-        let mut environment = store_environment(self.store_port);
+        let mut environment = store_environment(self.ports.store);
         environment.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let environment: Vec<(&str, &str)> = environment
             .iter()
@@ -102,16 +128,12 @@ impl SeparateProcesses {
     /// Ends the scheduler at once and starts another one on the same database.
     pub fn restart_scheduler(&mut self) {
         self.scheduler.kill();
-        self.scheduler = start_scheduler(
-            self.folder.path(),
-            &self.database,
-            [self.scheduler_port, self.accounts_port, self.store_port],
-        );
+        self.scheduler = start_scheduler(self.folder.path(), &self.database, self.ports);
     }
 
     /// Starts the object store again, on the same files.
     pub async fn restart_store(&mut self) {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.store_port))
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.ports.store))
             .await
             .unwrap();
         self.store = serve_store(listener, self.folder.path().join("objects"));
@@ -119,10 +141,11 @@ impl SeparateProcesses {
 
     /// The addresses of the services that speak gRPC, by their workload's names.
     #[must_use]
-    pub fn grpc_addresses(&self) -> [(&'static str, std::net::SocketAddr); 2] {
+    pub fn grpc_addresses(&self) -> [(&'static str, std::net::SocketAddr); 3] {
         [
-            ("accounts", self.accounts_port),
-            ("scheduler", self.scheduler_port),
+            ("accounts", self.ports.accounts),
+            ("billing", self.ports.billing),
+            ("scheduler", self.ports.scheduler),
         ]
         .map(|(name, port)| (name, (std::net::Ipv4Addr::LOCALHOST, port).into()))
     }
@@ -143,7 +166,7 @@ impl SeparateProcesses {
     /// The accounts service, called as the edge calls it.
     #[must_use]
     pub fn accounts_channel(&self) -> tonic::transport::Channel {
-        accounts::channel(self.accounts_port)
+        accounts::channel(self.ports.accounts)
     }
 
     /// The folder of a job's objects.
@@ -181,78 +204,71 @@ fn store_environment(port: u16) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn start_accounts(folder: &Path, port: u16, api_key: &str) -> Program {
-    let identity = identity_of(folder, "accounts");
-    let mut arguments = accounts::arguments(folder, port);
-    arguments.extend(["--identity-dir", text(&identity)].map(str::to_owned));
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let environment = accounts::environment(Some(api_key));
-    let environment: Vec<(&str, &str)> = environment
-        .iter()
-        .map(|(key, value)| (*key, value.as_str()))
-        .collect();
-    Program::start_with(
-        "kinora-accounts",
-        &folder.join("accounts"),
-        &arguments,
-        &environment,
-    )
+fn url(port: u16) -> String {
+    format!("https://127.0.0.1:{port}")
 }
 
-/// `ports` are those of scheduler, accounts and object store.
-fn start_scheduler(folder: &Path, database: &str, ports: [u16; 3]) -> Program {
-    let [port, accounts_port, store_port] = ports;
-    let listen = format!("127.0.0.1:{port}");
-    let accounts = format!("https://127.0.0.1:{accounts_port}");
-    let store = store_environment(store_port);
-    let environment: Vec<(&str, &str)> = store
-        .iter()
-        .map(|(key, value)| (*key, value.as_str()))
-        .collect();
-    let identity = identity_of(folder, "scheduler");
+fn start_accounts(folder: &Path, port: u16, api_key: &str) -> Program {
+    let arguments = accounts::arguments(folder, port);
+    let environment = accounts::environment(Some(api_key));
+    start(folder, "accounts", arguments, environment)
+}
+
+fn start_billing(folder: &Path, database: &str, ports: Ports) -> Program {
+    let own = folder.join("billing");
+    let arguments = billing::arguments(&own, database, ports.billing, &url(ports.accounts));
+    start(folder, "billing", arguments, billing::environment())
+}
+
+fn start_scheduler(folder: &Path, database: &str, ports: Ports) -> Program {
     let arguments = [
         "--scheduler-database",
         database,
         "--listen",
-        &listen,
+        &format!("127.0.0.1:{}", ports.scheduler),
         "--accounts-endpoint",
-        &accounts,
-        "--identity-dir",
-        text(&identity),
+        &url(ports.accounts),
+        "--billing-endpoint",
+        &url(ports.billing),
     ];
-    Program::start_with(
-        "kinora-scheduler",
-        &folder.join("scheduler"),
-        &arguments,
-        &environment,
+    let arguments = arguments.map(str::to_owned).to_vec();
+    start(
+        folder,
+        "scheduler",
+        arguments,
+        store_environment(ports.store),
     )
 }
 
-fn start_edge(folder: &Path, port: u16, ports: [u16; 3]) -> Program {
-    let [scheduler_port, accounts_port, store_port] = ports;
-    let accounts = format!("https://127.0.0.1:{accounts_port}");
-    let listen = format!("127.0.0.1:{port}");
-    let endpoint = format!("https://127.0.0.1:{scheduler_port}");
-    let identity = identity_of(folder, "edge");
-    let store = store_environment(store_port);
-    let environment: Vec<(&str, &str)> = store
+fn start_edge(folder: &Path, port: u16, ports: Ports) -> Program {
+    let arguments = [
+        "--listen",
+        &format!("127.0.0.1:{port}"),
+        "--scheduler-endpoint",
+        &url(ports.scheduler),
+        "--accounts-endpoint",
+        &url(ports.accounts),
+        "--billing-endpoint",
+        &url(ports.billing),
+    ];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    start(folder, "edge", arguments, store_environment(ports.store))
+}
+
+/// Starts a service with its own certificate.
+fn start(
+    folder: &Path,
+    service: &str,
+    mut arguments: Vec<String>,
+    environment: Vec<(&str, String)>,
+) -> Program {
+    let identity = identity_of(folder, service);
+    arguments.extend(["--identity-dir", text(&identity)].map(str::to_owned));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let environment: Vec<(&str, &str)> = environment
         .iter()
         .map(|(key, value)| (*key, value.as_str()))
         .collect();
-    let arguments = [
-        "--listen",
-        &listen,
-        "--scheduler-endpoint",
-        &endpoint,
-        "--accounts-endpoint",
-        &accounts,
-        "--identity-dir",
-        text(&identity),
-    ];
-    Program::start_with(
-        "kinora-edge",
-        &folder.join("edge"),
-        &arguments,
-        &environment,
-    )
+    let program = format!("kinora-{service}");
+    Program::start_with(&program, &folder.join(service), &arguments, &environment)
 }

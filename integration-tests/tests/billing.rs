@@ -1,5 +1,5 @@
-//! What a user pays for: a voucher is redeemed, a clip is charged and a cancelled one is not, and what is said when credits
-//! run out.
+//! What a user pays for: a voucher is redeemed, a clip is charged and a cancelled one is not, a soft cap that is reached is
+//! told by mail, and what is said when credits run out.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kinora_integration_tests::{Api, OneProcess, Program, accounts, repository, text};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 const PROMPT: &str = "a red circle moves right on a black background";
@@ -73,6 +73,29 @@ async fn command(data: &Path, arguments: &[&str]) -> String {
     ended.output
 }
 
+/// Pays for one more clip, which reaches half of the soft cap.
+async fn told_of_the_soft_cap(data: &Path, user: &Api, cost: i64) {
+    let (before, _) = balance(user).await;
+    let cap = json!({ "soft_credits": (cost * 4).to_string() });
+    let set = user.send(Method::PUT, "/v1/spendCap", Some(cap)).await;
+    let set = set.unwrap();
+    assert!(set.status.is_success(), "{set:?}");
+    let id = user
+        .submit(json!({ "prompt": PROMPT, "steps": 2, "seed": 7 }))
+        .await;
+    user.wait_state(&id, "completed").await;
+    balance_becomes(user, before - cost).await;
+    let mails = data.join("mails");
+    let mail = accounts::mail_that_says(&mails, "mina@example.org", "soft cap is spent").await;
+    assert!(mail.contains("has reached 50 % of its soft cap"), "{mail}");
+    let alerts = user.get("/v1/spendAlerts").await.json();
+    assert_eq!(
+        alerts["alerts"].as_array().map(Vec::len),
+        Some(1),
+        "{alerts}"
+    );
+}
+
 #[tokio::test]
 async fn a_user_pays_for_what_was_delivered_and_for_nothing_else() {
     let data = tempfile::tempdir().unwrap();
@@ -117,6 +140,9 @@ async fn a_user_pays_for_what_was_delivered_and_for_nothing_else() {
     let id = user.submit(long).await;
     user.cancel(&id).await;
     balance_becomes(&user, had - cost).await;
+
+    told_of_the_soft_cap(data.path(), &user, cost).await;
+    let had = had - cost;
 
     let payer = user.get("/v1/me").await.json()["user"]["id"].clone();
     let few = cost / 2;

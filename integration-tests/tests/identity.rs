@@ -107,13 +107,12 @@ async fn plaintext_gets_no_answer_of_any_service() {
 async fn a_caller_refuses_a_service_that_is_another_than_it_wants() {
     let mesh = SeparateProcesses::start().await;
     mesh.wait_serving().await;
-    let [(accounts, accounts_address), (scheduler, scheduler_address)] = mesh.grpc_addresses();
-    for (wanted, address) in [(accounts, scheduler_address), (scheduler, accounts_address)] {
-        let other = if wanted == accounts {
-            scheduler
-        } else {
-            accounts
-        };
+    let [accounts, billing, scheduler] = mesh.grpc_addresses();
+    for ((wanted, _), (other, address)) in [
+        (accounts, scheduler),
+        (billing, accounts),
+        (scheduler, billing),
+    ] {
         let path = &methods_of(wanted)[0];
         let served = call(channel(address, other, "edge"), path).await;
         assert_eq!(served.code(), Code::Unimplemented, "it serves: {served:?}");

@@ -29,7 +29,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Kill, freeze and end random processes while callers work; tell what was lost or done twice.
+    /// Kill, freeze and end random processes while callers work; tell what was lost, done twice or wrongly paid.
     Soak(SoakArguments),
     /// Replace all schedulers under load; tell which attempts that interrupted.
     Rolling {

@@ -14,6 +14,11 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Between tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Clips are so many frames long, so that they have different prices.
+const FRAMES: [u64; 4] = [5, 9, 13, 17];
+/// And so many pixels high and wide, or all would cost a single credit.
+const SIDE: u64 = 64;
+
 /// One caller.
 #[derive(Clone)]
 pub struct Client {
@@ -69,18 +74,54 @@ impl Client {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// Submits a job of `steps` steps. `seed` names it: a repeated call means the same job. None when it was refused.
+    /// Submits a job of `steps` steps. `seed` names it and says how long the clip is: a repeated call means the same job.
+    /// None when it was refused.
     pub async fn submit(&self, seed: u64, steps: u32) -> Option<String> {
-        let body = json!({ "prompt": "gray", "model": "gray", "steps": steps, "seed": seed });
-        let request = self
-            .request(Method::POST, "/v1/videos")
-            .header("Idempotency-Key", format!("job-{seed}"))
-            .json(&body);
-        let (status, job) = self.insist(request).await?;
+        let (status, job) = self.insist(self.submission(seed, steps)).await?;
         if !status.is_success() {
             return None;
         }
         Some(job["id"].as_str()?.to_owned())
+    }
+
+    /// As [`Client::submit`], without a second try. None when nobody answered.
+    pub async fn submit_once(&self, seed: u64, steps: u32) -> Option<(StatusCode, Value)> {
+        let answer = self.submission(seed, steps).send().await.ok()?;
+        Some((answer.status(), answer.json().await.ok()?))
+    }
+
+    fn submission(&self, seed: u64, steps: u32) -> RequestBuilder {
+        let frames = FRAMES[usize::try_from(seed).unwrap_or(0) % FRAMES.len()];
+        let mut body = clip_of(frames);
+        body["steps"] = steps.into();
+        body["seed"] = seed.into();
+        self.request(Method::POST, "/v1/videos")
+            .header("Idempotency-Key", format!("job-{seed}"))
+            .json(&body)
+    }
+
+    /// The credits that a clip of so many frames costs. None when nobody tells.
+    pub async fn price(&self, frames: u64) -> Option<i64> {
+        let request = self
+            .request(Method::POST, "/v1/videos:estimate")
+            .json(&clip_of(frames));
+        let (status, estimate) = self.insist(request).await?;
+        number(&estimate["credits"]).filter(|_| status.is_success())
+    }
+
+    /// The credits that can be spent. None when nobody tells.
+    pub async fn available_credits(&self) -> Option<i64> {
+        let answer = self.read("/v1/balance").await?;
+        number(&answer["balance"]["available"])
+    }
+
+    /// What the proof of billing's ledger found, for operators: problems as sentences, and the sum of all entries. None
+    /// when nobody tells.
+    pub async fn check_ledger(&self) -> Option<(Vec<String>, i64)> {
+        let found = self.read("/v1/admin/ledger:check").await?;
+        let problems = found["problems"].as_array()?.iter();
+        let problems = problems.map(|problem| problem.as_str().unwrap_or_default().to_owned());
+        Some((problems.collect(), number(&found["sum"])?))
     }
 
     /// Ends a job.
@@ -95,11 +136,25 @@ impl Client {
         self.read(&format!("/v1/videos/{id}")).await
     }
 
-    /// The bytes of a finished job's clip.
+    /// The bytes of a finished job's clip. None when nobody has it.
     pub async fn clip(&self, id: &str) -> Option<bytes::Bytes> {
-        let request = self.request(Method::GET, &format!("/v1/videos/{id}/content"));
-        let answer = request.send().await.ok()?;
-        answer.error_for_status().ok()?.bytes().await.ok()
+        let path = format!("/v1/videos/{id}/content");
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Ok(answer) = self.request(Method::GET, &path).send().await {
+                let status = answer.status();
+                if status.is_client_error() {
+                    return None;
+                }
+                if status.is_success()
+                    && let Ok(clip) = answer.bytes().await
+                {
+                    return Some(clip);
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
     }
 
     /// The ids of all jobs of this caller.
@@ -178,8 +233,9 @@ impl Client {
         while Instant::now() < deadline {
             if let Ok(answer) = request.try_clone()?.send().await {
                 let status = answer.status();
-                let is_later = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-                if !is_later && let Ok(body) = answer.json().await {
+                if let Ok(body) = answer.json().await
+                    && !is_for_later(status, &body)
+                {
                     return Some((status, body));
                 }
             }
@@ -187,6 +243,23 @@ impl Client {
         }
         None
     }
+}
+
+/// Whether the same call may have another answer soon.
+fn is_for_later(status: StatusCode, body: &Value) -> bool {
+    // Whoever made the request before may have died over it.
+    let is_in_progress = body["reason"] == "REQUEST_IN_PROGRESS";
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || is_in_progress
+}
+
+fn clip_of(frames: u64) -> Value {
+    json!({ "prompt": "gray", "model": "gray", "width": SIDE, "height": SIDE, "frames": frames })
+}
+
+/// 64-bit numbers are text in the JSON of some answers.
+fn number(value: &Value) -> Option<i64> {
+    let text = value.as_str().map(str::parse);
+    text.map_or_else(|| value.as_i64(), Result::ok)
 }
 
 /// What a caller has seen of a job.

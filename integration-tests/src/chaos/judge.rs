@@ -1,5 +1,7 @@
-//! What must hold after any fault: every accepted job has one outcome and one set of outputs, and nothing is left over.
+//! What must hold after any fault: every accepted job has one outcome and one set of outputs and has paid for what it
+//! delivered, and nothing is left over.
 
+mod credits;
 mod objects;
 mod records;
 
@@ -12,6 +14,8 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::mesh::ChaosMesh;
 use super::table::row;
+
+pub use credits::Settled;
 
 /// How long removals may take after they are due.
 const SWEEP: Duration = Duration::from_secs(120);
@@ -49,6 +53,10 @@ pub struct Verdict {
     pub disorder: Vec<String>,
     /// What should have gone and has not.
     pub left_over: Vec<String>,
+    /// What became of credits.
+    pub settled: Settled,
+    /// Credits that are not where they should be.
+    pub miscounted: Vec<String>,
 }
 
 impl Verdict {
@@ -59,6 +67,7 @@ impl Verdict {
             && self.duplicated.is_empty()
             && self.disorder.is_empty()
             && self.left_over.is_empty()
+            && self.miscounted.is_empty()
     }
 
     /// As rows of a table.
@@ -67,6 +76,7 @@ impl Verdict {
         let mut text: String = outcomes
             .map(|(what, count)| row(&format!("- {what}"), count))
             .collect();
+        text.push_str(&self.settled.rows());
         text.extend(self.wrongs().map(|(what, all)| row(what, all.len())));
         text
     }
@@ -80,12 +90,13 @@ impl Verdict {
         lines.collect()
     }
 
-    const fn wrongs(&self) -> [(&'static str, &Vec<String>); 4] {
+    const fn wrongs(&self) -> [(&'static str, &Vec<String>); 5] {
         [
             ("lost", &self.lost),
             ("duplicated", &self.duplicated),
             ("events out of order", &self.disorder),
             ("left over", &self.left_over),
+            ("credits wrong", &self.miscounted),
         ]
     }
 }
@@ -101,6 +112,7 @@ pub async fn judge(mesh: &ChaosMesh, accepted: &[Accepted]) -> Verdict {
         judge_events(client, &job.id)
     });
     verdict.add_all(followed).await;
+    credits::judge(&mut verdict, mesh, accepted).await;
     for (caller, client) in mesh.clients.iter().enumerate() {
         let of_caller = accepted.iter().filter(|job| job.caller == caller);
         let known: BTreeSet<&str> = of_caller.map(|job| job.id.as_str()).collect();

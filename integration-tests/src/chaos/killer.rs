@@ -26,6 +26,8 @@ pub enum Role {
     Scheduler,
     /// The edge.
     Edge,
+    /// The billing service.
+    Billing,
     /// The object store.
     Store,
     /// A process of the database that serves one connection; a kill makes the whole server recover.
@@ -51,6 +53,7 @@ impl fmt::Display for Role {
             Self::Worker => "worker",
             Self::Scheduler => "scheduler",
             Self::Edge => "edge",
+            Self::Billing => "billing",
             Self::Store => "object store",
             Self::Backend => "connection of PostgreSQL",
             Self::Database => "PostgreSQL",
@@ -166,9 +169,10 @@ impl Killer {
 
     async fn strike(&mut self, mesh: &mut ChaosMesh) {
         let role = match self.rng.random_range(0..100) {
-            0..60 => Role::Worker,
-            60..80 => Role::Scheduler,
-            80..88 => Role::Edge,
+            0..53 => Role::Worker,
+            53..71 => Role::Scheduler,
+            71..78 => Role::Edge,
+            78..88 => Role::Billing,
             88..92 => Role::Store,
             92..99 => Role::Backend,
             _ => Role::Database,
@@ -270,6 +274,7 @@ fn member(mesh: &mut ChaosMesh, role: Role, index: usize) -> &mut Member {
         Role::Worker => &mut mesh.workers[index],
         Role::Scheduler => &mut mesh.schedulers[index],
         Role::Edge => &mut mesh.edge,
+        Role::Billing => &mut mesh.billing,
         // The database has no members.
         Role::Store | Role::Backend | Role::Database => &mut mesh.store,
     }

@@ -1,26 +1,26 @@
 //! A mesh of separate processes in which everything can fail: several schedulers behind one entrance, workers, edge,
-//! object store and database.
+//! billing, object store and database.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use kinora_accounts::ApiKey;
 use kinora_blobs::{BlobOptions, BlobStore, Secret};
 use kinora_testkit::net::free_port;
 use kinora_testkit::wait::until;
+use sqlx::{Connection, PgConnection};
 use tokio::net::TcpStream;
 
 use super::client::Client;
 use super::entrance::Entrance;
-use super::member::{CommandLine, Member};
+use super::member::Member;
 use super::postgres::PostgresServer;
+use super::starting::{Ports, STORE_KEY, STORE_SECRET, Starting, clock_file, steps_folder};
 use super::steps::StepLog;
-use crate::{accounts, text};
+use crate::accounts;
 
 /// How long a process may take to listen.
 const START: Duration = Duration::from_secs(60);
-
-const STORE_KEY: &str = "test-access";
-const STORE_SECRET: &str = "test-secret";
 
 /// What the mesh is made of.
 #[derive(Clone, Debug)]
@@ -71,17 +71,21 @@ pub struct ChaosMesh {
     pub workers: Vec<Member>,
     /// The accounts service.
     pub accounts: Member,
+    /// The billing service.
+    pub billing: Member,
     /// The object store.
     pub store: Member,
-    /// The database.
+    /// The server of the scheduler's database and of billing's.
     pub database: PostgresServer,
     /// Callers of the edge.
     pub clients: Vec<Client>,
+    /// Who runs the mesh, as a caller of the edge.
+    pub operator: Client,
     options: MeshOptions,
     folder: tempfile::TempDir,
     entrance: Entrance,
-    store_port: u16,
-    accounts_port: u16,
+    ports: Ports,
+    billing_database: String,
 }
 
 impl ChaosMesh {
@@ -90,49 +94,48 @@ impl ChaosMesh {
         crate::install_tls();
         let folder = tempfile::tempdir().unwrap();
         let database = PostgresServer::start().await;
-        let store_port = free_port();
-        let root = folder.path();
-        let objects = options.objects.clone();
-        let objects = objects.unwrap_or_else(|| root.join("objects"));
-        let store = start_store(root, &objects, store_port);
-        let ports: Vec<u16> = (0..options.schedulers).map(|_| free_port()).collect();
-        let accounts_port = free_port();
+        let billing_database = database.create_database().await;
+        let ports = Ports::free();
         let starting = Starting {
-            root,
+            root: folder.path(),
             options: &options,
-            store_port,
-            accounts_port,
+            ports,
         };
-        let accounts = starting.accounts();
-        listening(accounts_port).await;
-        let keys = accounts::tenants(accounts_port, options.callers).await;
-        let numbered = ports.iter().enumerate();
+        let store = starting.store();
+        let operator_key = ApiKey::generate().unwrap().reveal();
+        let accounts = starting.accounts(&operator_key);
+        listening(ports.accounts).await;
+        let keys = accounts::tenants(ports.accounts, options.callers).await;
+        let billing = starting.billing(&billing_database);
+        let replicas: Vec<u16> = (0..options.schedulers).map(|_| free_port()).collect();
+        let numbered = replicas.iter().enumerate();
         let schedulers = numbered
             .map(|(index, port)| starting.scheduler(index, *port, &database.url()))
             .collect();
-        let entrance = Entrance::open(ports.clone()).await;
-        let edge_port = free_port();
-        let edge = starting.edge(edge_port, &entrance);
+        let entrance = Entrance::open(replicas.clone()).await;
+        let edge = starting.edge(&entrance);
         let workers = (0..options.workers)
             .map(|index| starting.worker(&format!("w{index}"), &entrance))
             .collect();
-        let base = format!("http://127.0.0.1:{edge_port}");
+        let base = format!("http://127.0.0.1:{}", ports.edge);
         let clients = keys.into_iter().map(|key| Client::new(&base, key));
         let mesh = Self {
             edge,
             schedulers,
             workers,
             accounts,
+            billing,
             store,
             database,
             clients: clients.collect(),
+            operator: Client::new(&base, operator_key),
             options,
             entrance,
-            store_port,
-            accounts_port,
+            ports,
+            billing_database,
             folder,
         };
-        for port in ports {
+        for port in replicas.into_iter().chain([ports.billing]) {
             listening(port).await;
         }
         mesh.clients[0].wait_ready().await;
@@ -159,8 +162,7 @@ impl ChaosMesh {
         let starting = Starting {
             root: self.folder.path(),
             options: &self.options,
-            store_port: self.store_port,
-            accounts_port: self.accounts_port,
+            ports: self.ports,
         };
         let worker = starting.worker(name, &self.entrance);
         self.workers.push(worker);
@@ -191,11 +193,19 @@ impl ChaosMesh {
         StepLog::read(&steps_folder(self.folder.path()))
     }
 
+    /// A connection to billing's database, with all rights.
+    ///
+    /// # Errors
+    /// When the server is away or full.
+    pub async fn billing_books(&self) -> Result<PgConnection, sqlx::Error> {
+        PgConnection::connect(&self.billing_database).await
+    }
+
     /// A client of the object store.
     #[must_use]
     pub fn blobs(&self) -> BlobStore {
         BlobStore::new(&BlobOptions {
-            endpoint: format!("http://127.0.0.1:{}", self.store_port),
+            endpoint: format!("http://127.0.0.1:{}", self.ports.store),
             public_endpoint: None,
             region: "us-east-1".to_owned(),
             bucket: "kinora".to_owned(),
@@ -205,158 +215,9 @@ impl ChaosMesh {
     }
 }
 
-/// What processes need to know of each other.
-struct Starting<'a> {
-    root: &'a Path,
-    options: &'a MeshOptions,
-    store_port: u16,
-    accounts_port: u16,
-}
-
-impl Starting<'_> {
-    fn accounts(&self) -> Member {
-        let arguments = accounts::arguments(self.root, self.accounts_port);
-        self.member(
-            "accounts".to_owned(),
-            "accounts",
-            "kinora-accounts",
-            arguments,
-        )
-    }
-
-    fn accounts_url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.accounts_port)
-    }
-
-    fn scheduler(&self, index: usize, port: u16, database: &str) -> Member {
-        let name = format!("s{index}");
-        let options = self.options;
-        let is_stepped = options.has_stepped_clock && index + 1 == options.schedulers;
-        let late_sweep = format!("{}ms", options.late_sweep.as_millis());
-        let (ttl, heartbeat) = (options.worker_ttl, options.worker_ttl / 5);
-        let (ttl, heartbeat) = (ttl.as_millis(), heartbeat.as_millis());
-        let mut arguments = Vec::new();
-        if is_stepped {
-            let clock = clock_file(self.root);
-            arguments.extend(words(&["scheduler", "--clock-offset", text(&clock)]));
-        }
-        arguments.extend(words(&["--listen", &format!("127.0.0.1:{port}")]));
-        arguments.extend(words(&["--scheduler-database", database]));
-        arguments.extend(words(&["--worker-ttl", &format!("{ttl}ms")]));
-        arguments.extend(words(&["--heartbeat-interval", &format!("{heartbeat}ms")]));
-        arguments.extend(words(&["--late-sweep-delay", &late_sweep]));
-        arguments.extend(words(&["--accounts-endpoint", &self.accounts_url()]));
-        let brisk = "--reap-interval 250ms --poll-interval 250ms --sweep-interval 250ms \
-                     --retry-delay 100ms --max-attempts 1000 --time-limit 60s --max-active 0";
-        arguments.extend(brisk.split_whitespace().map(str::to_owned));
-        arguments.extend(options.scheduler_arguments.iter().cloned());
-        let program = if is_stepped {
-            "kinora-chaos"
-        } else {
-            "kinora-scheduler"
-        };
-        self.member(name, "scheduler", program, arguments)
-    }
-
-    fn edge(&self, port: u16, entrance: &Entrance) -> Member {
-        let arguments = words(&[
-            "--listen",
-            &format!("127.0.0.1:{port}"),
-            "--scheduler-endpoint",
-            &entrance.url(),
-            "--accounts-endpoint",
-            &self.accounts_url(),
-            "--call-timeout",
-            "4s",
-        ]);
-        self.member("edge".to_owned(), "edge", "kinora-edge", arguments)
-    }
-
-    fn worker(&self, name: &str, entrance: &Entrance) -> Member {
-        let scratch = self.root.join("scratch");
-        let steps = steps_folder(self.root);
-        let step_time = format!("{}ms", self.options.step_time.as_millis());
-        let arguments = words(&[
-            "--scheduler-endpoint",
-            &entrance.url(),
-            "--worker-id",
-            name,
-            // Never opened: what this worker runs needs no files.
-            "--model",
-            "/nowhere",
-            "--scratch",
-            text(&scratch),
-            "--steps-log",
-            text(&steps),
-            "--step-time",
-            &step_time,
-            "--checkpoint-interval",
-            "60ms",
-            "--preview-interval",
-            "0s",
-        ]);
-        self.member(name.to_owned(), "worker", "kinora-chaos-worker", arguments)
-    }
-
-    fn member(
-        &self,
-        name: String,
-        service: &str,
-        program: &'static str,
-        arguments: Vec<String>,
-    ) -> Member {
-        let folder = self.root.join(&name);
-        let identity = folder.join("identity");
-        kinora_testkit::identity::issue(service, &identity);
-        let endpoint = format!("http://127.0.0.1:{}", self.store_port);
-        let mut environment = vec![
-            ("KINORA_IDENTITY_DIR", text(&identity).to_owned()),
-            ("KINORA_S3_ENDPOINT", endpoint),
-            ("KINORA_S3_ACCESS_KEY", STORE_KEY.to_owned()),
-            ("KINORA_S3_SECRET_KEY", STORE_SECRET.to_owned()),
-        ];
-        if service == "accounts" {
-            environment.extend(accounts::environment(None));
-        }
-        let command = CommandLine {
-            program,
-            folder,
-            arguments,
-            environment,
-        };
-        Member::start(name, command)
-    }
-}
-
-fn start_store(root: &Path, objects: &Path, port: u16) -> Member {
-    let listen = format!("127.0.0.1:{port}");
-    let command = CommandLine {
-        program: "kinora-chaos",
-        folder: root.join("store"),
-        arguments: words(&["store", "--listen", &listen, "--root", text(objects)]),
-        environment: vec![
-            ("KINORA_S3_ACCESS_KEY", STORE_KEY.to_owned()),
-            ("KINORA_S3_SECRET_KEY", STORE_SECRET.to_owned()),
-        ],
-    };
-    Member::start("store".to_owned(), command)
-}
-
 async fn listening(port: u16) {
     until("a process listens", START, || {
         TcpStream::connect(("127.0.0.1", port))
     })
     .await;
-}
-
-fn clock_file(root: &Path) -> PathBuf {
-    root.join("clock-offset")
-}
-
-fn steps_folder(root: &Path) -> PathBuf {
-    root.join("steps")
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
 }

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 const START: Duration = Duration::from_secs(60);
 
 /// Connections that the server takes, so that a test can take them all.
-const MAX_CONNECTIONS: u32 = 80;
+const MAX_CONNECTIONS: u32 = 100;
 
 /// How a server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl PostgresServer {
 
     /// Makes an empty database and returns its URL.
     pub async fn create_database(&self) -> String {
-        let name = format!("bench_{:016x}", rand::random::<u64>());
+        let name = format!("kinora_{:016x}", rand::random::<u64>());
         let mut connection = self.connect().await.unwrap();
         let make = AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::raw_sql(make).execute(&mut connection).await.unwrap();

@@ -68,7 +68,7 @@ pub struct SoakReport {
 }
 
 impl SoakReport {
-    /// Whether nothing was lost or done twice.
+    /// Whether nothing was lost, done twice or wrongly paid.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.verdict.is_clean() && self.unanswered == 0

@@ -1,8 +1,9 @@
 //! Faults of a mesh with several schedulers: whatever is killed, frozen or cut off, every accepted job has one outcome
-//! and one set of outputs afterwards. `make chaos` does more of it, and for longer.
+//! and one set of outputs afterwards, and has paid for it. `make chaos` does more of it, and for longer.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod billing;
 mod database;
 mod processes;
 mod surroundings;

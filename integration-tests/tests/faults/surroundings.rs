@@ -50,7 +50,8 @@ async fn jobs_go_on_while_nats_is_away_and_after_it_is_back() {
 #[tokio::test]
 async fn clips_wait_for_an_object_store_that_is_away() {
     let mut mesh = ChaosMesh::start(MeshOptions::default()).await;
-    let mut accepted = submit(&mesh, 0..4, 100).await;
+    // Long enough that none is over before the store is away, however slow the submissions are.
+    let mut accepted = submit(&mesh, 0..4, 300).await;
     has_begun(&mesh, &accepted[0]).await;
     mesh.store.kill();
     accepted.extend(submit(&mesh, 4..6, 4).await);

@@ -52,23 +52,42 @@ pub(super) async fn judge(database: &PostgresServer, deadline: Instant) -> Verdi
     let mut verdict = Verdict::default();
     let mut connection = database.connect().await.unwrap();
     judge_history(&mut verdict, &mut connection).await;
-    for (what, query) in DOUBLES {
-        let count = count(&mut connection, query).await;
+    judge_doubles(&mut verdict, &mut connection, &DOUBLES).await;
+    judge_rests(&mut verdict, &mut connection, &RESTS, deadline).await;
+    verdict
+}
+
+/// Counts, by queries, what must not be there.
+pub(super) async fn judge_doubles(
+    verdict: &mut Verdict,
+    connection: &mut PgConnection,
+    doubles: &[(&str, &'static str)],
+) {
+    for &(what, query) in doubles {
+        let count = count(connection, query).await;
         if count != 0 {
             verdict.duplicated.push(format!("{count} {what}"));
         }
     }
-    for (what, query) in RESTS {
-        let mut left = count(&mut connection, query).await;
+}
+
+/// Waits until `deadline` for what must go.
+pub(super) async fn judge_rests(
+    verdict: &mut Verdict,
+    connection: &mut PgConnection,
+    rests: &[(&str, &'static str)],
+    deadline: Instant,
+) {
+    for &(what, query) in rests {
+        let mut left = count(connection, query).await;
         while left != 0 && Instant::now() < deadline {
             tokio::time::sleep(PAUSE).await;
-            left = count(&mut connection, query).await;
+            left = count(connection, query).await;
         }
         if left != 0 {
             verdict.left_over.push(format!("{left} {what}"));
         }
     }
-    verdict
 }
 
 /// Whether the stored history of any job has not exactly one end, or goes on after it.
@@ -90,7 +109,7 @@ async fn judge_history(verdict: &mut Verdict, connection: &mut PgConnection) {
     }
 }
 
-async fn count(connection: &mut PgConnection, query: &'static str) -> i64 {
+pub(super) async fn count(connection: &mut PgConnection, query: &'static str) -> i64 {
     let count = sqlx::query_scalar(query).fetch_one(connection);
     count.await.unwrap()
 }
