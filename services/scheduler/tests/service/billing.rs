@@ -5,155 +5,28 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use kinora_ids::JobId;
-use kinora_mesh::error::PublicError;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::JobState;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
-use kinora_proto::scheduler::v1::attach_response::Message as Down;
 use kinora_scheduler::SchedulerOptions;
 use kinora_scheduler::store::JobStore;
-use kinora_store::{Database, DatabaseUrl};
+use kinora_store::Database;
 use kinora_testkit::postgres::TestPostgres;
 use kinora_testkit::wait::until;
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::harness::{
-    Caller, End, FakeLedger, FakeWorker, PATIENCE, TestScheduler, completion, failure, hello,
-    image_model, picture, prompt, reason,
+    Caller, End, FakeWorker, PATIENCE, TestScheduler, hello, image_model, picture, prompt, reason,
 };
+
+use stage::*;
+
+mod settling;
+mod stage;
 
 /// What a clip of the tests' model costs, and its preview.
 const CLIP: u64 = 156;
 const PREVIEW: u64 = 52;
-
-async fn start(url: &DatabaseUrl, credits: u64) -> (TestScheduler, FakeLedger) {
-    start_with(url, credits, |_| {}).await
-}
-
-async fn start_with(
-    url: &DatabaseUrl,
-    credits: u64,
-    change: impl FnOnce(&mut SchedulerOptions),
-) -> (TestScheduler, FakeLedger) {
-    let ledger = FakeLedger::new(credits);
-    let endpoint = ledger.serve().await;
-    let scheduler = TestScheduler::start_with(url, |options| {
-        options.billing_endpoint = Some(endpoint);
-        options.billing_timeout = Duration::from_secs(2);
-        options.settle_interval = Duration::from_millis(30);
-        options.hold_sweep_interval = Duration::from_millis(50);
-        change(options);
-    });
-    (scheduler.await, ledger)
-}
-
-fn named(id: &str) -> pb::SubmitRequest {
-    pb::SubmitRequest {
-        request_id: id.to_owned(),
-        ..prompt("a ball")
-    }
-}
-
-fn with_preview() -> pb::SubmitRequest {
-    pb::SubmitRequest {
-        preview_first: true,
-        ..prompt("a ball")
-    }
-}
-
-/// What a worker hears next, but for what was cancelled.
-async fn next(worker: &mut FakeWorker) -> Down {
-    loop {
-        match worker.next().await.expect("no error").expect("a message") {
-            Down::Revocation(_) => {}
-            other => return other,
-        }
-    }
-}
-
-async fn lease(worker: &mut FakeWorker) -> pb::LeaseRef {
-    match next(worker).await {
-        Down::Grant(grant) => grant.lease.expect("a lease"),
-        other => panic!("expected a grant: {other:?}"),
-    }
-}
-
-async fn report(worker: &mut FakeWorker, what: Up) {
-    worker.say(what).await;
-    match next(worker).await {
-        Down::Receipt(receipt) => assert!(receipt.accepted),
-        other => panic!("expected a receipt: {other:?}"),
-    }
-}
-
-/// Completes the next lease with so many frames.
-async fn complete_with(worker: &mut FakeWorker, frames: u32) -> String {
-    let lease = lease(worker).await;
-    let mut done = completion(&lease);
-    if let Up::Completion(done) = &mut done {
-        done.outputs.as_mut().expect("outputs").frames = frames;
-    }
-    report(worker, done).await;
-    lease.job_id
-}
-
-/// Fails the next lease for good.
-async fn fail(worker: &mut FakeWorker) -> String {
-    let lease = lease(worker).await;
-    report(worker, failure(&lease, "REQUEST_INVALID", false)).await;
-    lease.job_id
-}
-
-async fn complete(worker: &mut FakeWorker) -> String {
-    complete_with(worker, 13).await
-}
-
-fn told(status: &Status, name: &str) -> Option<String> {
-    let metadata = PublicError::from_status(status).metadata;
-    let found = metadata.into_iter().find(|(key, _)| key == name);
-    found.map(|(_, value)| value)
-}
-
-fn check_unavailable(status: &Status) {
-    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-    let error = PublicError::from_status(status);
-    assert_eq!(error.reason, "BILLING_UNAVAILABLE");
-    assert!(error.retry_after.is_some(), "{error:?}");
-}
-
-/// Submits until billing is asked again.
-async fn submit_once_it_is_back(caller: &Caller, request: &pb::SubmitRequest) -> pb::Job {
-    until("billing", PATIENCE, || async {
-        let answer = caller.submit(request.clone()).await;
-        answer.map_err(|status| reason(&status))
-    })
-    .await
-}
-
-async fn waits_for(ledger: &FakeLedger, what: &str, is_so: impl Fn(&FakeLedger) -> bool) {
-    until(what, PATIENCE, || async {
-        if is_so(ledger) {
-            Ok(())
-        } else {
-            Err(ledger.look(|book| format!("{:?}", book.holds)))
-        }
-    })
-    .await;
-}
-
-/// Waits until so many settlements wait and so many are set aside.
-async fn wait_for_settlements(url: &DatabaseUrl, expected: (u64, u64)) {
-    let store = JobStore::new(Database::connect(url).await.expect("opens"));
-    until("settlements", PATIENCE, || async {
-        let load = store.settlement_load(Utc::now()).await.expect("sums up");
-        if (load.waiting, load.set_aside) == expected {
-            Ok(())
-        } else {
-            Err(load)
-        }
-    })
-    .await;
-}
 
 kinora_store::on_both_databases! {
     async fn delivered_clip_is_paid_and_nothing_else_is(url: DatabaseUrl) {
@@ -414,44 +287,6 @@ kinora_store::on_both_databases! {
         assert_eq!(ledger.settled().await[&job].captured(), PREVIEW);
     }
 
-    async fn sweep_releases_what_has_no_job_and_renews_what_has(url: DatabaseUrl) {
-        let (scheduler, ledger) = start(&url, 10_000).await;
-        let anna = scheduler.caller("anna").await;
-        let _worker = scheduler.worker("w").await;
-        let mut jobs = Vec::new();
-        for _ in 0..5 {
-            jobs.push(anna.submit(prompt("a ball")).await.expect("accepted").id);
-        }
-        let strangers: Vec<String> = (0..5).map(|_| JobId::generate().to_string()).collect();
-        ledger.change(|book| {
-            for stranger in &strangers {
-                book.hold_for_nobody(stranger, 100, Utc::now());
-            }
-        });
-        ledger.age(TimeDelta::hours(13));
-        waits_for(&ledger, "releases and renewals", |ledger| ledger.look(|book| {
-            let is_released = |job: &String| book.holds[job].end == End::Released;
-            let is_renewed = |job: &String| book.holds[job].renewals > 0;
-            strangers.iter().all(is_released) && jobs.iter().all(is_renewed)
-        })).await;
-        assert!(ledger.look(|book| jobs.iter().all(|job| book.holds[job].is_open())));
-        ledger.look(|book| book.check());
-    }
-
-    async fn contradiction_is_set_aside_and_holds_nobody_up(url: DatabaseUrl) {
-        let (scheduler, ledger) = start(&url, 10_000).await;
-        let anna = scheduler.caller("anna").await;
-        let mut worker = scheduler.worker("w").await;
-        let [odd, usual] = [anna.submit(prompt("a ball")).await, anna.submit(prompt("a ball")).await];
-        let [odd, usual] = [odd.expect("accepted").id, usual.expect("accepted").id];
-        ledger.change(|book| book.release(&odd)).expect("releases");
-        assert_eq!(complete(&mut worker).await, odd);
-        assert_eq!(complete(&mut worker).await, usual);
-        assert_eq!(ledger.settled().await[&usual].captured(), CLIP);
-        wait_for_settlements(&url, (0, 1)).await;
-        assert_eq!(anna.get(&odd).await.expect("reads").state(), JobState::Completed);
-    }
-
     async fn calls_in_a_callers_name_carry_the_token_and_no_others_do(url: DatabaseUrl) {
         let (scheduler, ledger) = start(&url, 10_000).await;
         let token = scheduler.issuer.token("anna");
@@ -480,36 +315,6 @@ kinora_store::on_both_databases! {
         assert_eq!((estimate.credits, estimate.available_credits), (CLIP, Some(9)));
         assert_eq!(estimate.refusal, "INSUFFICIENT_CREDITS");
         assert_eq!(ledger.look(|book| book.holds.len()), 0);
-    }
-
-    async fn operators_retry_is_on_the_house(url: DatabaseUrl) {
-        let (scheduler, ledger) = start_with(&url, CLIP, |options| options.max_attempts = 1).await;
-        let anna = scheduler.caller("anna").await;
-        let mut worker = scheduler.worker("w").await;
-        let job = anna.submit(prompt("a ball")).await.expect("accepted");
-        assert_eq!(fail(&mut worker).await, job.id);
-        let again = scheduler.operator("olga").retry(&job.id).await.expect("retries");
-        assert_eq!(complete(&mut worker).await, again.id);
-        let settled = ledger.settled().await;
-        assert_eq!((settled.len(), settled[&job.id].end), (1, End::Released));
-    }
-
-    async fn settlements_go_on_at_the_replica_that_is_left(url: DatabaseUrl) {
-        let (first, ledger) = start(&url, 10_000).await;
-        let anna = first.caller("anna").await;
-        let mut worker = first.worker("w").await;
-        let job = anna.submit(prompt("a ball")).await.expect("accepted");
-        ledger.be_away(true);
-        complete(&mut worker).await;
-        first.stop().await;
-        let endpoint = ledger.serve().await;
-        let second = TestScheduler::start_with(&url, |options| {
-            options.billing_endpoint = Some(endpoint);
-            options.settle_interval = Duration::from_millis(30);
-        }).await;
-        ledger.be_away(false);
-        assert_eq!(ledger.settled().await[&job.id].captured(), CLIP);
-        second.stop().await;
     }
 
     async fn without_billing_nothing_is_held(url: DatabaseUrl) {
