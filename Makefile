@@ -28,7 +28,7 @@ WORKERS ?= 10000
 PYTHON ?= python3
 CASES ?=
 
-.PHONY: help setup run up test stripe-live chaos lint deny bench bench-models bench-accounts bench-billing bench-scheduler simulate clean-cache
+.PHONY: help setup run up test stripe-live fake-stripe chaos lint deny bench bench-models bench-accounts bench-billing bench-scheduler simulate clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID
 stripe-live: ## the gateway against Stripe's test mode, with the key in KINORA_STRIPE_TEST_KEY (docs/stripe-live.md); makes customers there
 	@[ -n "$${KINORA_STRIPE_TEST_KEY:-}" ] || { echo "set KINORA_STRIPE_TEST_KEY to a secret key of Stripe's test mode" >&2 ; exit 1 ; }
 	cargo test -p kinora-stripe-gateway --test live -- --ignored --test-threads 1
+
+fake-stripe: ## a Stripe of no real money on this machine, to try out buying (docs/billing.md)
+	cargo run -q -p kinora-integration-tests --bin kinora-fake-stripe
 
 chaos: ## KILLS faults over MINUTES at a whole mesh, and rolling restarts; fails when a job is lost, done twice or wrongly paid
 	@settings=$$(scripts/env libtorch ffmpeg postgres nats) ; eval "$$settings"

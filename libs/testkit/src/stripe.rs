@@ -7,6 +7,7 @@
 //!
 //! What it cannot show, only Stripe can: `docs/stripe-live.md`.
 
+mod acts;
 mod api;
 mod catalogue;
 mod checkout;
@@ -27,13 +28,15 @@ use std::time::Duration;
 
 use axum::Router;
 use reqwest::redirect::Policy;
-use serde_json::{Value, json};
+use serde_json::Value;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use self::clock::Step;
 use self::deliveries::{Endpoint, Letter};
 use self::world::World;
 
+pub use self::acts::Act;
 pub use self::deliveries::{Delivery, DeliveryState, signature};
 pub use self::faults::{ApiFault, WebhookFaults};
 pub use self::server::StripeRequest;
@@ -72,9 +75,17 @@ impl FakeStripe {
     /// # Panics
     /// When there is no free port.
     pub async fn start(now: i64) -> Self {
+        Self::start_on(crate::net::loopback_listener().await, now)
+    }
+
+    /// As [`FakeStripe::start`], on a listener of the caller's.
+    ///
+    /// # Panics
+    /// When the listener has no address.
+    #[must_use]
+    pub fn start_on(listener: TcpListener, now: i64) -> Self {
         // Fails only when a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let listener = crate::net::loopback_listener().await;
         let address = listener.local_addr().expect("an address");
         let world = World::new(now, format!("http://{address}/"));
         let world = Arc::new(Mutex::new(world));
@@ -117,6 +128,11 @@ impl FakeStripe {
             url: url.to_owned(),
             secrets: secrets.collect(),
         });
+    }
+
+    /// Signs webhooks at this time, in seconds of Unix, instead of that of its own clock, which may be ahead.
+    pub fn sign_webhooks_at(&self, time: i64) {
+        lock(&self.world).outbox.signs_at = Some(time);
     }
 
     /// Has something go wrong with the webhooks of what happens from now on.
@@ -192,7 +208,8 @@ impl FakeStripe {
     /// # Panics
     /// When it is not open.
     pub fn pay(&self, checkout: &str, outcome: PayOutcome) {
-        must(lock(&self.world).pay(checkout, outcome));
+        let checkout = checkout.to_owned();
+        must(self.act(&Act::Pay { checkout, outcome }));
     }
 
     /// The bank has decided on a payment that took days.
@@ -200,7 +217,8 @@ impl FakeStripe {
     /// # Panics
     /// When the checkout waits for none.
     pub fn settle(&self, checkout: &str, succeeds: bool) {
-        must(lock(&self.world).settle(checkout, succeeds));
+        let checkout = checkout.to_owned();
+        must(self.act(&Act::Settle { checkout, succeeds }));
     }
 
     /// Whether a customer's card is declined from now on, when a subscription goes on.
@@ -214,8 +232,12 @@ impl FakeStripe {
     }
 
     /// Somebody has a subscription end with its period, or go on, in the portal.
+    ///
+    /// # Panics
+    /// When there is no such subscription.
     pub fn set_ending(&self, subscription: &str, ends: bool) {
-        lock(&self.world).set_ending(subscription, ends);
+        let subscription = subscription.to_owned();
+        must(self.act(&Act::SetEnding { subscription, ends }));
     }
 
     /// An operator gives back a part of a payment, or all of it, on Stripe's own pages. Returns the refund.
@@ -223,10 +245,8 @@ impl FakeStripe {
     /// # Panics
     /// When so much is not left.
     pub fn refund(&self, payment: &str, amount: Option<i64>) -> String {
-        let mut world = lock(&self.world);
-        let charge = world::text(world.get(payment), "latest_charge").to_owned();
-        let refund = world.refund(&charge, amount, json!({}));
-        must(refund.map_err(|error| error.message))
+        let payment = payment.to_owned();
+        must(self.act(&Act::Refund { payment, amount }))
     }
 
     /// The payer's bank would not take a refund.
@@ -242,7 +262,8 @@ impl FakeStripe {
     /// # Panics
     /// When it cannot be disputed.
     pub fn open_dispute(&self, payment: &str) -> String {
-        must(lock(&self.world).open_dispute(payment))
+        let payment = payment.to_owned();
+        must(self.act(&Act::OpenDispute { payment }))
     }
 
     /// The payer's bank has decided; `is_won` is from the platform's side.
@@ -250,7 +271,8 @@ impl FakeStripe {
     /// # Panics
     /// When the dispute is not open.
     pub fn close_dispute(&self, dispute: &str, is_won: bool) {
-        must(lock(&self.world).close_dispute(dispute, is_won));
+        let dispute = dispute.to_owned();
+        must(self.act(&Act::CloseDispute { dispute, is_won }));
     }
 
     /// An object as a call would read it; null when there is none.

@@ -64,6 +64,8 @@ pub(super) struct Letter {
 pub(super) struct Outbox {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) deliveries: Vec<Delivery>,
+    /// When webhooks are signed, instead of now.
+    pub(super) signs_at: Option<i64>,
     faults: WebhookFaults,
     dice: Dice,
 }
@@ -154,7 +156,8 @@ impl World {
         let outbox = &mut self.outbox;
         let is_forged = outbox.dice.hits(outbox.faults.bad_signature);
         let is_stale = outbox.dice.hits(outbox.faults.stale);
-        let time = if is_stale { self.now - STALE } else { self.now };
+        let now = outbox.signs_at.unwrap_or(self.now);
+        let time = if is_stale { now - STALE } else { now };
         let of = &self.outbox.deliveries[delivery];
         let endpoint = &self.outbox.endpoints[of.endpoint];
         let body = self.get(&of.event).to_string();

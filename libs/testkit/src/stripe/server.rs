@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::api::{ApiError, Outcome};
 use super::faults::ApiFault;
-use super::world::World;
-use super::{FakeStripe, form, lock};
+use super::world::{World, number, text};
+use super::{FakeStripe, PayOutcome, form, lock};
 
 const MOST_BODY_BYTES: usize = 1 << 20;
 
@@ -46,6 +46,7 @@ struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: String,
+    content_type: &'static str,
     manner: Manner,
 }
 
@@ -62,8 +63,15 @@ impl Answer {
             status,
             headers: Vec::new(),
             body,
+            content_type: "application/json",
             manner: Manner::Whole,
         }
+    }
+
+    fn page(html: String) -> Self {
+        let mut answer = Self::new(200, html);
+        answer.content_type = "text/html; charset=utf-8";
+        answer
     }
 
     fn of(outcome: &Outcome) -> Self {
@@ -96,7 +104,7 @@ pub(super) async fn answer(State(world): State<Arc<Mutex<World>>>, request: Requ
 async fn send(answer: Answer) -> Response {
     let mut response = Response::builder()
         .status(answer.status)
-        .header("content-type", "application/json");
+        .header("content-type", answer.content_type);
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
@@ -144,15 +152,21 @@ impl World {
         answer
     }
 
-    /// Stripe's page of a checkout, of which only the button is there.
+    /// Stripe's page of a checkout, of which only the buttons are there.
     fn serve_page(&mut self, call: &Call<'_>) -> Answer {
-        let paid = match (call.method, call.path.strip_prefix("/pay/")) {
-            ("POST", Some(id)) => self.pay(id, super::PayOutcome::Succeeds),
-            _ => Err("there is no such page".to_owned()),
+        let outcome = match call.body {
+            "outcome=declined" => PayOutcome::Declined,
+            "outcome=takes_days" => PayOutcome::TakesDays,
+            _ => PayOutcome::Succeeds,
         };
-        match paid {
-            Ok(()) => Answer::new(200, "paid".to_owned()),
-            Err(problem) => Answer::new(404, problem),
+        let id = call.path.strip_prefix("/pay/").unwrap_or_default();
+        match call.method {
+            "GET" if self.get(id)["status"] == "open" => Answer::page(page(self.get(id))),
+            "POST" => match self.pay(id, outcome) {
+                Ok(()) => Answer::new(200, "paid".to_owned()),
+                Err(problem) => Answer::new(404, problem),
+            },
+            _ => Answer::new(404, "there is no such page".to_owned()),
         }
     }
 
@@ -259,6 +273,27 @@ impl World {
         }
         answer
     }
+}
+
+/// What somebody who is to pay sees.
+fn page(session: &Value) -> String {
+    let amount = number(session, "amount_total");
+    let currency = text(session, "currency").to_uppercase();
+    let button = |outcome: &str, label: &str| {
+        format!("<button name=\"outcome\" value=\"{outcome}\">{label}</button> ")
+    };
+    let buttons = [
+        button("succeeds", "Pay"),
+        button("declined", "Pay with a card that is declined"),
+        button("takes_days", "Pay in a way that takes days"),
+    ]
+    .concat();
+    format!(
+        "<!doctype html><title>Fake Stripe</title><h1>Fake Stripe</h1>\
+         <p>{}.{:02} {currency}, of no real money.</p><form method=\"post\">{buttons}</form>",
+        amount / 100,
+        amount % 100
+    )
 }
 
 fn replay(kept: &Kept, path: &str, params: &Value) -> Answer {
