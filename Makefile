@@ -68,7 +68,7 @@ stripe-live: ## the gateway against Stripe's test mode, with the key in KINORA_S
 	cargo test -p kinora-stripe-gateway --test live -- --ignored --test-threads 1
 
 fake-stripe: ## a Stripe of no real money on this machine, to try out buying (docs/billing.md)
-	cargo run -q -p kinora-integration-tests --bin kinora-fake-stripe
+	cargo run -q -p kinora-testkit --features stripe
 
 chaos: ## KILLS faults over MINUTES at a whole mesh, and rolling restarts; fails when a job is lost, done twice or wrongly paid
 	@settings=$$(scripts/env libtorch ffmpeg postgres nats) ; eval "$$settings"
