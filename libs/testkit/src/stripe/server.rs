@@ -163,7 +163,7 @@ impl World {
         match call.method {
             "GET" if self.get(id)["status"] == "open" => Answer::page(page(self.get(id))),
             "POST" => match self.pay(id, outcome) {
-                Ok(()) => Answer::new(200, "paid".to_owned()),
+                Ok(()) => Answer::new(200, text(self.get(id), "payment_status").to_owned()),
                 Err(problem) => Answer::new(404, problem),
             },
             _ => Answer::new(404, "there is no such page".to_owned()),
