@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 18] = [
+const FILES: [&str; 19] = [
     "kinora/accounts/v1/account.proto",
     "kinora/accounts/v1/admin_service.proto",
     "kinora/accounts/v1/auth_service.proto",
@@ -19,7 +19,8 @@ const FILES: [&str; 18] = [
     "kinora/billing/v1/payment_service.proto",
     "kinora/scheduler/v1/admin_service.proto",
     "kinora/scheduler/v1/job.proto",
-    "kinora/scheduler/v1/scheduler_service.proto",
+    "kinora/scheduler/v1/video.proto",
+    "kinora/scheduler/v1/video_service.proto",
     "kinora/scheduler/v1/webhook_service.proto",
     "kinora/scheduler/v1/worker_service.proto",
 ];
@@ -27,7 +28,10 @@ const FILES: [&str; 18] = [
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true).open_files(FILES)?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(FILES)?;
     #[expect(
         clippy::disallowed_methods,
         reason = "cargo tells its build scripts where to write in the environment"
