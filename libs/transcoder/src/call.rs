@@ -3,12 +3,15 @@
 use bytes::Buf;
 use kinora_mesh::channel::RetryChannel;
 use prost::Message;
-use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions, Value};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::routes::Route;
+use crate::route::Route;
+
+/// No answer is longer: a page of a hundred videos with the longest prompts.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// Calls a method that answers once.
 ///
@@ -20,7 +23,7 @@ pub async fn call(
     request: Request<DynamicMessage>,
 ) -> Result<Response<DynamicMessage>, Status> {
     let mut grpc = ready(channel).await?;
-    grpc.unary(request, route.call(), DynamicCodec::of(route))
+    grpc.unary(request, route.call.clone(), DynamicCodec::of(route))
         .await
 }
 
@@ -34,7 +37,7 @@ pub async fn stream(
     request: Request<DynamicMessage>,
 ) -> Result<Response<Streaming<DynamicMessage>>, Status> {
     let mut grpc = ready(channel).await?;
-    grpc.server_streaming(request, route.call(), DynamicCodec::of(route))
+    grpc.server_streaming(request, route.call.clone(), DynamicCodec::of(route))
         .await
 }
 
@@ -53,8 +56,39 @@ pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Status> {
     Ok(json)
 }
 
+/// Writes an answer of a route as JSON, as [`to_json`] does: the method's message, or the field of it that the route answers
+/// with.
+///
+/// # Errors
+/// As [`to_json`]; also `Internal` when the service left that field unset.
+pub fn answer_json(route: &Route, message: &DynamicMessage) -> Result<Vec<u8>, Status> {
+    with_answer(route, message, to_json)
+}
+
+/// The message that is the answer of a route: the method's, or the field of it that the route answers with.
+///
+/// # Errors
+/// `Internal` when the service left that field unset.
+pub fn answer(route: &Route, message: &DynamicMessage) -> Result<DynamicMessage, Status> {
+    with_answer(route, message, |message| Ok(message.clone()))
+}
+
+fn with_answer<T>(
+    route: &Route,
+    message: &DynamicMessage,
+    read: impl FnOnce(&DynamicMessage) -> Result<T, Status>,
+) -> Result<T, Status> {
+    let Some(field) = &route.response else {
+        return read(message);
+    };
+    let value = message.has_field(field).then(|| message.get_field(field));
+    let answer = value.as_deref().and_then(Value::as_message);
+    let missing = || Status::internal(format!("an answer has no {}", field.full_name()));
+    read(answer.ok_or_else(missing)?)
+}
+
 async fn ready(channel: RetryChannel) -> Result<Grpc<RetryChannel>, Status> {
-    let mut grpc = Grpc::new(channel);
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
     grpc.ready()
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;

@@ -7,11 +7,19 @@
 //! It knows no service. Who calls, limits and problem documents are its user's.
 
 mod call;
+mod json;
 mod message;
+pub mod openapi;
+mod route;
 mod routes;
+mod rule;
 mod template;
+#[cfg(test)]
+mod testing;
 
-pub use call::{call, stream, to_json};
-pub use message::set_message;
+pub use call::{answer, answer_json, call, stream, to_json};
+pub use json::read_json;
+pub use message::{set_message, set_text};
 pub use prost_reflect::DynamicMessage;
-pub use routes::{Found, InvalidRoutes, Miss, Route, Transcoder};
+pub use route::Route;
+pub use routes::{Found, InvalidRoutes, Miss, Transcoder};

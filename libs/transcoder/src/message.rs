@@ -1,12 +1,18 @@
 //! Requests as messages.
 
-use kinora_mesh::error::{Kind, PublicError};
-use prost_reflect::{
-    DeserializeOptions, DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage, Value,
-};
+use std::collections::HashSet;
+
+use kinora_mesh::error::{Kind as ErrorKind, PublicError};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value};
 use serde_json::{Map, Value as Json};
 
-use crate::routes::{Body, Found};
+use self::value::{Problems, field_named, is_well_known, read_members, read_value};
+use crate::json::{read_json, shown};
+use crate::route::Body;
+use crate::routes::Found;
+
+mod mask;
+mod value;
 
 impl Found<'_> {
     /// Makes the method's message of path, query and body. Names in the body are those of the contract or their camel case.
@@ -14,41 +20,123 @@ impl Found<'_> {
     /// # Errors
     /// `InvalidArgument` with reason `BODY_INVALID`, `QUERY_INVALID` or `FIELD_INVALID`.
     pub fn message(&self, query: Option<&str>, body: &[u8]) -> Result<DynamicMessage, PublicError> {
-        let input = self.route.method.input();
-        let mut object = self.object(body)?;
-        for (field, value) in &self.variables {
-            insert(&mut object, &input, field, value)?;
-        }
-        if self.route.body != Body::Whole {
-            for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-                insert(&mut object, &input, &name, &value)?;
-            }
-        } else if query.is_some_and(|query| !query.is_empty()) {
-            return Err(invalid("QUERY_INVALID", "this call takes no query"));
-        }
-        let options = DeserializeOptions::new().deny_unknown_fields(true);
-        DynamicMessage::deserialize_with_options(input, Json::Object(object), &options)
-            .map_err(|error| invalid("FIELD_INVALID", error.to_string()))
-    }
-
-    fn object(&self, body: &[u8]) -> Result<Map<String, Json>, PublicError> {
-        if self.route.body == Body::None {
-            let is_empty = body.is_empty();
-            return if is_empty {
-                Ok(Map::new())
+        if !self.route.takes_body() {
+            return if body.is_empty() {
+                self.message_of(query, Json::Object(Map::new()))
             } else {
                 Err(invalid("BODY_INVALID", "this call takes no body"))
             };
         }
         // No body is an empty one.
         let body = if body.is_empty() { b"{}" } else { body };
-        let json: Json = serde_json::from_slice(body)
-            .map_err(|error| invalid("BODY_INVALID", format!("the body is no JSON: {error}")))?;
-        match (&self.route.body, json) {
-            (Body::Field(field), json) => Ok(Map::from_iter([(field.clone(), json)])),
-            (_, Json::Object(object)) => Ok(object),
-            _ => Err(invalid("BODY_INVALID", "the body is no JSON object")),
+        self.message_of(query, read_json(body)?)
+    }
+
+    /// As [`Self::message`], of a body that was read already: of a form, or by [`read_json`].
+    ///
+    /// # Errors
+    /// As [`Self::message`].
+    pub fn message_of(
+        &self,
+        query: Option<&str>,
+        body: Json,
+    ) -> Result<DynamicMessage, PublicError> {
+        let mut message = DynamicMessage::new(self.route.method.input());
+        let mut problems = Problems::default();
+        let mut present = Vec::new();
+        match (&self.route.body, body) {
+            (Body::Field(field), json) => {
+                present = self.present(field, &json);
+                let members = Map::from_iter([(field.name().to_owned(), json)]);
+                read_members(&mut message, members, "", &mut problems);
+            }
+            (Body::None | Body::Whole, Json::Object(members)) => {
+                read_members(&mut message, members, "", &mut problems);
+            }
+            _ => return Err(invalid("BODY_INVALID", "the body is no JSON object")),
         }
+        for (path, text) in &self.variables {
+            set_variable(&mut message, path, text, &mut problems);
+        }
+        self.read_query(&mut message, query.unwrap_or_default(), &mut problems)?;
+        if let (Body::Field(field), &http::Method::PATCH) = (&self.route.body, self.route.verb()) {
+            mask::complete(&mut message, field, present, &mut problems);
+        }
+        problems.check()?;
+        Ok(message)
+    }
+
+    /// The fields that a body has, those apart that the path sets.
+    fn present(&self, body: &FieldDescriptor, json: &Json) -> Vec<String> {
+        let kind = body.kind();
+        let (Some(message), Json::Object(members)) = (kind.as_message(), json) else {
+            return Vec::new();
+        };
+        let of_path = |field: &FieldDescriptor| {
+            let path = format!("{}.{}", body.name(), field.name());
+            self.variables.iter().any(|(variable, _)| *variable == path)
+        };
+        members
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .filter_map(|(name, _)| field_named(message, name))
+            .filter(|field| !of_path(field))
+            .map(|field| field.name().to_owned())
+            .collect()
+    }
+
+    fn read_query(
+        &self,
+        message: &mut DynamicMessage,
+        query: &str,
+        problems: &mut Problems,
+    ) -> Result<(), PublicError> {
+        if query.is_empty() {
+            return Ok(());
+        }
+        if self.route.body == Body::Whole {
+            return Err(invalid("QUERY_INVALID", "this call takes no query"));
+        }
+        // Paths that one value has been given for.
+        let of_path = self.variables.iter().map(|(path, _)| (*path).to_owned());
+        let mut given: HashSet<String> = of_path.collect();
+        for (name, text) in url::form_urlencoded::parse(query.as_bytes()) {
+            let unknown = || unknown_parameter(&name);
+            let path = self.parameter(&name).ok_or_else(unknown)?;
+            let is_first = given.insert(dotted(&path));
+            let (field, messages) = path.split_last().ok_or_else(unknown)?;
+            let message = inner(message, messages).ok_or_else(unknown)?;
+            if !is_first && !field.is_list() {
+                problems.add(dotted(&path), "is given twice");
+                continue;
+            }
+            set_parameter(message, field, &dotted(&path), &text, problems);
+        }
+        Ok(())
+    }
+
+    /// The fields along a dotted name that a query may set: single messages to a value or a list of values.
+    fn parameter(&self, name: &str) -> Option<Vec<FieldDescriptor>> {
+        let mut path = Vec::new();
+        let mut parts = name.split('.').peekable();
+        let mut message = self.route.method.input();
+        while let Some(part) = parts.next() {
+            let field = field_named(&message, part)?;
+            if path.is_empty() && self.route.body == Body::Field(field.clone()) {
+                return None;
+            }
+            let kind = field.kind();
+            let inner = kind.as_message().filter(|inner| !is_well_known(inner));
+            if parts.peek().is_some() {
+                message = inner
+                    .filter(|_| !field.is_list() && !field.is_map())?
+                    .clone();
+            } else if inner.is_some() {
+                return None;
+            }
+            path.push(field);
+        }
+        Some(path)
     }
 }
 
@@ -80,206 +168,109 @@ pub fn set_message(
     true
 }
 
-/// Puts the value of a dotted field into a JSON object.
-fn insert(
-    object: &mut Map<String, Json>,
-    message: &MessageDescriptor,
+/// Sets a single text, if the message has one of this name and it is empty.
+///
+/// Returns whether it has one.
+pub fn set_text(message: &mut DynamicMessage, field: &str, value: &str) -> bool {
+    let Some(field) = message.descriptor().get_field_by_name(field) else {
+        return false;
+    };
+    if field.is_list() || !matches!(field.kind(), Kind::String) {
+        return false;
+    }
+    if message.get_field(&field).as_str() == Some("") {
+        message.set_field(&field, Value::String(value.to_owned()));
+    }
+    true
+}
+
+/// Sets a field that the path gives. The body may have it as well, if it says the same.
+fn set_variable(message: &mut DynamicMessage, path: &str, text: &str, problems: &mut Problems) {
+    let mut fields = Vec::new();
+    let mut descriptor = message.descriptor();
+    for part in path.split('.') {
+        let Some(field) = descriptor.get_field_by_name(part) else {
+            return;
+        };
+        if let Kind::Message(inner) = field.kind() {
+            descriptor = inner;
+        }
+        fields.push(field);
+    }
+    let Some((field, messages)) = fields.split_last() else {
+        return;
+    };
+    let Some(value) = read_text(field, text, path, problems) else {
+        return;
+    };
+    let Some(message) = inner(message, messages) else {
+        return;
+    };
+    if message.has_field(field) && *message.get_field(field) != value {
+        problems.add(path, "must be as in the path");
+        return;
+    }
+    message.set_field(field, value);
+}
+
+fn set_parameter(
+    message: &mut DynamicMessage,
+    field: &FieldDescriptor,
     path: &str,
     text: &str,
-) -> Result<(), PublicError> {
-    let (name, rest) = path
-        .split_once('.')
-        .map_or((path, None), |(name, rest)| (name, Some(rest)));
-    let field = message
-        .get_field_by_name(name)
-        .or_else(|| message.get_field_by_json_name(name))
-        .ok_or_else(|| invalid("QUERY_INVALID", format!("there is no field `{path}`")))?;
-    let known = field.name().to_owned();
-    if object.contains_key(field.json_name()) && field.json_name() != known {
-        return Err(twice(path));
-    }
-    if let Some(rest) = rest {
-        let kind = field.kind();
-        let inner = kind
-            .as_message()
-            .filter(|_| !field.is_list() && !field.is_map());
-        let inner =
-            inner.ok_or_else(|| invalid("QUERY_INVALID", format!("`{path}` is no field")))?;
-        let value = object
-            .entry(known)
-            .or_insert_with(|| Json::Object(Map::new()));
-        let Json::Object(inside) = value else {
-            return Err(twice(path));
-        };
-        return insert(inside, inner, rest, text);
-    }
-    let value = scalar(&field, text)?;
-    if field.is_list() {
-        let list = object
-            .entry(known)
-            .or_insert_with(|| Json::Array(Vec::new()));
-        let Json::Array(list) = list else {
-            return Err(twice(path));
-        };
+    problems: &mut Problems,
+) {
+    let Some(value) = read_text(field, text, path, problems) else {
+        return;
+    };
+    if !field.is_list() {
+        message.set_field(field, value);
+    } else if let Some(list) = message.get_field_mut(field).as_list_mut() {
         list.push(value);
-        return Ok(());
-    }
-    match object.insert(known, value) {
-        None => Ok(()),
-        Some(_) => Err(twice(path)),
     }
 }
 
-/// The canonical JSON takes texts for everything but booleans.
-fn scalar(field: &FieldDescriptor, text: &str) -> Result<Json, PublicError> {
-    if !matches!(field.kind(), prost_reflect::Kind::Bool) {
-        return Ok(Json::String(text.to_owned()));
-    }
-    let value = text.parse::<bool>();
-    let expected = || format!("`{}` is true or false", field.name());
-    value
-        .map(Json::Bool)
-        .map_err(|_| invalid("QUERY_INVALID", expected()))
+/// Canonical JSON has texts for everything but truth.
+fn read_text(
+    field: &FieldDescriptor,
+    text: &str,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Value> {
+    let json = match (field.kind(), text) {
+        (Kind::Bool, "true") => Json::Bool(true),
+        (Kind::Bool, "false") => Json::Bool(false),
+        _ => Json::String(text.to_owned()),
+    };
+    read_value(&field.kind(), json, path, problems)
 }
 
-fn twice(path: &str) -> PublicError {
-    invalid("FIELD_INVALID", format!("`{path}` is given twice"))
+/// The message at the end of a path of messages.
+fn inner<'a>(
+    message: &'a mut DynamicMessage,
+    path: &[FieldDescriptor],
+) -> Option<&'a mut DynamicMessage> {
+    let mut message = message;
+    for field in path {
+        message = message.get_field_mut(field).as_message_mut()?;
+    }
+    Some(message)
+}
+
+fn dotted(path: &[FieldDescriptor]) -> String {
+    let names: Vec<&str> = path.iter().map(FieldDescriptor::name).collect();
+    names.join(".")
+}
+
+fn unknown_parameter(name: &str) -> PublicError {
+    let name = shown(name);
+    let message = format!("`{name}` is no parameter of this call");
+    invalid("QUERY_INVALID", message).with_violation(name, "is no parameter of this call")
 }
 
 fn invalid(reason: &str, message: impl Into<String>) -> PublicError {
-    PublicError::new(Kind::InvalidArgument, reason, message)
+    PublicError::new(ErrorKind::InvalidArgument, reason, message)
 }
 
 #[cfg(test)]
-mod tests {
-    use http::Method;
-
-    use super::*;
-    use crate::{Transcoder, to_json};
-
-    const SERVICES: [&str; 2] = [
-        "kinora.accounts.v1.AdminService",
-        "kinora.accounts.v1.OrganisationService",
-    ];
-
-    fn read(verb: Method, uri: &str, body: &str) -> Result<Json, PublicError> {
-        let transcoder = Transcoder::new(kinora_proto::DESCRIPTORS, &SERVICES).unwrap();
-        let (path, query) = uri
-            .split_once('?')
-            .map_or((uri, None), |(p, q)| (p, Some(q)));
-        let found = transcoder.find(&verb, path).unwrap();
-        let message = found.message(query, body.as_bytes())?;
-        Ok(serde_json::from_slice(&to_json(&message).unwrap()).unwrap())
-    }
-
-    #[test]
-    fn path_and_body_make_one_message() {
-        let path = "/v1/organisations/o1/members/u1";
-        let json = read(Method::PATCH, path, r#"{"role": "ROLE_ADMIN"}"#).unwrap();
-        let expected = serde_json::json!({
-            "organisation_id": "o1", "user_id": "u1", "role": "ROLE_ADMIN",
-        });
-        assert_eq!(json, expected);
-    }
-
-    #[test]
-    fn a_query_reaches_into_messages() {
-        let uri =
-            "/v1/admin/audit?filter.actor=a%20b&page_size=7&filter.since=2026-01-01T00:00:00Z";
-        let json = read(Method::GET, uri, "").unwrap();
-        assert_eq!(json["filter"]["actor"], "a b");
-        assert_eq!(json["filter"]["since"], "2026-01-01T00:00:00Z");
-        assert_eq!(json["page_size"], 7);
-        assert_eq!(json["filter"]["action"], "", "default values are there");
-    }
-
-    #[track_caller]
-    fn refuses(verb: Method, uri: &str, body: &str, reason: &str) {
-        let error = read(verb, uri, body).expect_err("is refused");
-        assert_eq!(
-            (error.kind, error.reason.as_str()),
-            (Kind::InvalidArgument, reason)
-        );
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let members = "/v1/organisations/o1/members/u1";
-        refuses(Method::PATCH, members, "{", "BODY_INVALID");
-        refuses(Method::PATCH, members, "[]", "BODY_INVALID");
-        refuses(Method::PATCH, members, "\u{0}", "BODY_INVALID");
-        refuses(
-            Method::PATCH,
-            members,
-            r#"{"user_id": "u2"}"#,
-            "FIELD_INVALID",
-        );
-        refuses(
-            Method::PATCH,
-            members,
-            r#"{"userId": "u2"}"#,
-            "FIELD_INVALID",
-        );
-        refuses(Method::PATCH, members, r#"{"nothing": 1}"#, "FIELD_INVALID");
-        refuses(
-            Method::PATCH,
-            members,
-            r#"{"role": "NO_ROLE"}"#,
-            "FIELD_INVALID",
-        );
-        refuses(
-            Method::PATCH,
-            &format!("{members}?role=1"),
-            "{}",
-            "QUERY_INVALID",
-        );
-        refuses(
-            Method::GET,
-            "/v1/admin/users?nothing=1",
-            "",
-            "QUERY_INVALID",
-        );
-        refuses(
-            Method::GET,
-            "/v1/admin/users?page_size=x",
-            "",
-            "FIELD_INVALID",
-        );
-        refuses(
-            Method::GET,
-            "/v1/admin/users?page_size=1&page_size=2",
-            "",
-            "FIELD_INVALID",
-        );
-        refuses(Method::GET, "/v1/admin/users", "{}", "BODY_INVALID");
-        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
-        refuses(Method::PATCH, members, &deep, "BODY_INVALID");
-    }
-
-    #[test]
-    fn what_the_edge_knows_replaces_what_a_client_says() {
-        let transcoder = Transcoder::new(
-            kinora_proto::DESCRIPTORS,
-            &["kinora.accounts.v1.AuthService"],
-        )
-        .unwrap();
-        let found = transcoder.find(&Method::POST, "/v1/auth:signIn").unwrap();
-        let body = br#"{"email": "a@b.c", "origin": {"address": "10.0.0.1"}}"#;
-        let mut message = found.message(None, body).unwrap();
-        let origin = [("address", "192.0.2.7".to_owned())];
-        assert!(set_message(
-            &mut message,
-            "origin",
-            "kinora.accounts.v1.Origin",
-            &origin
-        ));
-        assert!(!set_message(
-            &mut message,
-            "email",
-            "kinora.accounts.v1.Origin",
-            &origin
-        ));
-        let json: Json = serde_json::from_slice(&to_json(&message).unwrap()).unwrap();
-        assert_eq!(json["origin"]["address"], "192.0.2.7");
-    }
-}
+mod tests;

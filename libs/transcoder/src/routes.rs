@@ -1,38 +1,15 @@
 //! Which method a request is for.
 
 use http::Method;
-use http::uri::PathAndQuery;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value,
-};
+use prost_reflect::DescriptorPool;
 
-use crate::template::Template;
+use crate::route::Route;
+use crate::rule::routes_of;
 
 /// All routes of some services.
 #[derive(Debug)]
 pub struct Transcoder {
     routes: Vec<Route>,
-}
-
-/// One way to reach a method.
-#[derive(Debug)]
-pub struct Route {
-    pub(crate) template: Template,
-    pub(crate) body: Body,
-    pub(crate) method: MethodDescriptor,
-    verb: Method,
-    call: PathAndQuery,
-}
-
-/// What a request's body is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    /// Nothing.
-    None,
-    /// The whole message.
-    Whole,
-    /// One field of it.
-    Field(String),
 }
 
 /// A route that fits, and what the path says.
@@ -69,8 +46,8 @@ pub enum InvalidRoutes {
         /// What is wrong.
         problem: String,
     },
-    /// Two methods want the same requests.
-    #[error("{first} and {second} have the same route")]
+    /// Two routes fit the same requests, and neither is the narrower one.
+    #[error("{first} and {second} want the same requests")]
     Ambiguous {
         /// Full name.
         first: String,
@@ -98,15 +75,15 @@ impl Transcoder {
             }
         }
         // Literal segments come before variables, so that the narrower route is found first.
-        routes.sort_by(|a, b| a.template.shape().cmp(&b.template.shape()));
-        let same = routes.windows(2).find(|pair| {
-            pair[0].verb == pair[1].verb && pair[0].template.shape() >= pair[1].template.shape()
-        });
-        if let Some([first, second]) = same {
-            return Err(InvalidRoutes::Ambiguous {
-                first: first.method.full_name().to_owned(),
-                second: second.method.full_name().to_owned(),
-            });
+        routes.sort_by(|a, b| a.template.order().cmp(&b.template.order()));
+        for (index, second) in routes.iter().enumerate() {
+            let mut others = routes.iter().take(index);
+            if let Some(first) = others.find(|first| are_ambiguous(first, second)) {
+                return Err(InvalidRoutes::Ambiguous {
+                    first: first.method.full_name().to_owned(),
+                    second: second.method.full_name().to_owned(),
+                });
+            }
         }
         Ok(Self { routes })
     }
@@ -133,148 +110,23 @@ impl Transcoder {
         allowed.dedup();
         Err(Miss::Verb(allowed.join(", ")))
     }
-}
 
-impl Route {
-    /// Full name of its service.
+    /// All routes; of those that fit the same path the narrower one first.
     #[must_use]
-    pub fn service(&self) -> String {
-        self.method.parent_service().full_name().to_owned()
-    }
-
-    /// What is called: `/package.Service/Method`.
-    #[must_use]
-    pub fn method(&self) -> &str {
-        self.call.path()
-    }
-
-    /// Whether the answer is a stream.
-    #[must_use]
-    pub fn is_streaming(&self) -> bool {
-        self.method.is_server_streaming()
-    }
-
-    /// Whether the answer is a stream of messages that hold nothing but `bytes chunk`: parts of a file.
-    #[must_use]
-    pub fn is_of_chunks(&self) -> bool {
-        let output = self.method.output();
-        let chunk = output.get_field_by_name("chunk");
-        let is_bytes = chunk.is_some_and(|chunk| matches!(chunk.kind(), Kind::Bytes));
-        self.is_streaming() && is_bytes && output.fields().len() == 1
-    }
-
-    /// What is called: `/package.Service/Method`.
-    pub(crate) fn call(&self) -> PathAndQuery {
-        self.call.clone()
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
     }
 }
 
-fn routes_of(
-    pool: &DescriptorPool,
-    method: &MethodDescriptor,
-) -> Result<Vec<Route>, InvalidRoutes> {
-    let Some(extension) = pool.get_extension_by_name("google.api.http") else {
-        return Ok(Vec::new());
-    };
-    let options = method.options();
-    if !options.has_extension(&extension) {
-        return Ok(Vec::new());
-    }
-    let rule = options.get_extension(&extension).into_owned();
-    let Value::Message(rule) = rule else {
-        return Ok(Vec::new());
-    };
-    let mut routes = vec![route_of(method, &rule)?];
-    let more = rule.get_field_by_name("additional_bindings");
-    for rule in more.as_deref().and_then(Value::as_list).unwrap_or_default() {
-        if let Value::Message(rule) = rule {
-            routes.push(route_of(method, rule)?);
-        }
-    }
-    Ok(routes)
-}
-
-fn route_of(method: &MethodDescriptor, rule: &DynamicMessage) -> Result<Route, InvalidRoutes> {
-    let wrong = |problem: String| InvalidRoutes::Route {
-        method: method.full_name().to_owned(),
-        problem,
-    };
-    if method.is_client_streaming() {
-        return Err(wrong("a client stream has no place in HTTP".to_owned()));
-    }
-    let verbs = [
-        ("get", Method::GET),
-        ("put", Method::PUT),
-        ("post", Method::POST),
-        ("delete", Method::DELETE),
-        ("patch", Method::PATCH),
-    ];
-    let mut patterns = verbs.into_iter().filter_map(|(field, verb)| {
-        let path = text(rule, field);
-        (!path.is_empty()).then_some((verb, path))
-    });
-    let (verb, path) = patterns
-        .next()
-        .ok_or_else(|| wrong("it has no pattern".to_owned()))?;
-    let template = Template::parse(&path).map_err(|error| wrong(error.to_string()))?;
-    let input = method.input();
-    for field in template.fields() {
-        check_field(&input, field).map_err(wrong)?;
-    }
-    let body = match text(rule, "body").as_str() {
-        "" => Body::None,
-        "*" => Body::Whole,
-        field => {
-            check_field(&input, field).map_err(wrong)?;
-            Body::Field(field.to_owned())
-        }
-    };
-    let call = format!("/{}/{}", method.parent_service().full_name(), method.name());
-    let call = PathAndQuery::try_from(call).map_err(|error| wrong(error.to_string()))?;
-    Ok(Route {
-        template,
-        body,
-        method: method.clone(),
-        verb,
-        call,
-    })
-}
-
-fn text(rule: &DynamicMessage, field: &str) -> String {
-    let value = rule.get_field_by_name(field);
-    let text = value.as_deref().and_then(Value::as_str);
-    text.unwrap_or_default().to_owned()
-}
-
-/// A dotted path of singular fields.
-fn check_field(message: &MessageDescriptor, path: &str) -> Result<(), String> {
-    let mut message = message.clone();
-    let mut parts = path.split('.').peekable();
-    while let Some(part) = parts.next() {
-        let field = message.get_field_by_name(part);
-        let field = field.ok_or_else(|| format!("there is no field {path}"))?;
-        if parts.peek().is_some() {
-            let kind = field.kind();
-            let inner = kind.as_message().filter(|_| !field.is_list());
-            message = inner
-                .ok_or_else(|| format!("{path} goes through no message"))?
-                .clone();
-        }
-    }
-    Ok(())
+fn are_ambiguous(a: &Route, b: &Route) -> bool {
+    let are_nested = a.template.is_within(&b.template) != b.template.is_within(&a.template);
+    a.verb == b.verb && a.template.overlaps(&b.template) && !are_nested
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SERVICES: [&str; 5] = [
-        "kinora.accounts.v1.AdminService",
-        "kinora.accounts.v1.AuthService",
-        "kinora.accounts.v1.KeyService",
-        "kinora.accounts.v1.OrganisationService",
-        "kinora.accounts.v1.UserService",
-    ];
+    use crate::testing::{SERVICES, contract, try_find};
 
     fn transcoder() -> Transcoder {
         Transcoder::new(kinora_proto::DESCRIPTORS, &SERVICES).expect("the contracts")
@@ -284,7 +136,7 @@ mod tests {
     fn check(verb: Method, path: &str, expected: &str) {
         let transcoder = transcoder();
         let found = transcoder.find(&verb, path).expect("a route");
-        assert_eq!(found.route.call().as_str(), expected);
+        assert_eq!(found.route.method(), expected);
     }
 
     #[test]
@@ -318,5 +170,98 @@ mod tests {
     fn unknown_services_are_refused() {
         let made = Transcoder::new(kinora_proto::DESCRIPTORS, &["kinora.Nothing"]);
         assert!(matches!(made, Err(InvalidRoutes::UnknownService(_))));
+    }
+
+    #[test]
+    fn a_method_is_reached_by_its_other_bindings() {
+        let videos = "/kinora.scheduler.v1.VideoService";
+        let create = format!("{videos}/CreateVideo");
+        check(Method::POST, "/v1/videos", &create);
+        check(Method::POST, "/v1/videos/v1:remix", &create);
+        check(Method::POST, "/v1/videos/v1/remix", &create);
+        let sequence = format!("{videos}/CreateSequence");
+        check(Method::POST, "/v1/videos/v1:extend", &sequence);
+        let group = format!("{videos}/GetGroup");
+        check(Method::GET, "/v1/batches/b1", &group);
+        check(Method::GET, "/v1/sequences/s1", &group);
+    }
+
+    #[test]
+    fn the_path_of_another_binding_sets_its_field() {
+        let transcoder = transcoder();
+        let path = "/v1/videos/0198-ab:remix";
+        let found = transcoder.find(&Method::POST, path).unwrap();
+        assert_eq!(found.variables, [("remix_of", "0198-ab".to_owned())]);
+    }
+
+    #[test]
+    fn the_narrower_route_is_found() {
+        let routes = r#"
+            rpc One(M) returns (M) { option (google.api.http) = { get: "/v1/{a}" }; }
+            rpc Two(M) returns (M) { option (google.api.http) = { get: "/v1/b" }; }
+            rpc Three(M) returns (M) { option (google.api.http) = { get: "/v1/{a=**}" }; }
+            rpc Four(M) returns (M) { option (google.api.http) = { get: "/v1/{a=**}:go" }; }
+        "#;
+        let transcoder = contract(routes).unwrap();
+        assert_eq!(try_find(&transcoder, "GET", "/v1/a"), Some("One"));
+        assert_eq!(try_find(&transcoder, "GET", "/v1/b"), Some("Two"));
+        assert_eq!(try_find(&transcoder, "GET", "/v1/b/c"), Some("Three"));
+        assert_eq!(try_find(&transcoder, "GET", "/v1/b:go"), Some("Four"));
+        assert_eq!(try_find(&transcoder, "GET", "/v1/b/c:go"), Some("Four"));
+    }
+
+    #[track_caller]
+    fn are_refused(first: &str, second: &str) {
+        let made = contract(&format!(
+            r#"
+            rpc One(M) returns (M) {{ option (google.api.http) = {{ get: "{first}" }}; }}
+            rpc Two(M) returns (M) {{ option (google.api.http) = {{ get: "{second}" }}; }}
+            "#
+        ));
+        let is_ambiguous = matches!(made, Err(InvalidRoutes::Ambiguous { .. }));
+        assert!(is_ambiguous, "{first} and {second}: {made:?}");
+    }
+
+    #[test]
+    fn routes_that_fit_one_path_alike_are_refused() {
+        are_refused("/v1/{a}", "/v1/{b}");
+        are_refused("/v1/a", "/v1/a");
+        are_refused("/v1/{a}/b", "/v1/a/{b}");
+        are_refused("/v1/{a}:go", "/v1/{b}:go");
+        are_refused("/v1/{a=**}:go", "/v1/{a}/{b=**}");
+    }
+
+    #[track_caller]
+    fn is_refused(rpc: &str, problem: &str) {
+        let made = contract(rpc);
+        let Err(InvalidRoutes::Route { problem: found, .. }) = made else {
+            panic!("{made:?}");
+        };
+        assert!(found.contains(problem), "{found}");
+    }
+
+    #[test]
+    fn rules_that_make_no_sense_are_refused() {
+        let rpc = |rule: &str| {
+            format!("rpc One(M) returns (M) {{ option (google.api.http) = {{ {rule} }}; }}")
+        };
+        is_refused(&rpc(r#"get: "/v1/{x}""#), "has no field x");
+        is_refused(&rpc(r#"get: "/v1/{m}""#), "m is no single value");
+        is_refused(&rpc(r#"get: "/v1/{list}""#), "list is no single value");
+        is_refused(&rpc(r#"get: "/v1/{a.b}""#), "a is no message");
+        is_refused(&rpc(r#"get: "v1""#), "is no path template");
+        is_refused(&rpc(r#"body: "*""#), "it has no pattern");
+        let body = r#"post: "/v1" body: "x""#;
+        is_refused(&rpc(body), "has no field x");
+        let response = |field: &str| format!(r#"get: "/v1" response_body: "{field}""#);
+        is_refused(&rpc(&response("x")), "has no field x");
+        is_refused(&rpc(&response("a")), "a is no message");
+        let nested = r#"get: "/v1" additional_bindings {
+            get: "/v2" additional_bindings { get: "/v3" }
+        }"#;
+        is_refused(&rpc(nested), "an additional binding has bindings");
+        let stream =
+            r#"rpc One(stream M) returns (M) { option (google.api.http) = { get: "/v1" }; }"#;
+        is_refused(stream, "a client stream");
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 /// A template, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
+    text: String,
     segments: Vec<Segment>,
     variables: Vec<Variable>,
     verb: String,
@@ -47,9 +48,45 @@ impl Template {
             .map(|variable| variable.field.as_str())
     }
 
-    /// Two templates of equal shape fit the same paths.
-    pub(crate) fn shape(&self) -> impl Ord + fmt::Debug {
-        (self.segments.clone(), self.verb.clone())
+    /// A template whose paths are all another one's, too, comes before that one.
+    pub(crate) fn order(&self) -> impl Ord + '_ {
+        (&self.segments, self.verb.is_empty(), &self.verb)
+    }
+
+    /// Whether there is a path that fits both.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        // A colon in the last part is a verb's, except where the last part may be anything.
+        let takes_verbs = |template: &Self| {
+            template.verb.is_empty() && template.segments.last() == Some(&Segment::Rest)
+        };
+        if self.verb != other.verb && !takes_verbs(self) && !takes_verbs(other) {
+            return false;
+        }
+        let mut index = 0;
+        loop {
+            match (self.segments.get(index), other.segments.get(index)) {
+                (Some(Segment::Rest), _) | (_, Some(Segment::Rest)) | (None, None) => return true,
+                (None, Some(_)) | (Some(_), None) => return false,
+                (Some(Segment::Literal(a)), Some(Segment::Literal(b))) if a != b => return false,
+                _ => index += 1,
+            }
+        }
+    }
+
+    /// Whether every path that fits this one fits the other one, given that some path fits both.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        if self.verb != other.verb && !other.verb.is_empty() {
+            return false;
+        }
+        let mut index = 0;
+        loop {
+            match (self.segments.get(index), other.segments.get(index)) {
+                (_, Some(Segment::Rest)) | (None, None) => return true,
+                (Some(Segment::Rest), _) | (None, _) | (_, None) => return false,
+                (Some(Segment::One), Some(Segment::Literal(_))) => return false,
+                _ => index += 1,
+            }
+        }
     }
 
     /// The values of the fields, if the path fits.
@@ -74,6 +111,7 @@ impl Template {
                 Some(Segment::One) => self.is_one(&part),
                 Some(Segment::Rest) | None => has_rest,
             };
+            let fits = fits && (!part.contains('/') || self.is_value(index));
             if !fits {
                 return None;
             }
@@ -95,15 +133,28 @@ impl Template {
         )
     }
 
+    /// Whether a part is all of a value. A value of several parts has no slashes but those between them.
+    fn is_value(&self, index: usize) -> bool {
+        let is_at = |variable: &Variable| (variable.first, variable.last) == (index, index);
+        self.segments.get(index) == Some(&Segment::One) && self.variables.iter().any(is_at)
+    }
+
     /// Without a verb of its own a template does not take another one's.
     fn is_one(&self, part: &str) -> bool {
         !part.is_empty() && (!self.verb.is_empty() || !part.contains(':'))
     }
 }
 
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 fn parse(text: &str) -> Option<Template> {
     let mut rest = text.strip_prefix('/')?;
     let mut template = Template {
+        text: text.to_owned(),
         segments: Vec::new(),
         variables: Vec::new(),
         verb: String::new(),
@@ -173,7 +224,7 @@ fn name(text: &str) -> Option<&str> {
     (!text.is_empty() && text.chars().all(is_legal)).then_some(text)
 }
 
-/// Percent-decodes one part of a path. None when it is no text, or has a slash that was hidden.
+/// Percent-decodes one part of a path. None when it is no text.
 fn decode(part: &str) -> Option<String> {
     if !part.contains('%') {
         return Some(part.to_owned());
@@ -190,8 +241,7 @@ fn decode(part: &str) -> Option<String> {
         bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
         rest = more;
     }
-    let text = String::from_utf8(bytes).ok()?;
-    (!text.contains('/')).then_some(text)
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -248,6 +298,15 @@ mod tests {
     }
 
     #[test]
+    fn a_slash_may_be_in_a_value_of_one_part_alone() {
+        check("/v1/users/{id}", "/v1/users/a%2Fb", Some(&[("id", "a/b")]));
+        check("/v1/users/*", "/v1/users/a%2Fb", None);
+        check("/v1/{name=users/*}", "/v1/users/a%2Fb", None);
+        check("/v1/{name=**}", "/v1/users/a%2Fb", None);
+        check("/v1/users/me", "/v1/users%2Fme", None);
+    }
+
+    #[test]
     fn other_paths_do_not_fit() {
         for path in [
             "",
@@ -256,7 +315,6 @@ mod tests {
             "/v1/users/",
             "/v1/users/1/2",
             "/v1/users/%zz",
-            "/v1/users/a%2Fb",
             "/v1/users/%ff",
             "//v1/users/1",
         ] {
