@@ -39,7 +39,7 @@ impl Freshness {
 /// What one method wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The full path: `/kinora.scheduler.v1.SchedulerService/Submit`.
+    /// The full path: `/kinora.scheduler.v1.VideoService/CreateVideo`.
     pub method: &'static str,
     /// The services of this mesh that may call it.
     pub workloads: &'static [&'static str],

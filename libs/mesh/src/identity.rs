@@ -29,12 +29,14 @@ use parking_lot::RwLock;
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 
-pub(crate) use self::certificate::ServiceCertificate;
+pub(crate) use self::certificate::{ServiceCertificate, validity_of};
 pub use self::error::{CertificateError, IdentityError};
 #[cfg(feature = "authority")]
 pub use self::folder::IdentityFiles;
 pub use self::material::{AUTHORITIES, CERTIFICATE, KEY};
 use self::material::{Files, Material};
+pub(crate) use self::material::{certified_key, check_dates};
+pub(crate) use self::reload::{Reloaded, keep};
 use crate::MeshError;
 use crate::workload::Workload;
 

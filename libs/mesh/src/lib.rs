@@ -9,6 +9,7 @@
 //! This crate knows no service and no business rule.
 
 pub mod channel;
+pub mod deadline;
 pub mod error;
 pub mod identity;
 pub mod lifecycle;
@@ -49,6 +50,9 @@ pub enum MeshError {
     /// The service cannot say who it is.
     #[error("this service has no identity in the mesh")]
     Identity(#[source] identity::IdentityError),
+    /// The certificate of a public port cannot be used.
+    #[error("the certificate of the public port cannot be used")]
+    Tls(#[source] identity::IdentityError),
     /// The descriptors of the contracts cannot be read.
     #[error("the descriptors of the contracts cannot be read")]
     Reflection(#[source] tonic_reflection::server::Error),

@@ -1,17 +1,14 @@
 //! Listening, answering, draining.
 
+mod http;
 mod incoming;
 mod shed;
+mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -20,10 +17,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
-use tower::ServiceExt;
 
+pub use self::http::{HttpOptions, http};
 pub use self::incoming::MeshStream;
 use self::shed::ShedLayer;
+pub use self::tls::{ServerCertificate, TlsOptions};
 use crate::MeshError;
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
@@ -33,7 +31,7 @@ use crate::trace::ServerTraceLayer;
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long a client may take to send its request head.
-pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Services that every server has, the second one if it is wanted.
 const HEALTH: &str = "grpc.health.v1.Health";
@@ -184,53 +182,6 @@ async fn stopping(health: HealthReporter, services: &[&'static str], lifecycle: 
             .await;
     }
     lifecycle.stopping().cancelled().await;
-}
-
-/// Serves HTTP/1.1 and HTTP/2 until `shutdown`, then drains for at most ten seconds.
-///
-/// The router is served as it is: layers, [`ServerTraceLayer`] among them, are the caller's.
-///
-/// # Errors
-/// [`MeshError::Http`] when the listener fails for another reason than a broken client.
-pub async fn http(
-    listener: TcpListener,
-    router: axum::Router,
-    shutdown: CancellationToken,
-) -> Result<(), MeshError> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30));
-    let graceful = GracefulShutdown::new();
-    while let Some((stream, address)) = next_connection(&listener, &shutdown).await? {
-        let with_peer = move |mut request: http::Request<Incoming>| {
-            request.extensions_mut().insert(PeerAddress(address));
-            request
-        };
-        let service = TowerToHyperService::new(router.clone().map_request(with_peer));
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), service)
-            .into_owned();
-        let watched = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = watched.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!("open requests were cut off after the drain time");
-    }
-    Ok(())
 }
 
 /// The next connection, or none once the server stops.

@@ -1,6 +1,5 @@
 //! Calls that are sent again.
 
-mod deadline;
 mod kept;
 
 use std::error::Error;
@@ -23,7 +22,7 @@ use tower::Service;
 use tower::retry::budget::{Budget, TpsBudget};
 
 use self::kept::Kept;
-use crate::METER;
+use crate::{METER, deadline};
 
 /// How often a call is sent again at most.
 const MAX_RETRIES: u32 = 2;
@@ -80,7 +79,7 @@ enum Failure {
 
 impl<S> RetryChannel<S> {
     /// Sends over `inner`. `safe` are the full paths of methods that may be called twice, such as
-    /// `/kinora.scheduler.v1.SchedulerService/Get`; all of them take a single request.
+    /// `/kinora.scheduler.v1.VideoService/GetVideo`; all of them take a single request.
     #[must_use]
     pub fn new(inner: S, safe: &'static [&'static str]) -> Self {
         let retries = global::meter(METER)

@@ -20,18 +20,34 @@ pub(crate) struct ServiceCertificate {
 impl ServiceCertificate {
     /// Reads a certificate in DER form. Who has signed it is another question.
     pub(crate) fn read(der: &[u8]) -> Result<Self, CertificateError> {
-        let (rest, certificate) =
-            x509_parser::parse_x509_certificate(der).map_err(|_| CertificateError::Damaged)?;
-        if !rest.is_empty() {
-            return Err(CertificateError::Damaged);
-        }
-        let validity = certificate.validity();
+        let certificate = parse(der)?;
+        let (starts, ends) = times_of(&certificate);
         Ok(Self {
             workload: workload_of(&certificate)?,
-            starts: system_time(validity.not_before),
-            ends: system_time(validity.not_after),
+            starts,
+            ends,
         })
     }
+}
+
+/// When any certificate in DER form begins and ends.
+pub(crate) fn validity_of(der: &[u8]) -> Result<(SystemTime, SystemTime), CertificateError> {
+    Ok(times_of(&parse(der)?))
+}
+
+fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
+    match x509_parser::parse_x509_certificate(der) {
+        Ok(([], certificate)) => Ok(certificate),
+        _ => Err(CertificateError::Damaged),
+    }
+}
+
+fn times_of(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
+    let validity = certificate.validity();
+    (
+        system_time(validity.not_before),
+        system_time(validity.not_after),
+    )
 }
 
 /// SPIFFE allows one URI name in a certificate; names of other kinds do not count.

@@ -26,7 +26,7 @@ pub const AUTHORITIES: &str = "ca.crt";
 
 /// The files as they were read.
 #[derive(PartialEq, Eq)]
-pub(super) struct Files {
+pub(crate) struct Files {
     certificates: Vec<u8>,
     key: Vec<u8>,
     authorities: Vec<u8>,
@@ -42,7 +42,7 @@ pub(super) struct Material {
 
 impl Files {
     /// Reads a consistent set where the folder is swapped as a whole, as Kubernetes does it by the link `..data`.
-    pub(super) fn read(folder: &Path) -> Result<Self, IdentityError> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, IdentityError> {
         // The set behind the link may be removed between two reads; then there is a newer one.
         Self::read_once(folder).or_else(|_| Self::read_once(folder))
     }
@@ -88,14 +88,12 @@ impl Material {
             let path = path.clone();
             IdentityError::Certificate { path, source }
         })?;
-        if !(certificate.starts..=certificate.ends).contains(&SystemTime::now()) {
-            return Err(IdentityError::OutOfDate {
-                path,
-                starts: format_rfc3339_seconds(certificate.starts),
-                ends: format_rfc3339_seconds(certificate.ends),
-            });
-        }
-        let key = certified_key(folder, chain, &files.key, provider)?;
+        check_dates(&path, certificate.starts, certificate.ends)?;
+        let key = certified_key(
+            (&path, &files.certificates),
+            (&folder.join(KEY), &files.key),
+            provider,
+        )?;
         let roots = Arc::new(roots(folder, &files.authorities)?);
         let clients =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
@@ -113,6 +111,22 @@ impl Material {
     }
 }
 
+/// Refuses what is not valid now.
+pub(crate) fn check_dates(
+    path: &Path,
+    starts: SystemTime,
+    ends: SystemTime,
+) -> Result<(), IdentityError> {
+    if (starts..=ends).contains(&SystemTime::now()) {
+        return Ok(());
+    }
+    Err(IdentityError::OutOfDate {
+        path: path.to_owned(),
+        starts: format_rfc3339_seconds(starts),
+        ends: format_rfc3339_seconds(ends),
+    })
+}
+
 /// At least one.
 fn certificates(path: PathBuf, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
@@ -125,14 +139,15 @@ fn certificates(path: PathBuf, pem: &[u8]) -> Result<Vec<CertificateDer<'static>
     }
 }
 
-fn certified_key(
-    folder: &Path,
-    chain: Vec<CertificateDer<'static>>,
-    pem: &[u8],
+/// A chain of certificates with the key of the first one, both in PEM form, from the files of these names.
+pub(crate) fn certified_key(
+    (certificate_path, certificates_pem): (&Path, &[u8]),
+    (key_path, key_pem): (&Path, &[u8]),
     provider: &CryptoProvider,
 ) -> Result<Arc<CertifiedKey>, IdentityError> {
-    let path = folder.join(KEY);
-    let Ok(key) = PrivateKeyDer::from_pem_slice(pem) else {
+    let chain = certificates(certificate_path.to_owned(), certificates_pem)?;
+    let path = key_path.to_owned();
+    let Ok(key) = PrivateKeyDer::from_pem_slice(key_pem) else {
         let expected = "private key";
         return Err(IdentityError::NotPem { path, expected });
     };

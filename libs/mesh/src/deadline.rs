@@ -11,13 +11,14 @@ const HEADER: &str = "grpc-timeout";
 const MAX_NUMBER: u128 = 99_999_999;
 
 /// When a call ends that begins now. None when it has no deadline, or one that cannot be read.
-pub(super) fn of(headers: &HeaderMap) -> Option<Instant> {
+#[must_use]
+pub fn of(headers: &HeaderMap) -> Option<Instant> {
     let text = headers.get(HEADER)?.to_str().ok()?;
     Instant::now().checked_add(read(text)?)
 }
 
-/// Gives what is left to the next try.
-pub(super) fn write(headers: &mut HeaderMap, deadline: Option<Instant>) {
+/// Writes what is left of the time until `deadline`, for the next one who is called or the next try.
+pub fn write(headers: &mut HeaderMap, deadline: Option<Instant>) {
     let Some(deadline) = deadline else { return };
     let left = deadline.saturating_duration_since(Instant::now());
     if let Ok(value) = HeaderValue::from_str(&format(left)) {

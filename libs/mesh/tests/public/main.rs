@@ -1,0 +1,11 @@
+//! A port for clients that are no services: TLS, and what it does about clients that waste its time.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: what goes wrong fails the test"
+)]
+
+mod client;
+mod limits;
+mod port;
+mod tls;
