@@ -93,23 +93,25 @@ pub fn card_to_pb(card: &ModelCard, need: Option<MemoryNeed>) -> pb::Model {
             base_bytes: need.base_bytes,
             bytes_per_pixel: need.bytes_per_pixel,
         }),
+        // The scheduler says the rest.
+        ..pb::Model::default()
     }
 }
 
 /// Whether models of a family take a first frame.
-pub fn image_input(family: &str) -> pb::ImageInput {
+pub fn image_input(family: &str) -> pb::model::ImageInput {
     match family {
-        "wan-ti2v" => pb::ImageInput::Optional,
-        "wan-i2v" | "wan-flf2v" => pb::ImageInput::Required,
-        _ => pb::ImageInput::None,
+        "wan-ti2v" => pb::model::ImageInput::Optional,
+        "wan-i2v" | "wan-flf2v" => pb::model::ImageInput::Required,
+        _ => pb::model::ImageInput::None,
     }
 }
 
 /// Whether models of a family take a last frame.
-fn last_image_input(family: &str) -> pb::ImageInput {
+fn last_image_input(family: &str) -> pb::model::ImageInput {
     match family {
-        "wan-flf2v" => pb::ImageInput::Required,
-        _ => pb::ImageInput::None,
+        "wan-flf2v" => pb::model::ImageInput::Required,
+        _ => pb::model::ImageInput::None,
     }
 }
 
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn families_say_which_pictures_they_take() {
-        use pb::ImageInput::{None, Optional, Required};
+        use pb::model::ImageInput::{None, Optional, Required};
         for (family, first, last) in [
             ("wan-t2v", None, None),
             ("wan-ti2v", Optional, None),

@@ -3,6 +3,7 @@
 mod admin;
 mod approvals;
 mod billing;
+mod content;
 mod dispatch;
 mod floor;
 mod groups;
@@ -45,10 +46,11 @@ use outlook::OutlookCache;
 
 pub use admin::DeadLetter;
 pub use approvals::Estimate;
+pub use content::{Content, ContentKind};
 pub use dispatch::Greeting;
 pub use floor::Floor;
 pub use groups::GroupView;
-pub use jobs::View;
+pub use jobs::{VideoQuery, View};
 use places::Places;
 pub use places::QueuePlace;
 use progress::ProgressBoard;

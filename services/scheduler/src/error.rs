@@ -1,5 +1,7 @@
 //! What can go wrong, and what a caller is told of it.
 
+mod public;
+
 use std::time::Duration;
 
 use kinora_access::RulesError;
@@ -11,12 +13,14 @@ use kinora_store::page::PageError;
 use tonic::Status;
 
 use crate::clients::ObjectError;
+use crate::domain::job::State;
 use crate::domain::model::InvalidModel;
 use crate::domain::submission::Invalid;
 use crate::domain::transition::NotApprovable;
-use crate::sessions::{NEWEST_PROTOCOL, NameTaken, OLDEST_PROTOCOL};
+use crate::sessions::NameTaken;
 use crate::store::{JobStoreError, LimitHit};
 use crate::webhooks::WebhookError;
+use public::{from_invalid, invalid, not_approvable, not_ready, over_limit, version_skew};
 
 /// What is busy for a moment is free again after this long.
 const SOON: Duration = Duration::from_secs(1);
@@ -57,6 +61,20 @@ pub enum Error {
     /// The preview cannot be approved.
     #[error("the preview cannot be approved")]
     NotApprovable(#[source] NotApprovable),
+    /// The clip, or the preview, is not there.
+    #[error("there is no {what}")]
+    NotReady {
+        /// Where its job stands.
+        state: State,
+        /// `clip` or `preview`.
+        what: &'static str,
+    },
+    /// The video was stored without this object.
+    #[error("the video was stored without it")]
+    OutputNotFound,
+    /// A list is to begin after a video that the caller does not have.
+    #[error("there is no video to begin after")]
+    AfterUnknown,
     /// A limit leaves no room.
     #[error("a limit is reached: {0:?}")]
     OverLimit(LimitHit),
@@ -211,6 +229,13 @@ impl From<Error> for PublicError {
                 "the picture of the earlier video is gone; send it again",
             ),
             Error::NotApprovable(refused) => not_approvable(refused),
+            Error::NotReady { state, what } => not_ready(state, what),
+            Error::OutputNotFound => Self::new(
+                Kind::NotFound,
+                "OUTPUT_NOT_FOUND",
+                "this video was stored without it",
+            ),
+            Error::AfterUnknown => invalid("AFTER_UNKNOWN", "after", "names none of your videos"),
             Error::OverLimit(hit) => over_limit(hit),
             Error::Billing(refused) => refused,
             Error::BillingUnavailable => Self::new(
@@ -319,80 +344,4 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         PublicError::from(error).into()
     }
-}
-
-const fn not_approvable_reason(refused: NotApprovable) -> (&'static str, &'static str) {
-    match refused {
-        NotApprovable::NotAwaiting => ("NOT_AWAITING_APPROVAL", "no preview awaits approval"),
-        NotApprovable::Expired => ("APPROVAL_EXPIRED", "the time for the approval is over"),
-    }
-}
-
-fn not_approvable(refused: NotApprovable) -> PublicError {
-    let (reason, text) = not_approvable_reason(refused);
-    PublicError::new(Kind::FailedPrecondition, reason, text)
-}
-
-/// Limits of whole queues take longer to clear than one's own.
-fn over_limit(hit: LimitHit) -> PublicError {
-    let error = |reason, text: &str, limit: u32| {
-        let error = PublicError::new(Kind::ResourceExhausted, reason, text);
-        error.with_metadata("limit", limit.to_string())
-    };
-    match hit {
-        // Waiting helps nothing.
-        LimitHit::Request { limit } => PublicError::new(
-            Kind::FailedPrecondition,
-            "REQUEST_OVER_LIMIT",
-            format!(
-                "the request asks for more videos than may be there at a time, which are {limit}; split it"
-            ),
-        )
-        .with_metadata("limit", limit.to_string()),
-        LimitHit::Owner { limit } => error(
-            "CONCURRENT_LIMIT",
-            "you have as many videos under way as you may; wait for one to end",
-            limit,
-        )
-        .with_retry_after(Duration::from_secs(10)),
-        LimitHit::Tenant { limit } => error(
-            "TENANT_QUEUE_FULL",
-            "your organisation has as many videos waiting as it may",
-            limit,
-        )
-        .with_retry_after(Duration::from_secs(10)),
-        LimitHit::Queue {
-            model,
-            priority,
-            limit,
-        } => error("QUEUE_FULL", "too many videos wait for this model", limit)
-            .with_metadata("model", model)
-            .with_metadata("priority", format!("{priority:?}").to_lowercase())
-            .with_retry_after(Duration::from_secs(30)),
-    }
-}
-
-fn invalid(reason: &'static str, field: &'static str, problem: &str) -> PublicError {
-    PublicError::new(Kind::InvalidArgument, reason, format!("{field} {problem}"))
-        .with_violation(field, problem)
-}
-
-fn version_skew(protocol: u32) -> PublicError {
-    PublicError::new(
-        Kind::FailedPrecondition,
-        "VERSION_SKEW",
-        format!(
-            "this worker speaks version {protocol} of the contract, and the scheduler speaks versions \
-             {OLDEST_PROTOCOL} to {NEWEST_PROTOCOL}; bring both to one release"
-        ),
-    )
-    .with_metadata("oldest", OLDEST_PROTOCOL.to_string())
-    .with_metadata("newest", NEWEST_PROTOCOL.to_string())
-}
-
-fn from_invalid(invalid: Invalid) -> PublicError {
-    let error = PublicError::new(Kind::InvalidArgument, invalid.reason, &*invalid.message)
-        .with_violation(invalid.field, invalid.message);
-    let metadata = invalid.metadata.into_iter();
-    metadata.fold(error, |error, (key, value)| error.with_metadata(key, value))
 }

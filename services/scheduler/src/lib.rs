@@ -32,6 +32,9 @@
 //! Callers come through the edge with an access token that the scheduler checks by itself; `grpc/access.rs` says which
 //! workloads may call which method, and what it wants of the caller. What generates wants the terms of use accepted.
 //!
+//! A job is a **video** to its owner, shown flat and as the public API has it (`grpc/view.rs`): with paths to fetch it from,
+//! and without the keys of the object store, which only `FindContent` tells, for whoever makes links.
+//!
 //! The scheduler never runs a model, touches no pixel (it reads the headers of pictures) and knows no user but by id.
 
 pub mod app;
@@ -59,7 +62,7 @@ use kinora_mesh::serve::Grpc;
 use kinora_migrations::scheduler::migrate;
 use kinora_proto::DESCRIPTORS;
 use kinora_proto::scheduler::v1::admin_service_server::AdminServiceServer;
-use kinora_proto::scheduler::v1::scheduler_service_server::SchedulerServiceServer;
+use kinora_proto::scheduler::v1::video_service_server::VideoServiceServer;
 use kinora_proto::scheduler::v1::webhook_service_server::WebhookServiceServer;
 use kinora_proto::scheduler::v1::worker_service_server::{self, WorkerServiceServer};
 use kinora_store::Database;
@@ -76,7 +79,7 @@ use app::{App, Floor};
 use clients::ledger::{Ledger, MeshLedger};
 use clock::{Clock, DatabaseClock, SystemClock};
 use dispatch::Dispatcher;
-use grpc::{AdminGrpc, SchedulerGrpc, WebhookGrpc, WorkerGrpc};
+use grpc::{AdminGrpc, VideoGrpc, WebhookGrpc, WorkerGrpc};
 use store::JobStore;
 use webhooks::Webhooks;
 use webhooks::metrics::WebhookMetrics;
@@ -237,7 +240,7 @@ fn webhooks(
 }
 
 fn routes(app: &Arc<App>, webhooks: Arc<Webhooks>) -> Routes {
-    let callers = SchedulerServiceServer::new(SchedulerGrpc::new(Arc::clone(app)))
+    let callers = VideoServiceServer::new(VideoGrpc::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_CALL_BYTES);
     let workers = WorkerServiceServer::new(WorkerGrpc::new(Arc::clone(app)))
         .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);

@@ -58,7 +58,7 @@ pub use rows::model_of;
 pub use settlements::DueSettlement;
 pub use shares::{Caps, Tenant, TenantChange};
 pub use submit::{LimitHit, Limits, Previous, Request, Reservation, Submitted};
-pub use worker::{Attachment, Reconciled};
+pub use worker::{Attachment, Offer, Reconciled};
 pub use worker_list::{DeviceState, Wishes, WorkerRow};
 
 pub use crate::policy::Bounds;

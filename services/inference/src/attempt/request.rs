@@ -47,7 +47,7 @@ impl Attempt<'_> {
         part: &pb::StitchPart,
         card: &ModelCard,
     ) -> Result<Picture, AttemptError> {
-        if image_input(&card.family) == pb::ImageInput::None {
+        if image_input(&card.family) == pb::model::ImageInput::None {
             return Err(PartError::NoPictures.into());
         }
         let folder = self.scratch_folder()?;

@@ -90,7 +90,16 @@ impl App {
         Ok(self.store.queues().await?)
     }
 
-    /// Sets a tenant's share and limits. To set nothing is to read them, which leaves no trace of the name.
+    /// Reads a tenant's share and limits; the usual ones of a tenant that is not known, which leaves no trace of the name.
+    ///
+    /// # Errors
+    /// [`Error::Field`] for a name that no tenant can have, [`Error::Store`].
+    pub async fn tenant(&self, tenant: &str) -> Result<Tenant, Error> {
+        check_tenant(tenant)?;
+        Ok(self.store.tenant(tenant).await?)
+    }
+
+    /// Sets a tenant's share and limits. To set nothing is to read them.
     ///
     /// # Errors
     /// [`Error::Field`] for a weight out of range or a name that no tenant can have, [`Error::Store`].
@@ -105,17 +114,10 @@ impl App {
                 problem: "must be from 1 to 1000",
             });
         }
-        let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
-        if !(1..=128).contains(&tenant.len()) || !tenant.chars().all(is_legal) {
-            return Err(Error::Field {
-                reason: "TENANT_INVALID",
-                field: "tenant",
-                problem: "is no part of a principal's name before a colon",
-            });
-        }
         if change == TenantChange::default() {
-            return Ok(self.store.tenant(tenant).await?);
+            return self.tenant(tenant).await;
         }
+        check_tenant(tenant)?;
         Ok(self.store.set_tenant(tenant, change).await?)
     }
 
@@ -218,6 +220,18 @@ impl App {
             retried_as: retried.map(|previous| previous.job),
         })
     }
+}
+
+fn check_tenant(id: &str) -> Result<(), Error> {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
+    if (1..=128).contains(&id.len()) && id.chars().all(is_legal) {
+        return Ok(());
+    }
+    Err(Error::Field {
+        reason: "TENANT_INVALID",
+        field: "id",
+        problem: "is no part of a principal's name before a colon",
+    })
 }
 
 fn retry_key(id: JobId) -> String {

@@ -7,11 +7,10 @@ use kinora_store::page::Page;
 
 use super::{App, PAGES, QueuePlace};
 use crate::domain::job::{Job, State};
-use crate::domain::model::Model;
 use crate::domain::transition;
 use crate::error::Error;
 use crate::metrics;
-use crate::store::{Change, Outcome};
+use crate::store::{Change, Offer, Outcome};
 
 /// A job as its owner sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +19,19 @@ pub struct View {
     pub job: Job,
     /// Where it stands in the queue, while it is queued.
     pub place: Option<QueuePlace>,
+}
+
+/// What a list of jobs is to show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VideoQuery {
+    /// Jobs in these states alone; in any when none is named.
+    pub states: Vec<State>,
+    /// How many at most; 0 for the usual number.
+    pub page_size: i32,
+    /// From the page before. Empty for the first one.
+    pub page_token: String,
+    /// The job after which the page begins, instead of a token.
+    pub after: Option<JobId>,
 }
 
 impl App {
@@ -32,20 +44,28 @@ impl App {
         self.view(job).await
     }
 
-    /// Lists jobs in these states, or in any when none is named, newest first, with the token of the next page if there
-    /// is one.
+    /// Lists jobs, newest first, with the token of the next page if there is one.
     ///
     /// # Errors
-    /// [`Error::PageSize`], [`Error::PageToken`], [`Error::Store`].
+    /// [`Error::PageSize`], [`Error::PageToken`], [`Error::AfterUnknown`], [`Error::Store`].
     pub async fn list(
         &self,
         owner: &str,
-        states: &[State],
-        page_size: i32,
-        page_token: &str,
+        query: &VideoQuery,
     ) -> Result<(Vec<View>, String), Error> {
-        let page = Page::of(PAGES, &[&scope(owner, states)], page_size, page_token)?;
-        let before = page.after.map(JobId::from_uuid);
+        let VideoQuery {
+            states,
+            page_size,
+            page_token,
+            after,
+        } = query;
+        let scope = scope(owner, states);
+        let page = Page::of(PAGES, &[&scope], *page_size, page_token)?;
+        if let Some(id) = after {
+            let after = self.store.get(owner, *id).await?;
+            after.ok_or(Error::AfterUnknown)?;
+        }
+        let before = after.or(page.after.map(JobId::from_uuid));
         let jobs = self.store.list(owner, states, before, page.rows()).await?;
         let (jobs, next) = page.cut(jobs, |job| job.id.as_uuid());
         let mut views = Vec::with_capacity(jobs.len());
@@ -114,8 +134,8 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn models(&self) -> Result<Vec<Model>, Error> {
-        Ok(self.store.models().await?)
+    pub async fn offers(&self) -> Result<Vec<Offer>, Error> {
+        Ok(self.store.offers().await?)
     }
 
     pub(super) async fn view(&self, mut job: Job) -> Result<View, Error> {

@@ -171,8 +171,8 @@ impl<'a> Desk<'a> {
         order: &SequenceOrder,
         group: Uuid,
     ) -> Result<Vec<Prepared>, Error> {
-        let segments = order.segments()?;
         let source = self.source(order).await?;
+        let segments = order.with_scene_of(source.as_ref()).segments()?;
         let mut jobs = Vec::with_capacity(segments.len() + 1);
         let mut first = None;
         for (index, segment) in segments.iter().enumerate() {

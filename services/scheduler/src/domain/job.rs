@@ -1,6 +1,7 @@
 //! A job, and what came of it.
 
 mod report;
+mod state;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::hold::Hold;
 
 pub use report::{Checkpoint, Failure, Outputs, Preview, Progress, Stage};
+pub use state::State;
 
 /// UTC, to the microsecond that databases keep.
 pub type Time = DateTime<Utc>;
@@ -21,7 +23,9 @@ pub type Time = DateTime<Utc>;
 /// The numbers between them are for what is announced and not stored: progress between two writes of the row, and a
 /// queued job's new place. Whoever stores next goes beyond all of them without having to know which were used, so
 /// that no watcher sees a number twice or an older one after a newer, whatever crashes or moves in between.
-pub const SEQ_STRIDE: u64 = 1_000_000;
+///
+/// Callers have 32 bits for a number, which is room for half a day of progress that is stored once a second.
+pub const SEQ_STRIDE: u64 = 100_000;
 
 /// One accepted request to generate a clip.
 #[derive(Clone, Debug, PartialEq)]
@@ -353,37 +357,6 @@ pub struct StoredImage {
     pub key: String,
     /// SHA-256 of the object, lower-case hex.
     pub sha256: String,
-}
-
-/// Where a job stands. Terminal states never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// The preview is there; its owner decides.
-    AwaitingApproval,
-    /// Waits for a worker.
-    Queued,
-    /// A worker holds the newest lease.
-    Running,
-    /// The clip is there.
-    Completed,
-    /// No further attempt is made.
-    Failed,
-    /// Ended by its owner.
-    Cancelled,
-    /// Not started, or not approved, in time.
-    Expired,
-}
-
-impl State {
-    /// Whether the job has ended.
-    #[must_use]
-    pub const fn is_terminal(self) -> bool {
-        match self {
-            Self::AwaitingApproval | Self::Queued | Self::Running => false,
-            Self::Completed | Self::Failed | Self::Cancelled | Self::Expired => true,
-        }
-    }
 }
 
 /// One numbered change of a job.

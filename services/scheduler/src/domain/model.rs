@@ -145,6 +145,21 @@ impl ModelLimits {
         (frames >= fewest).then_some(frames)
     }
 
+    /// The number of frames of the model's form, a multiple of the stride plus one, that is nearest. It may be more than
+    /// the model makes.
+    #[must_use]
+    pub fn nearest_frames(&self, frames: f64) -> u32 {
+        let stride = self.frame_stride.max(1);
+        let most = u32::MAX / stride - 1;
+        let strides = ((frames - 1.0) / f64::from(stride)).round();
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole, and within the range of the type"
+        )]
+        let strides = strides.clamp(0.0, f64::from(most)) as u32;
+        strides * stride + 1
+    }
+
     fn steps(&self, legal: &RangeInclusive<u32>) -> impl Iterator<Item = u32> {
         let step = usize::try_from(self.size_multiple).unwrap_or(usize::MAX);
         legal.clone().step_by(step)
@@ -272,6 +287,27 @@ mod tests {
         ] {
             assert_eq!(limits.frames_within(most, fewest), expected, "{most}");
         }
+    }
+
+    #[test]
+    fn frames_come_to_the_nearest_number_of_the_models_form() {
+        let limits = limits();
+        for (frames, expected) in [
+            (0.001, 1),
+            (2.9, 1),
+            (3.1, 5),
+            (32.0, 33),
+            (80.0, 81),
+            (83.2, 85),
+        ] {
+            assert_eq!(limits.nearest_frames(frames), expected, "{frames}");
+        }
+        assert!(limits.nearest_frames(1e300) > limits.max_frames);
+        let any = ModelLimits {
+            frame_stride: 1,
+            ..limits
+        };
+        assert_eq!(any.nearest_frames(1e300), u32::MAX);
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub struct BatchOrder {
     pub request_id: Option<String>,
     /// What is submitted.
     pub submissions: Vec<Submission>,
+    /// As that of a submission, for all of them; not part of the fingerprint.
+    #[serde(skip)]
+    pub allow_duplicate: bool,
 }
 
 /// A long clip.
@@ -47,13 +50,13 @@ impl BatchOrder {
     /// [`Invalid`] for their number or request ids of their own.
     pub fn check(&self) -> Result<(), Invalid> {
         if !(1..=MAX_BATCH).contains(&self.submissions.len()) {
-            let text = format!("a batch has 1 to {MAX_BATCH} submissions");
-            let invalid = Invalid::new("BATCH_SIZE_INVALID", "submissions", text);
+            let text = format!("a batch has 1 to {MAX_BATCH} requests");
+            let invalid = Invalid::new("BATCH_SIZE_INVALID", "requests", text);
             return Err(invalid.with("max", MAX_BATCH));
         }
         if self.submissions.iter().any(|one| one.request_id.is_some()) {
-            let text = "the submissions of a batch have no request ids of their own";
-            return Err(Invalid::new("REQUEST_ID_INVALID", "submissions", text));
+            let text = "the requests of a batch have no request ids of their own";
+            return Err(Invalid::new("REQUEST_ID_INVALID", "requests", text));
         }
         Ok(())
     }
@@ -67,7 +70,7 @@ impl BatchOrder {
     /// Whether an equal batch a moment ago is no reason to answer with that one.
     #[must_use]
     pub fn allows_duplicate(&self) -> bool {
-        self.submissions.iter().any(|one| one.allow_duplicate)
+        self.allow_duplicate || self.submissions.iter().any(|one| one.allow_duplicate)
     }
 }
 
@@ -106,6 +109,16 @@ impl SequenceOrder {
             segment
         };
         Ok((0..).zip(&self.prompts).map(segment).collect())
+    }
+
+    /// Without a prompt the scene of the clip that it goes on from goes on.
+    #[must_use]
+    pub fn with_scene_of(&self, source: Option<&Job>) -> Self {
+        let mut order = self.clone();
+        if let Some(source) = source.filter(|_| order.segment.prompt.is_empty()) {
+            order.segment.prompt.clone_from(&source.spec.prompt);
+        }
+        order
     }
 
     fn check_segment(&self) -> Result<(), Invalid> {

@@ -1,7 +1,6 @@
 //! What a caller asks for, checked against a model and completed from its defaults.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kinora_ids::JobId;
@@ -9,17 +8,21 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::job::{Priority, Time, VideoSpec};
-use super::model::{Model, ModelLimits};
+use super::model::Model;
 use super::vocabulary;
 
+mod numbers;
 mod pictures;
 mod schedule;
+mod template;
 mod variants;
 
 pub use pictures::{SentImage, Stills};
 pub use schedule::Schedule;
+pub use template::every_pair;
 pub use variants::{preview_of, remixed};
 
+use numbers::check_numbers;
 use pictures::{check_image, probe};
 
 /// The highest seed: the largest integer that JSON readers keep exactly.
@@ -49,6 +52,9 @@ pub struct Submission {
     pub height: Option<u32>,
     /// Frames.
     pub frames: Option<u32>,
+    /// The length instead of `frames`, in seconds, above 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// Denoising steps.
     pub steps: Option<u32>,
     /// Classifier-free guidance scale.
@@ -198,7 +204,7 @@ impl Submission {
             negative_prompt: negative.clone(),
             width,
             height,
-            frames: self.frames.unwrap_or(defaults.frames),
+            frames: self.frames(model),
             steps: self.steps.unwrap_or(defaults.steps),
             guidance: self.guidance.unwrap_or(defaults.guidance),
             seed: self.seed.unwrap_or(drawn_seed & MAX_SEED),
@@ -209,6 +215,18 @@ impl Submission {
         };
         check_numbers(&spec, stills, limits)?;
         Ok(spec)
+    }
+
+    /// The frames asked for; of a length in seconds the nearest number that the model makes, or one that is too high for it.
+    fn frames(&self, model: &Model) -> u32 {
+        let defaults = &model.defaults;
+        let of_length = |seconds| {
+            model
+                .limits
+                .nearest_frames(seconds * f64::from(defaults.fps))
+        };
+        let asked = self.frames.or_else(|| self.seconds.map(of_length));
+        asked.unwrap_or(defaults.frames)
     }
 
     /// The size asked for; when none was, that of the picture in the area of the model's default.
@@ -294,108 +312,6 @@ fn check_length(field: &'static str, text: &str, most: usize) -> Result<(), Inva
         field.replace('_', " ")
     );
     Err(Invalid::new("PROMPT_TOO_LONG", field, message).with("max", most))
-}
-
-fn check_numbers(spec: &VideoSpec, stills: Stills, limits: &ModelLimits) -> Result<(), Invalid> {
-    check_side("width", spec.width, &limits.widths(), limits.size_multiple)?;
-    check_side(
-        "height",
-        spec.height,
-        &limits.heights(),
-        limits.size_multiple,
-    )?;
-    // A last picture needs a latent frame of its own.
-    let fewest = match stills.last {
-        Some(_) => limits.frame_stride + 1,
-        None => 1,
-    };
-    check_frames(spec.frames, fewest, limits)?;
-    check_steps(spec.steps, limits)?;
-    check_guidance(spec.guidance, limits)?;
-    check_seed(spec.seed)
-}
-
-fn check_side(
-    field: &'static str,
-    value: u32,
-    legal: &RangeInclusive<u32>,
-    multiple: u32,
-) -> Result<(), Invalid> {
-    if legal.contains(&value) && value.is_multiple_of(multiple) {
-        return Ok(());
-    }
-    let (lowest, highest) = (*legal.start(), *legal.end());
-    let below = value / multiple * multiple;
-    let nearest = around(below, below.saturating_add(multiple), lowest, highest);
-    let message = format!(
-        "the {field} must be a multiple of {multiple} from {lowest} to {highest}; nearest: {nearest}"
-    );
-    let invalid = Invalid::new("SIZE_INVALID", field, message);
-    Err(invalid
-        .with("nearest", nearest)
-        .with("min", lowest)
-        .with("max", highest))
-}
-
-fn check_frames(frames: u32, fewest: u32, limits: &ModelLimits) -> Result<(), Invalid> {
-    let stride = limits.frame_stride;
-    let highest = (limits.max_frames - 1) / stride * stride + 1;
-    // A model of single frames has nothing else to offer.
-    let fewest = fewest.min(highest);
-    if (fewest..=highest).contains(&frames) && (frames - 1).is_multiple_of(stride) {
-        return Ok(());
-    }
-    let below = frames.saturating_sub(1) / stride * stride + 1;
-    let above = if frames == 0 {
-        1
-    } else {
-        below.saturating_add(stride)
-    };
-    let nearest = around(below, above, fewest, highest);
-    let message = format!(
-        "frames must be a multiple of {stride}, plus one, from {fewest} to {highest}; nearest: {nearest}"
-    );
-    let invalid = Invalid::new("FRAMES_INVALID", "frames", message);
-    Err(invalid.with("nearest", nearest).with("max", highest))
-}
-
-fn check_steps(steps: u32, limits: &ModelLimits) -> Result<(), Invalid> {
-    let most = limits.max_steps;
-    if (1..=most).contains(&steps) {
-        return Ok(());
-    }
-    let message = format!("steps must be from 1 to {most}");
-    let invalid = Invalid::new("STEPS_INVALID", "steps", message);
-    Err(invalid
-        .with("nearest", steps.clamp(1, most))
-        .with("max", most))
-}
-
-fn check_guidance(guidance: f64, limits: &ModelLimits) -> Result<(), Invalid> {
-    let most = limits.max_guidance;
-    if guidance.is_finite() && (0.0..=most).contains(&guidance) {
-        return Ok(());
-    }
-    let message = format!("guidance must be a number from 0 to {most}");
-    Err(Invalid::new("GUIDANCE_INVALID", "guidance", message).with("max", most))
-}
-
-fn check_seed(seed: u64) -> Result<(), Invalid> {
-    if seed <= MAX_SEED {
-        return Ok(());
-    }
-    let message = format!("the seed must be from 0 to {MAX_SEED}");
-    Err(Invalid::new("SEED_OUT_OF_RANGE", "seed", message).with("max", MAX_SEED))
-}
-
-/// The legal values next to an illegal one, below first: one of them where only one is legal.
-fn around(below: u32, above: u32, lowest: u32, highest: u32) -> String {
-    let (below, above) = (below.clamp(lowest, highest), above.clamp(lowest, highest));
-    if below == above {
-        below.to_string()
-    } else {
-        format!("{below},{above}")
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use kinora_access::{
 use kinora_mesh::workload::Workload;
 use kinora_proto::DESCRIPTORS;
 use kinora_proto::scheduler::v1::admin_service_server;
-use kinora_proto::scheduler::v1::scheduler_service_server;
+use kinora_proto::scheduler::v1::video_service_server;
 use kinora_proto::scheduler::v1::webhook_service_server;
 use kinora_proto::scheduler::v1::worker_service_server;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 
 /// All services, by their full names.
 pub const SERVICES: [&str; 4] = [
-    scheduler_service_server::SERVICE_NAME,
+    video_service_server::SERVICE_NAME,
     worker_service_server::SERVICE_NAME,
     admin_service_server::SERVICE_NAME,
     webhook_service_server::SERVICE_NAME,
@@ -33,78 +33,80 @@ const WRITE: Scope = Scope::VideosWrite;
 const HOOKS: Scope = Scope::Webhooks;
 const ADMIN: Scope = Scope::Admin;
 
-const RULES: [Rule; 30] = [
-    Rule::user("/kinora.scheduler.v1.SchedulerService/Submit", FRONT, WRITE).with_terms(),
+const RULES: [Rule; 33] = [
     Rule::user(
-        "/kinora.scheduler.v1.SchedulerService/SubmitBatch",
+        "/kinora.scheduler.v1.VideoService/CreateVideo",
         FRONT,
         WRITE,
     )
     .with_terms(),
     Rule::user(
-        "/kinora.scheduler.v1.SchedulerService/SubmitSequence",
+        "/kinora.scheduler.v1.VideoService/CreateBatch",
         FRONT,
         WRITE,
     )
     .with_terms(),
     Rule::user(
-        "/kinora.scheduler.v1.SchedulerService/Approve",
+        "/kinora.scheduler.v1.VideoService/CreateSequence",
         FRONT,
         WRITE,
     )
     .with_terms(),
     Rule::user(
-        "/kinora.scheduler.v1.SchedulerService/Estimate",
+        "/kinora.scheduler.v1.VideoService/ApproveVideo",
+        FRONT,
+        WRITE,
+    )
+    .with_terms(),
+    Rule::user(
+        "/kinora.scheduler.v1.VideoService/EstimateVideo",
         FRONT,
         WRITE,
     ),
-    Rule::user("/kinora.scheduler.v1.SchedulerService/Get", FRONT, READ),
-    Rule::user("/kinora.scheduler.v1.SchedulerService/List", FRONT, READ),
-    Rule::user("/kinora.scheduler.v1.SchedulerService/Watch", FRONT, READ),
+    Rule::user("/kinora.scheduler.v1.VideoService/GetVideo", FRONT, READ),
+    Rule::user("/kinora.scheduler.v1.VideoService/ListVideos", FRONT, READ),
+    Rule::user("/kinora.scheduler.v1.VideoService/WatchVideo", FRONT, READ),
+    Rule::user("/kinora.scheduler.v1.VideoService/FindContent", FRONT, READ),
+    Rule::user("/kinora.scheduler.v1.VideoService/ListModels", FRONT, READ),
+    Rule::user("/kinora.scheduler.v1.VideoService/GetGroup", FRONT, READ),
+    Rule::user("/kinora.scheduler.v1.VideoService/WatchGroup", FRONT, READ),
     Rule::user(
-        "/kinora.scheduler.v1.SchedulerService/ListModels",
-        FRONT,
-        READ,
-    ),
-    Rule::user(
-        "/kinora.scheduler.v1.SchedulerService/GetGroup",
-        FRONT,
-        READ,
-    ),
-    Rule::user(
-        "/kinora.scheduler.v1.SchedulerService/WatchGroup",
-        FRONT,
-        READ,
-    ),
-    Rule::user("/kinora.scheduler.v1.SchedulerService/Cancel", FRONT, WRITE),
-    Rule::user(
-        "/kinora.scheduler.v1.SchedulerService/CancelGroup",
+        "/kinora.scheduler.v1.VideoService/CancelVideo",
         FRONT,
         WRITE,
     ),
-    Rule::user("/kinora.scheduler.v1.SchedulerService/Delete", FRONT, WRITE),
     Rule::user(
-        "/kinora.scheduler.v1.WebhookService/CreateEndpoint",
+        "/kinora.scheduler.v1.VideoService/CancelGroup",
+        FRONT,
+        WRITE,
+    ),
+    Rule::user(
+        "/kinora.scheduler.v1.VideoService/DeleteVideo",
+        FRONT,
+        WRITE,
+    ),
+    Rule::user(
+        "/kinora.scheduler.v1.WebhookService/CreateWebhook",
         FRONT,
         HOOKS,
     ),
     Rule::user(
-        "/kinora.scheduler.v1.WebhookService/GetEndpoint",
+        "/kinora.scheduler.v1.WebhookService/GetWebhook",
         FRONT,
         HOOKS,
     ),
     Rule::user(
-        "/kinora.scheduler.v1.WebhookService/ListEndpoints",
+        "/kinora.scheduler.v1.WebhookService/ListWebhooks",
         FRONT,
         HOOKS,
     ),
     Rule::user(
-        "/kinora.scheduler.v1.WebhookService/UpdateEndpoint",
+        "/kinora.scheduler.v1.WebhookService/UpdateWebhook",
         FRONT,
         HOOKS,
     ),
     Rule::user(
-        "/kinora.scheduler.v1.WebhookService/DeleteEndpoint",
+        "/kinora.scheduler.v1.WebhookService/DeleteWebhook",
         FRONT,
         HOOKS,
     ),
@@ -134,6 +136,11 @@ const RULES: [Rule; 30] = [
         ADMIN,
     ),
     Rule::user(
+        "/kinora.scheduler.v1.AdminService/UncordonWorker",
+        FRONT,
+        ADMIN,
+    ),
+    Rule::user(
         "/kinora.scheduler.v1.AdminService/DrainWorker",
         FRONT,
         ADMIN,
@@ -149,7 +156,12 @@ const RULES: [Rule; 30] = [
         FRONT,
         ADMIN,
     ),
-    Rule::user("/kinora.scheduler.v1.AdminService/SetTenant", FRONT, ADMIN),
+    Rule::user("/kinora.scheduler.v1.AdminService/GetTenant", FRONT, ADMIN),
+    Rule::user(
+        "/kinora.scheduler.v1.AdminService/UpdateTenant",
+        FRONT,
+        ADMIN,
+    ),
     Rule::nobody("/kinora.scheduler.v1.WorkerService/Attach", &["worker"]),
 ];
 

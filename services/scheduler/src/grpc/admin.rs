@@ -6,7 +6,9 @@ use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
 
-use super::convert::{duration_to_pb, job_id, priority_to_pb, time_to_pb, view_to_pb};
+use super::convert::{job_id, priority_to_pb, time_to_pb};
+use super::view::view_to_pb;
+use crate::SchedulerOptions;
 use crate::app::{App, DeadLetter};
 use crate::domain::job::Time;
 use crate::store::{Attempt, QueueView, Tenant, TenantChange, WorkerRow};
@@ -38,13 +40,18 @@ impl AdminService for AdminGrpc {
         &self,
         request: Request<pb::CordonWorkerRequest>,
     ) -> Result<Response<pb::CordonWorkerResponse>, Status> {
-        let pb::CordonWorkerRequest {
-            worker_id,
-            cordoned,
-        } = request.into_inner();
-        let worker = self.app.cordon(&worker_id, cordoned).await?;
-        let worker = Some(worker_to_pb(worker));
+        let worker_id = request.into_inner().worker_id;
+        let worker = Some(worker_to_pb(self.app.cordon(&worker_id, true).await?));
         Ok(Response::new(pb::CordonWorkerResponse { worker }))
+    }
+
+    async fn uncordon_worker(
+        &self,
+        request: Request<pb::UncordonWorkerRequest>,
+    ) -> Result<Response<pb::UncordonWorkerResponse>, Status> {
+        let worker_id = request.into_inner().worker_id;
+        let worker = Some(worker_to_pb(self.app.cordon(&worker_id, false).await?));
+        Ok(Response::new(pb::UncordonWorkerResponse { worker }))
     }
 
     async fn drain_worker(
@@ -88,42 +95,53 @@ impl AdminService for AdminGrpc {
         &self,
         request: Request<pb::RetryDeadLetterRequest>,
     ) -> Result<Response<pb::RetryDeadLetterResponse>, Status> {
-        let id = job_id(&request.into_inner().job_id)?;
+        let id = job_id(&request.into_inner().video_id)?;
         let view = self.app.retry_dead_letter(id).await?;
-        let job = Some(view_to_pb(view));
-        Ok(Response::new(pb::RetryDeadLetterResponse { job }))
+        let video = Some(view_to_pb(view));
+        Ok(Response::new(pb::RetryDeadLetterResponse { video }))
     }
 
-    async fn set_tenant(
+    async fn get_tenant(
         &self,
-        request: Request<pb::SetTenantRequest>,
-    ) -> Result<Response<pb::SetTenantResponse>, Status> {
+        request: Request<pb::GetTenantRequest>,
+    ) -> Result<Response<pb::GetTenantResponse>, Status> {
+        let tenant = self.app.tenant(&request.into_inner().id).await?;
+        let tenant = Some(tenant_to_pb(tenant, self.app.options()));
+        Ok(Response::new(pb::GetTenantResponse { tenant }))
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<pb::UpdateTenantRequest>,
+    ) -> Result<Response<pb::UpdateTenantResponse>, Status> {
         let request = request.into_inner();
         let change = TenantChange {
             weight: request.weight,
             max_running: request.max_running,
             max_queued: request.max_queued,
         };
-        let tenant = self.app.set_tenant(&request.tenant, change).await?;
-        let options = self.app.options();
-        let Tenant {
-            id,
-            weight,
-            max_running,
-            max_queued,
-        } = tenant;
-        Ok(Response::new(pb::SetTenantResponse {
-            tenant: id,
-            weight,
-            max_running: max_running.unwrap_or(options.max_tenant_running),
-            max_queued: max_queued.unwrap_or(options.max_queued),
-        }))
+        let tenant = self.app.set_tenant(&request.id, change).await?;
+        let tenant = Some(tenant_to_pb(tenant, self.app.options()));
+        Ok(Response::new(pb::UpdateTenantResponse { tenant }))
+    }
+}
+
+/// Limits that were not set are the service's own.
+fn tenant_to_pb(tenant: Tenant, options: &SchedulerOptions) -> pb::Tenant {
+    let (running, queued) = (tenant.max_running, tenant.max_queued);
+    pb::Tenant {
+        object: "tenant".to_owned(),
+        id: tenant.id,
+        weight: tenant.weight,
+        max_running: running.unwrap_or(options.max_tenant_running),
+        max_queued: queued.unwrap_or(options.max_queued),
     }
 }
 
 fn worker_to_pb(worker: WorkerRow) -> pb::Worker {
     let state = worker.device_state;
     pb::Worker {
+        object: "worker".to_owned(),
         id: worker.id,
         version: worker.version,
         device: worker.device,
@@ -137,7 +155,7 @@ fn worker_to_pb(worker: WorkerRow) -> pb::Worker {
         draining: worker.is_draining,
         cordoned: worker.is_cordoned,
         seen_time: Some(time_to_pb(worker.seen_at)),
-        job_ids: worker.jobs.iter().map(ToString::to_string).collect(),
+        video_ids: worker.jobs.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -146,21 +164,19 @@ fn queue_to_pb(queue: QueueView, now: Time) -> pb::Queue {
     pb::Queue {
         model: queue.model,
         priority: priority_to_pb(queue.priority).into(),
-        jobs: queue.jobs,
-        oldest_age: Some(duration_to_pb(age)),
-        gpu_time: Some(duration_to_pb(queue.device_time)),
+        videos: u32::try_from(queue.jobs).unwrap_or(u32::MAX),
+        oldest_age_seconds: age.as_secs_f64(),
+        gpu_seconds: queue.device_time.as_secs_f64(),
     }
 }
 
 fn dead_letter_to_pb(letter: DeadLetter) -> pb::DeadLetter {
     pb::DeadLetter {
         quarantined: letter.view.job.is_quarantined,
-        job: Some(view_to_pb(letter.view)),
+        owner: letter.view.job.owner.clone(),
+        video: Some(view_to_pb(letter.view)),
         attempts: letter.attempts.into_iter().map(attempt_to_pb).collect(),
-        retried_as: letter
-            .retried_as
-            .map(|id| id.to_string())
-            .unwrap_or_default(),
+        retried_as: letter.retried_as.map(|id| id.to_string()),
     }
 }
 
@@ -175,6 +191,6 @@ fn attempt_to_pb(attempt: Attempt) -> pb::Attempt {
         message: attempt.message,
         first_step: attempt.first_step,
         last_step: attempt.last_step,
-        device_time: Some(duration_to_pb(attempt.device_time)),
+        device_seconds: Some(attempt.device_time.as_secs_f64()),
     }
 }

@@ -5,16 +5,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use kinora_ids::{JobId, LeaseRef};
 use kinora_proto::scheduler::v1 as pb;
+use kinora_proto::scheduler::v1::video::Status;
 use uuid::Uuid;
 
-use crate::app::{Estimate, GroupView, QueuePlace, Sighting, View};
+use crate::app::QueuePlace;
 use crate::domain::job::{
-    Checkpoint, Failure, GroupRef, Job, Kind, Outputs, Priority, Progress, Stage, State,
-    StitchPart, StoredImage, VideoSpec,
+    Checkpoint, Failure, Job, Kind, Outputs, Priority, Progress, Stage, State, StitchPart,
+    StoredImage, VideoSpec,
 };
-use crate::domain::model::{ImageInput, MemoryNeed, Model, ModelDefaults, ModelLimits};
 use crate::error::Error;
-use crate::store::GroupKind;
 
 /// What S3 allows.
 const MAX_KEY_CHARS: usize = 1024;
@@ -40,96 +39,6 @@ pub fn group_id_from_pb(text: &str) -> Result<Uuid, Error> {
 /// Reads a job id. Text that is none names no job.
 pub fn job_id(text: &str) -> Result<JobId, Error> {
     text.parse().map_err(|_| Error::JobNotFound)
-}
-
-pub fn view_to_pb(view: View) -> pb::Job {
-    let View { job, place } = view;
-    pb::Job {
-        id: job.id.to_string(),
-        state: state_to_pb(job.state).into(),
-        progress: Some(progress_to_pb(&job.progress, place)),
-        attempt: job.attempt,
-        lease: job.lease,
-        seq: job.seq,
-        create_time: Some(time_to_pb(job.create_time)),
-        start_time: job.start_time.map(time_to_pb),
-        end_time: job.end_time.map(time_to_pb),
-        owner: job.owner,
-        spec: Some(spec_to_pb(job.spec)),
-        outputs: job.outputs.map(outputs_to_pb),
-        failure: job.failure.map(failure_to_pb),
-        notes: job.notes,
-        priority: priority_to_pb(job.priority).into(),
-        not_before: job.not_before.map(time_to_pb),
-        expire_time: job.expire_at.map(time_to_pb),
-        purge_time: job.purge_at.map(time_to_pb),
-        preview_spec: job.preview_spec.map(spec_to_pb),
-        preview_outputs: job.preview_outputs.map(outputs_to_pb),
-        group_id: group_id(job.group),
-        group_index: job.group.map_or(0, |group| group.index),
-        source_id: job.source.map(|id| id.to_string()).unwrap_or_default(),
-        kind: kind_to_pb(job.kind).into(),
-    }
-}
-
-pub fn group_to_pb(view: GroupView) -> pb::Group {
-    let kind = match view.group.kind {
-        GroupKind::Batch => pb::GroupKind::Batch,
-        GroupKind::Sequence => pb::GroupKind::Sequence,
-    };
-    pb::Group {
-        id: view.group.id.to_string(),
-        kind: kind.into(),
-        jobs: view.views.into_iter().map(view_to_pb).collect(),
-        create_time: Some(time_to_pb(view.group.create_time)),
-    }
-}
-
-pub fn estimate_to_pb(estimate: Estimate) -> pb::EstimateResponse {
-    pb::EstimateResponse {
-        spec: Some(spec_to_pb(estimate.spec)),
-        gpu_time: estimate.gpu_time.map(duration_to_pb),
-        queue_time: estimate.queue_time.map(duration_to_pb),
-        memory_bytes: estimate.memory_bytes.unwrap_or_default(),
-        credits: estimate.credits,
-        fits: estimate.fits,
-        available_credits: estimate.available_credits,
-        refusal: estimate.refusal.unwrap_or_default(),
-    }
-}
-
-pub fn group_sighting_to_pb(sighting: Sighting) -> pb::WatchGroupResponse {
-    let event = Some(sighted_to_pb(sighting));
-    pb::WatchGroupResponse { event }
-}
-
-pub fn sighting_to_pb(sighting: Sighting) -> pb::WatchResponse {
-    let event = Some(sighted_to_pb(sighting));
-    pb::WatchResponse { event }
-}
-
-/// What a watcher sees, as an event.
-pub fn sighted_to_pb(sighting: Sighting) -> pb::Event {
-    let Sighting { event, place } = sighting;
-    pb::Event {
-        job_id: event.job.to_string(),
-        seq: event.seq,
-        time: Some(time_to_pb(event.time)),
-        state: state_to_pb(event.state).into(),
-        attempt: event.attempt,
-        progress: Some(progress_to_pb(&event.progress, place)),
-        failure: event.failure.map(failure_to_pb),
-        outputs: event.outputs.map(outputs_to_pb),
-        preview_webp: event
-            .preview
-            .map_or_else(Vec::new, |preview| preview.webp().to_vec()),
-        preview_outputs: event.preview_outputs.map(outputs_to_pb),
-        group_id: group_id(event.group),
-    }
-}
-
-fn group_id(group: Option<GroupRef>) -> String {
-    group.map(|group| group.id.to_string()).unwrap_or_default()
 }
 
 /// What a worker is told of a job. `time_limit` is for the attempt.
@@ -205,7 +114,7 @@ pub fn progress_from_pb(progress: Option<pb::Progress>) -> Progress {
     }
 }
 
-fn progress_to_pb(progress: &Progress, place: Option<QueuePlace>) -> pb::Progress {
+pub fn progress_to_pb(progress: &Progress, place: Option<QueuePlace>) -> pb::Progress {
     let ahead = place.map_or(0, |place| place.ahead);
     pb::Progress {
         stage: stage_to_pb(progress.stage).into(),
@@ -244,24 +153,6 @@ pub fn outputs_from_pb(outputs: Option<pb::Outputs>) -> Result<Outputs, Error> {
     })
 }
 
-fn outputs_to_pb(outputs: Outputs) -> pb::Outputs {
-    pb::Outputs {
-        video_key: outputs.video_key,
-        thumbnail_key: outputs.thumbnail_key,
-        manifest_key: outputs.manifest_key,
-        video_bytes: outputs.video_bytes,
-        width: outputs.width,
-        height: outputs.height,
-        frames: outputs.frames,
-        fps: outputs.fps,
-        duration: Some(duration_to_pb(outputs.duration)),
-        video_sha256: outputs.video_sha256,
-        still_key: outputs.still_key,
-        last_frame_key: outputs.last_frame_key,
-        last_frame_sha256: outputs.last_frame_sha256,
-    }
-}
-
 /// Texts of a worker reach the caller, so that they are bounded.
 pub fn failure_from_pb(failure: Option<pb::Failure>) -> Failure {
     let failure = failure.unwrap_or_default();
@@ -275,14 +166,6 @@ pub fn failure_from_pb(failure: Option<pb::Failure>) -> Failure {
             "WORKER_ERROR".to_owned()
         },
         message: bounded(&failure.message, 500),
-        retryable: failure.retryable,
-    }
-}
-
-fn failure_to_pb(failure: Failure) -> pb::Failure {
-    pb::Failure {
-        reason: failure.reason,
-        message: failure.message,
         retryable: failure.retryable,
     }
 }
@@ -314,102 +197,6 @@ fn image_to_pb(image: Option<StoredImage>) -> (String, String) {
         .unwrap_or_default()
 }
 
-pub fn model_from_pb(model: pb::Model) -> Model {
-    let (image_input, last_image_input) = (model.image_input(), model.last_image_input());
-    let defaults = model.defaults.unwrap_or_default();
-    let limits = model.limits.unwrap_or_default();
-    Model {
-        id: model.id,
-        family: model.family,
-        title: model.title,
-        licence: model.licence,
-        defaults: ModelDefaults {
-            width: defaults.width,
-            height: defaults.height,
-            frames: defaults.frames,
-            fps: defaults.fps,
-            steps: defaults.steps,
-            guidance: defaults.guidance,
-            negative_prompt: defaults.negative_prompt,
-        },
-        limits: ModelLimits {
-            min_width: limits.min_width,
-            max_width: limits.max_width,
-            min_height: limits.min_height,
-            max_height: limits.max_height,
-            size_multiple: limits.size_multiple,
-            max_frames: limits.max_frames,
-            frame_stride: limits.frame_stride,
-            max_steps: limits.max_steps,
-            max_guidance: limits.max_guidance,
-            max_prompt_chars: limits.max_prompt_chars,
-        },
-        vocabulary: model.vocabulary,
-        image_input: input_from_pb(image_input),
-        last_image_input: input_from_pb(last_image_input),
-        memory: model.memory.map(|need| MemoryNeed {
-            base_bytes: need.base_bytes,
-            bytes_per_pixel: need.bytes_per_pixel,
-        }),
-    }
-}
-
-pub fn model_to_pb(model: Model) -> pb::Model {
-    let Model {
-        defaults, limits, ..
-    } = model;
-    pb::Model {
-        id: model.id,
-        family: model.family,
-        title: model.title,
-        licence: model.licence,
-        defaults: Some(pb::ModelDefaults {
-            width: defaults.width,
-            height: defaults.height,
-            frames: defaults.frames,
-            fps: defaults.fps,
-            steps: defaults.steps,
-            guidance: defaults.guidance,
-            negative_prompt: defaults.negative_prompt,
-        }),
-        limits: Some(pb::ModelLimits {
-            min_width: limits.min_width,
-            max_width: limits.max_width,
-            min_height: limits.min_height,
-            max_height: limits.max_height,
-            size_multiple: limits.size_multiple,
-            max_frames: limits.max_frames,
-            frame_stride: limits.frame_stride,
-            max_steps: limits.max_steps,
-            max_guidance: limits.max_guidance,
-            max_prompt_chars: limits.max_prompt_chars,
-        }),
-        vocabulary: model.vocabulary,
-        image_input: input_to_pb(model.image_input).into(),
-        last_image_input: input_to_pb(model.last_image_input).into(),
-        memory: model.memory.map(|need| pb::MemoryNeed {
-            base_bytes: need.base_bytes,
-            bytes_per_pixel: need.bytes_per_pixel,
-        }),
-    }
-}
-
-const fn input_from_pb(input: pb::ImageInput) -> ImageInput {
-    match input {
-        pb::ImageInput::Unspecified | pb::ImageInput::None => ImageInput::None,
-        pb::ImageInput::Optional => ImageInput::Optional,
-        pb::ImageInput::Required => ImageInput::Required,
-    }
-}
-
-const fn input_to_pb(input: ImageInput) -> pb::ImageInput {
-    match input {
-        ImageInput::None => pb::ImageInput::None,
-        ImageInput::Optional => pb::ImageInput::Optional,
-        ImageInput::Required => pb::ImageInput::Required,
-    }
-}
-
 fn part_to_pb(part: StitchPart) -> pb::StitchPart {
     pb::StitchPart {
         video_key: part.video_key,
@@ -418,7 +205,7 @@ fn part_to_pb(part: StitchPart) -> pb::StitchPart {
     }
 }
 
-const fn kind_to_pb(kind: Kind) -> pb::JobKind {
+pub const fn kind_to_pb(kind: Kind) -> pb::JobKind {
     match kind {
         Kind::Generate => pb::JobKind::Generate,
         Kind::Stitch => pb::JobKind::Stitch,
@@ -433,15 +220,15 @@ pub const fn priority_to_pb(priority: Priority) -> pb::Priority {
     }
 }
 
-const fn state_to_pb(state: State) -> pb::JobState {
+pub const fn state_to_pb(state: State) -> Status {
     match state {
-        State::AwaitingApproval => pb::JobState::AwaitingApproval,
-        State::Queued => pb::JobState::Queued,
-        State::Running => pb::JobState::Running,
-        State::Completed => pb::JobState::Completed,
-        State::Failed => pb::JobState::Failed,
-        State::Cancelled => pb::JobState::Cancelled,
-        State::Expired => pb::JobState::Expired,
+        State::AwaitingApproval => Status::AwaitingApproval,
+        State::Queued => Status::Queued,
+        State::Running => Status::InProgress,
+        State::Completed => Status::Completed,
+        State::Failed => Status::Failed,
+        State::Cancelled => Status::Cancelled,
+        State::Expired => Status::Expired,
     }
 }
 

@@ -3,7 +3,8 @@
 use kinora_ids::LeaseRef;
 use kinora_proto::scheduler::v1 as pb;
 
-use super::convert::{bounded, lease_from_pb, model_from_pb};
+use super::catalogue::model_from_pb;
+use super::convert::{bounded, lease_from_pb};
 use crate::app::Greeting;
 use crate::domain::model::Model;
 use crate::error::Error;

@@ -1,15 +1,19 @@
-//! What callers submit, proto to domain, checked for its form.
+//! What callers ask for, proto to domain, checked for its form.
 
 use std::time::Duration;
 
 use chrono::DateTime;
 use kinora_ids::JobId;
 use kinora_proto::scheduler::v1 as pb;
+use kinora_proto::scheduler::v1::video::Status;
 
+use crate::app::{ContentKind, VideoQuery};
 use crate::domain::job::{Priority, State, Time};
-use crate::domain::sequence::{BatchOrder, SequenceOrder};
 use crate::domain::submission::{SentImage, Submission};
 use crate::error::Error;
+
+/// Longer than any length of a clip is written.
+const MAX_SECONDS_CHARS: usize = 32;
 
 /// A request that may come with pictures.
 pub trait HasPictures {
@@ -17,36 +21,27 @@ pub trait HasPictures {
     fn has_pictures(&self) -> bool;
 }
 
-impl HasPictures for pb::SubmitRequest {
+impl HasPictures for pb::CreateVideoRequest {
     fn has_pictures(&self) -> bool {
         !self.image.is_empty() || !self.last_image.is_empty()
     }
 }
 
-impl HasPictures for pb::SubmitBatchRequest {
-    fn has_pictures(&self) -> bool {
-        self.submissions.iter().any(HasPictures::has_pictures)
-    }
-}
-
-impl HasPictures for pb::SubmitSequenceRequest {
-    fn has_pictures(&self) -> bool {
-        self.segment.as_ref().is_some_and(HasPictures::has_pictures)
-    }
-}
-
 /// Reads a submission.
-pub fn submission_from_pb(request: pb::SubmitRequest) -> Result<Submission, Error> {
+pub fn submission_from_pb(request: pb::CreateVideoRequest) -> Result<Submission, Error> {
     let priority = priority_from_pb(request.priority)?;
+    let (width, height) = sides(&request)?;
+    let seconds = clip_seconds(&request)?;
     let sent = |bytes: Vec<u8>| (!bytes.is_empty()).then(|| SentImage::new(bytes));
     Ok(Submission {
         request_id: given(request.request_id),
         model: given(request.model),
         prompt: request.prompt,
         negative_prompt: request.negative_prompt,
-        width: request.width,
-        height: request.height,
+        width,
+        height,
         frames: request.frames,
+        seconds,
         steps: request.steps,
         guidance: request.guidance,
         seed: request.seed,
@@ -63,44 +58,126 @@ pub fn submission_from_pb(request: pb::SubmitRequest) -> Result<Submission, Erro
     })
 }
 
-/// Reads a batch.
-pub fn batch_from_pb(request: pb::SubmitBatchRequest) -> Result<BatchOrder, Error> {
-    let submissions = request.submissions.into_iter().map(submission_from_pb);
-    Ok(BatchOrder {
-        request_id: given(request.request_id),
-        submissions: submissions.collect::<Result<_, _>>()?,
+/// Reads what a list is to show.
+pub fn query_from_pb(request: pb::ListVideosRequest) -> Result<VideoQuery, Error> {
+    if !matches!(request.order.as_str(), "" | "desc") {
+        return Err(Error::Field {
+            reason: "ORDER_INVALID",
+            field: "order",
+            problem: "may only be `desc`, the newest first",
+        });
+    }
+    let page_size = match (request.page_size, request.limit) {
+        (size, 0) => size,
+        (0, limit) => limit,
+        (size, limit) if size == limit => size,
+        _ => {
+            return Err(beside(
+                "limit",
+                "stands beside `page_size`, and differs from it",
+            ));
+        }
+    };
+    if !request.after.is_empty() && !request.page_token.is_empty() {
+        return Err(beside("after", "stands beside `page_token`"));
+    }
+    let after = given(request.after).map(|id| id.parse().map_err(|_| Error::AfterUnknown));
+    Ok(VideoQuery {
+        states: states_from_pb(&request.status)?,
+        page_size,
+        page_token: request.page_token,
+        after: after.transpose()?,
     })
 }
 
-/// Reads a sequence.
-pub fn sequence_from_pb(request: pb::SubmitSequenceRequest) -> Result<SequenceOrder, Error> {
-    Ok(SequenceOrder {
-        request_id: given(request.request_id),
-        segment: submission_from_pb(request.segment.unwrap_or_default())?,
-        prompts: request.prompts,
-        source: given(request.source_id)
-            .map(|id| source_id(&id))
-            .transpose()?,
-    })
+/// Reads which object is meant.
+pub fn content_kind_from_pb(kind: pb::ContentKind) -> Result<ContentKind, Error> {
+    match kind {
+        pb::ContentKind::Video => Ok(ContentKind::Video),
+        pb::ContentKind::Thumbnail => Ok(ContentKind::Thumbnail),
+        pb::ContentKind::Still => Ok(ContentKind::Still),
+        pb::ContentKind::Manifest => Ok(ContentKind::Manifest),
+        pb::ContentKind::Unspecified => Err(Error::Field {
+            reason: "KIND_INVALID",
+            field: "kind",
+            problem: "is none that there is",
+        }),
+    }
 }
 
-/// Reads the states that a list is limited to.
-pub fn states_from_pb(states: &[i32]) -> Result<Vec<State>, Error> {
-    let read = |state: &i32| match pb::JobState::try_from(*state) {
-        Ok(pb::JobState::AwaitingApproval) => Ok(State::AwaitingApproval),
-        Ok(pb::JobState::Queued) => Ok(State::Queued),
-        Ok(pb::JobState::Running) => Ok(State::Running),
-        Ok(pb::JobState::Completed) => Ok(State::Completed),
-        Ok(pb::JobState::Failed) => Ok(State::Failed),
-        Ok(pb::JobState::Cancelled) => Ok(State::Cancelled),
-        Ok(pb::JobState::Expired) => Ok(State::Expired),
-        Ok(pb::JobState::Unspecified) | Err(_) => Err(Error::Field {
-            reason: "STATE_INVALID",
-            field: "states",
-            problem: "names a state that there is not",
+/// Refuses a field that cannot stand beside another one.
+pub const fn beside(field: &'static str, problem: &'static str) -> Error {
+    Error::Field {
+        reason: "FIELDS_CONFLICT",
+        field,
+        problem,
+    }
+}
+
+/// Reads the statuses that a list is limited to.
+fn states_from_pb(statuses: &[i32]) -> Result<Vec<State>, Error> {
+    let read = |status: &i32| match Status::try_from(*status) {
+        Ok(Status::AwaitingApproval) => Ok(State::AwaitingApproval),
+        Ok(Status::Queued) => Ok(State::Queued),
+        Ok(Status::InProgress) => Ok(State::Running),
+        Ok(Status::Completed) => Ok(State::Completed),
+        Ok(Status::Failed) => Ok(State::Failed),
+        Ok(Status::Cancelled) => Ok(State::Cancelled),
+        Ok(Status::Expired) => Ok(State::Expired),
+        Ok(Status::Unspecified) | Err(_) => Err(Error::Field {
+            reason: "STATUS_INVALID",
+            field: "status",
+            problem: "names a status that there is not",
         }),
     };
-    states.iter().map(read).collect()
+    statuses.iter().map(read).collect()
+}
+
+/// Width and height, which may be said as one text.
+fn sides(request: &pb::CreateVideoRequest) -> Result<(Option<u32>, Option<u32>), Error> {
+    if request.size.is_empty() {
+        return Ok((request.width, request.height));
+    }
+    if request.width.is_some() || request.height.is_some() {
+        return Err(beside("size", "stands beside `width` or `height`"));
+    }
+    let side = |text: &str| {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| is_number)
+    };
+    let both = request.size.split_once('x');
+    let both = both.and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    let (width, height) = both.ok_or(Error::Field {
+        reason: "SIZE_INVALID",
+        field: "size",
+        problem: "must be a width and a height in pixels, for example `832x480`",
+    })?;
+    Ok((Some(width), Some(height)))
+}
+
+/// The length that is said in seconds.
+fn clip_seconds(request: &pb::CreateVideoRequest) -> Result<Option<f64>, Error> {
+    let text = request.seconds.as_str();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if request.frames.is_some() {
+        return Err(beside("seconds", "stands beside `frames`"));
+    }
+    // Only plain decimals: numbers as programs write them have more forms.
+    let is_plain = text.len() <= MAX_SECONDS_CHARS
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = text.parse::<f64>().ok().filter(|_| is_plain);
+    match seconds.filter(|seconds| *seconds > 0.0) {
+        Some(seconds) => Ok(Some(seconds)),
+        None => Err(Error::Field {
+            reason: "SECONDS_INVALID",
+            field: "seconds",
+            problem: "must be a decimal number above 0, for example `5` or `2.5`",
+        }),
+    }
 }
 
 fn priority_from_pb(priority: i32) -> Result<Option<Priority>, Error> {
@@ -140,10 +217,14 @@ fn wait_from_pb(wait: prost_types::Duration) -> Result<Duration, Error> {
 }
 
 /// Text that is no id names no video.
-fn source_id(text: &str) -> Result<JobId, Error> {
+pub fn source_id(text: &str) -> Result<JobId, Error> {
     text.parse().map_err(|_| Error::SourceNotFound)
 }
 
-fn given(text: String) -> Option<String> {
+/// A text that is there.
+pub fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
+
+#[cfg(test)]
+mod tests;

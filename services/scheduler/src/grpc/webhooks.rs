@@ -1,4 +1,4 @@
-//! Endpoints and deliveries for their owners.
+//! Webhooks and deliveries for their owners.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::webhooks::model::{Delivery, DeliveryState, Endpoint};
 use crate::webhooks::service::{EndpointChanges, EndpointRequest};
 use crate::webhooks::{WebhookError, Webhooks};
 
-/// Answers owners of webhook endpoints.
+/// Answers owners of webhooks.
 pub struct WebhookGrpc {
     webhooks: Arc<Webhooks>,
 }
@@ -29,13 +29,13 @@ impl WebhookGrpc {
 
 #[tonic::async_trait]
 impl WebhookService for WebhookGrpc {
-    async fn create_endpoint(
+    async fn create_webhook(
         &self,
-        request: Request<pb::CreateEndpointRequest>,
-    ) -> Result<Response<pb::CreateEndpointResponse>, Status> {
+        request: Request<pb::CreateWebhookRequest>,
+    ) -> Result<Response<pb::CreateWebhookResponse>, Status> {
         let owner = owner(&request)?;
         let message = request.into_inner();
-        let job = match message.job_id.as_str() {
+        let job = match message.video_id.as_str() {
             "" => None,
             text => Some(job_id(text)?),
         };
@@ -45,56 +45,52 @@ impl WebhookService for WebhookGrpc {
             job,
         };
         let made = self.webhooks.create(&owner, request).await?;
-        Ok(Response::new(pb::CreateEndpointResponse {
-            secret: made.secrets.present.expose().to_owned(),
-            endpoint: Some(endpoint_to_pb(made)),
-        }))
+        let webhook = Some(with_secret_to_pb(made));
+        Ok(Response::new(pb::CreateWebhookResponse { webhook }))
     }
 
-    async fn get_endpoint(
+    async fn get_webhook(
         &self,
-        request: Request<pb::GetEndpointRequest>,
-    ) -> Result<Response<pb::GetEndpointResponse>, Status> {
+        request: Request<pb::GetWebhookRequest>,
+    ) -> Result<Response<pb::GetWebhookResponse>, Status> {
         let owner = owner(&request)?;
-        let id = endpoint_id(&request.get_ref().id)?;
-        let endpoint = Some(endpoint_to_pb(self.webhooks.get(&owner, id).await?));
-        Ok(Response::new(pb::GetEndpointResponse { endpoint }))
+        let id = webhook_id(&request.get_ref().id)?;
+        let webhook = Some(webhook_to_pb(self.webhooks.get(&owner, id).await?));
+        Ok(Response::new(pb::GetWebhookResponse { webhook }))
     }
 
-    async fn list_endpoints(
+    async fn list_webhooks(
         &self,
-        request: Request<pb::ListEndpointsRequest>,
-    ) -> Result<Response<pb::ListEndpointsResponse>, Status> {
+        request: Request<pb::ListWebhooksRequest>,
+    ) -> Result<Response<pb::ListWebhooksResponse>, Status> {
         let found = self.webhooks.list(&owner(&request)?).await?;
-        let endpoints = found.into_iter().map(endpoint_to_pb).collect();
-        Ok(Response::new(pb::ListEndpointsResponse { endpoints }))
+        let webhooks = found.into_iter().map(webhook_to_pb).collect();
+        Ok(Response::new(pb::ListWebhooksResponse { webhooks }))
     }
 
-    async fn update_endpoint(
+    async fn update_webhook(
         &self,
-        request: Request<pb::UpdateEndpointRequest>,
-    ) -> Result<Response<pb::UpdateEndpointResponse>, Status> {
+        request: Request<pb::UpdateWebhookRequest>,
+    ) -> Result<Response<pb::UpdateWebhookResponse>, Status> {
         let owner = owner(&request)?;
         let message = request.into_inner();
-        let id = endpoint_id(&message.id)?;
-        let changes = EndpointChanges {
-            url: message.url,
-            events: message.sets_events.then_some(message.events),
-            enabled: message.enabled,
-        };
+        let webhook = message.webhook.unwrap_or_default();
+        let id = webhook_id(&webhook.id)?;
+        let mask = message.update_mask.unwrap_or_default();
+        let changes = changes_from_pb(webhook, &mask.paths)?;
         let changed = self.webhooks.update(&owner, id, changes).await?;
-        let endpoint = Some(endpoint_to_pb(changed));
-        Ok(Response::new(pb::UpdateEndpointResponse { endpoint }))
+        let webhook = Some(webhook_to_pb(changed));
+        Ok(Response::new(pb::UpdateWebhookResponse { webhook }))
     }
 
-    async fn delete_endpoint(
+    async fn delete_webhook(
         &self,
-        request: Request<pb::DeleteEndpointRequest>,
-    ) -> Result<Response<pb::DeleteEndpointResponse>, Status> {
+        request: Request<pb::DeleteWebhookRequest>,
+    ) -> Result<Response<pb::DeleteWebhookResponse>, Status> {
         let owner = owner(&request)?;
-        let id = endpoint_id(&request.get_ref().id)?;
+        let id = webhook_id(&request.get_ref().id)?;
         self.webhooks.delete(&owner, id).await?;
-        Ok(Response::new(pb::DeleteEndpointResponse {}))
+        Ok(Response::new(pb::DeleteWebhookResponse {}))
     }
 
     async fn rotate_secret(
@@ -102,13 +98,11 @@ impl WebhookService for WebhookGrpc {
         request: Request<pb::RotateSecretRequest>,
     ) -> Result<Response<pb::RotateSecretResponse>, Status> {
         let owner = owner(&request)?;
-        let pb::RotateSecretRequest { id, drops_former } = request.into_inner();
-        let id = endpoint_id(&id)?;
-        let changed = self.webhooks.rotate(&owner, id, drops_former).await?;
-        Ok(Response::new(pb::RotateSecretResponse {
-            secret: changed.secrets.present.expose().to_owned(),
-            endpoint: Some(endpoint_to_pb(changed)),
-        }))
+        let pb::RotateSecretRequest { id, drop_former } = request.into_inner();
+        let id = webhook_id(&id)?;
+        let changed = self.webhooks.rotate(&owner, id, drop_former).await?;
+        let webhook = Some(with_secret_to_pb(changed));
+        Ok(Response::new(pb::RotateSecretResponse { webhook }))
     }
 
     async fn list_deliveries(
@@ -117,7 +111,7 @@ impl WebhookService for WebhookGrpc {
     ) -> Result<Response<pb::ListDeliveriesResponse>, Status> {
         let owner = owner(&request)?;
         let message = request.into_inner();
-        let id = endpoint_id(&message.endpoint_id)?;
+        let id = webhook_id(&message.webhook_id)?;
         let page = self
             .webhooks
             .deliveries(&owner, id, message.page_size, &message.page_token);
@@ -143,26 +137,61 @@ impl WebhookService for WebhookGrpc {
     }
 }
 
-/// Reads an endpoint's id. Text that is none names no endpoint.
-fn endpoint_id(text: &str) -> Result<Uuid, Error> {
+/// Reads a webhook's id. Text that is none names no webhook.
+fn webhook_id(text: &str) -> Result<Uuid, Error> {
     Ok(uuid(text).ok_or(WebhookError::EndpointNotFound)?)
 }
 
+/// Only the canonical form, so that one thing has one spelling.
 fn uuid(text: &str) -> Option<Uuid> {
-    text.parse().ok()
+    let id: Uuid = text.parse().ok()?;
+    (id.to_string() == text).then_some(id)
 }
 
-fn endpoint_to_pb(endpoint: Endpoint) -> pb::Endpoint {
+/// Takes the fields that a mask names.
+fn changes_from_pb(webhook: pb::Webhook, paths: &[String]) -> Result<EndpointChanges, Error> {
+    let invalid = |problem| Error::Field {
+        reason: "UPDATE_MASK_INVALID",
+        field: "update_mask",
+        problem,
+    };
+    if paths.is_empty() {
+        return Err(invalid("names no field"));
+    }
+    let mut changes = EndpointChanges::default();
+    for path in paths {
+        match path.as_str() {
+            "url" => changes.url = Some(webhook.url.clone()),
+            "events" => changes.events = Some(webhook.events.clone()),
+            "enabled" => changes.enabled = Some(webhook.enabled),
+            _ => return Err(invalid("may name `url`, `events` and `enabled` alone")),
+        }
+    }
+    Ok(changes)
+}
+
+/// A webhook with its newest secret, which is shown once.
+fn with_secret_to_pb(endpoint: Endpoint) -> pb::Webhook {
+    let secret = endpoint.secrets.present.expose().to_owned();
+    pb::Webhook {
+        secret: Some(secret),
+        ..webhook_to_pb(endpoint)
+    }
+}
+
+fn webhook_to_pb(endpoint: Endpoint) -> pb::Webhook {
     let events = endpoint.subscription.named();
-    pb::Endpoint {
+    pb::Webhook {
+        object: "webhook".to_owned(),
         id: endpoint.id.to_string(),
         events: events.map(EventKind::name).map(str::to_owned).collect(),
-        job_id: endpoint.job.map(|job| job.to_string()).unwrap_or_default(),
+        video_id: endpoint.job.map(|job| job.to_string()).unwrap_or_default(),
         enabled: endpoint.health.enabled,
         paused_until: endpoint.health.paused_until.map(time_to_pb),
         consecutive_failures: endpoint.health.consecutive_failures,
         create_time: Some(time_to_pb(endpoint.create_time)),
         secrets: endpoint.secrets.count(),
+        secret: None,
         url: endpoint.url,
     }
 }
@@ -176,10 +205,11 @@ fn delivery_to_pb(delivery: Delivery) -> pb::Delivery {
     let is_pending = delivery.state == DeliveryState::Pending;
     pb::Delivery {
         id: delivery.id.to_string(),
-        endpoint_id: delivery.endpoint.to_string(),
+        object: "delivery".to_owned(),
+        webhook_id: delivery.endpoint.to_string(),
         message_id: delivery.message.to_string(),
         event: delivery.event.name().to_owned(),
-        job_id: delivery.job.to_string(),
+        video_id: delivery.job.to_string(),
         state: state.into(),
         attempts: delivery.attempts,
         last_status: delivery.last_status.into(),

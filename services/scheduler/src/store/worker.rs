@@ -49,6 +49,15 @@ pub struct Attachment {
     pub device_state: DeviceState,
 }
 
+/// A model that workers have announced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// As it was announced last.
+    pub model: Model,
+    /// When it was announced first.
+    pub announced: Time,
+}
+
 /// What an attachment did to the worker's leases.
 #[derive(Clone, Debug, Default)]
 pub struct Reconciled {
@@ -183,20 +192,31 @@ impl JobStore {
         Ok(stale)
     }
 
-    /// All models that workers have announced, by id.
+    /// Reads the catalogue that workers announced, by id.
     ///
     /// # Errors
     /// [`JobStoreError`] when the database fails.
     pub async fn models(&self) -> Result<Vec<Model>, JobStoreError> {
+        let offers = self.offers().await?;
+        Ok(offers.into_iter().map(|offer| offer.model).collect())
+    }
+
+    /// As [`JobStore::models`], with the time at which each was first announced.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn offers(&self) -> Result<Vec<Offer>, JobStoreError> {
         let rows = model::Entity::find()
             .order_by_asc(model::Column::Id)
             .all(self.db.reader())
             .await?;
         // A card that this version cannot read must not hide the others.
         let read = |row: model::Model| {
-            from_json("model", row.card)
+            let model = from_json("model", row.card)
                 .inspect_err(|error| tracing::warn!(model = row.id, %error, "a model is left out"))
-                .ok()
+                .ok()?;
+            let announced = row.announced_at;
+            Some(Offer { model, announced })
         };
         Ok(rows.into_iter().filter_map(read).collect())
     }
@@ -312,7 +332,7 @@ async fn upsert_model(
         return Ok(());
     }
     let update = OnConflict::column(model::Column::Id)
-        .update_columns([model::Column::Card, model::Column::AnnouncedAt])
+        .update_column(model::Column::Card)
         .to_owned();
     model::Entity::insert(row.into_active_model())
         .on_conflict(update)

@@ -1,10 +1,10 @@
 //! Who is let in, and with what kind of token.
 
 use kinora_access::Claims;
-use kinora_access::testing::{TestIssuer, principal_of};
+use kinora_access::testing::TestIssuer;
 use kinora_mesh::error::PublicError;
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use kinora_testkit::wait::until;
 use tonic::{Code, Status};
 
@@ -12,10 +12,10 @@ use crate::harness::{Caller, PATIENCE, TestScheduler, prompt, reason};
 
 /// How each call ends that makes videos.
 async fn generate(anna: &Caller, waiting: &str) -> [Result<(), Status>; 4] {
-    let sequence = pb::SubmitSequenceRequest {
+    let sequence = pb::CreateSequenceRequest {
         segment: Some(prompt("a ball")),
         prompts: vec![String::new()],
-        ..pb::SubmitSequenceRequest::default()
+        ..pb::CreateSequenceRequest::default()
     };
     [
         anna.submit(prompt("a ball")).await.map(drop),
@@ -46,7 +46,7 @@ kinora_store::on_both_databases! {
         let mut worker = scheduler.worker("w").await;
         let claims = scheduler.issuer.claims("anna");
         let anna = scheduler.caller_with(&claims);
-        let preview = pb::SubmitRequest { preview_first: true, ..prompt("a ball") };
+        let preview = pb::CreateVideoRequest { preview_first: true, ..prompt("a ball") };
         let waiting = anna.submit(preview).await.expect("accepted");
         let lease = worker.grant().await.lease.expect("a lease");
         assert!(worker.complete(&lease).await);
@@ -101,7 +101,7 @@ kinora_store::on_both_databases! {
         assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_REVOKED"));
         other.cancel(&job.id).await.expect("cancels");
         let last = others.rest().await.pop().expect("events");
-        assert_eq!(last.state(), JobState::Cancelled, "another session goes on");
+        assert_eq!(last.status(), VideoStatus::Cancelled, "another session goes on");
     }
 
     async fn what_is_anothers_reads_as_not_found(url: DatabaseUrl) {
@@ -109,13 +109,14 @@ kinora_store::on_both_databases! {
         let _worker = scheduler.worker("w").await;
         let own = scheduler.caller("anna").await.submit(prompt("a ball")).await.expect("accepted");
         let acme = scheduler.caller("acme:anna").await.submit(prompt("a ball")).await.expect("accepted");
-        assert_eq!((own.owner, acme.owner), (principal_of("anna"), principal_of("acme:anna")));
         for (name, id) in [("ben", &own.id), ("acme:anna", &own.id), ("anna", &acme.id), ("other:anna", &acme.id)] {
             let stranger = scheduler.caller(name).await;
             check_refused(stranger.get(id).await, Code::NotFound, "JOB_NOT_FOUND");
             check_refused(stranger.cancel(id).await, Code::NotFound, "JOB_NOT_FOUND");
             check_refused(stranger.delete(id).await, Code::NotFound, "JOB_NOT_FOUND");
             check_refused(stranger.watch(id, 0).await.map(drop), Code::NotFound, "JOB_NOT_FOUND");
+            let content = stranger.content(id, pb::ContentKind::Video, false).await;
+            check_refused(content, Code::NotFound, "JOB_NOT_FOUND");
         }
     }
 
@@ -134,9 +135,11 @@ kinora_store::on_both_databases! {
         check_refused(reader.cancel(&job.id).await, refused, "SCOPE_MISSING");
         check_refused(reader.delete(&job.id).await, refused, "SCOPE_MISSING");
         check_refused(writer.get(&job.id).await, refused, "SCOPE_MISSING");
+        let content = writer.content(&job.id, pb::ContentKind::Video, false).await;
+        check_refused(content, refused, "SCOPE_MISSING");
         check_refused(hooks.list(1, "").await, refused, "SCOPE_MISSING");
         assert!(reader.get(&job.id).await.is_ok());
-        assert_eq!(writer.cancel(&job.id).await.expect("cancels").state(), JobState::Cancelled);
+        assert_eq!(writer.cancel(&job.id).await.expect("cancels").status(), VideoStatus::Cancelled);
     }
 
     async fn token_must_be_good_and_for_this_service(url: DatabaseUrl) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use kinora_ids::JobId;
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use kinora_scheduler::SchedulerOptions;
 use kinora_scheduler::store::JobStore;
 use kinora_store::Database;
@@ -64,8 +64,8 @@ kinora_store::on_both_databases! {
         assert_eq!(told(&refused, "affordable_frames").as_deref(), Some("8"));
         assert_eq!(told(&refused, "suggested_frames").as_deref(), Some("5"));
         assert_eq!(told(&refused, "job_id"), None, "there is no such job");
-        assert_eq!(anna.list(0, "").await.expect("lists").jobs, []);
-        let smaller = pb::SubmitRequest { frames: Some(5), ..prompt("a ball") };
+        assert_eq!(anna.list(0, "").await.expect("lists").data, []);
+        let smaller = pb::CreateVideoRequest { frames: Some(5), ..prompt("a ball") };
         let job = anna.submit(smaller).await.expect("what was suggested is accepted");
         let again = anna.submit(prompt("a ball")).await.expect_err("costs more");
         assert_eq!(told(&again, "suggested_frames").as_deref(), Some("1"));
@@ -89,11 +89,11 @@ kinora_store::on_both_databases! {
         assert_eq!(ledger.look(|book| book.available), 2 * CLIP + 50);
         let group = anna.batch("b-1", three[..2].to_vec()).await.expect("nothing was kept of the refused one");
         assert_eq!(ledger.look(|book| book.available), 50);
-        assert_eq!(complete(&mut worker).await, group.jobs[0].id);
+        assert_eq!(complete(&mut worker).await, group.videos[0].id);
         anna.cancel_group(&group.id).await.expect("cancels");
         let settled = ledger.settled().await;
-        assert_eq!(settled[&group.jobs[0].id].captured(), CLIP);
-        assert_eq!(settled[&group.jobs[1].id].end, End::Released);
+        assert_eq!(settled[&group.videos[0].id].captured(), CLIP);
+        assert_eq!(settled[&group.videos[1].id].end, End::Released);
     }
 
     async fn segments_cost_and_joining_them_does_not(url: DatabaseUrl) {
@@ -103,18 +103,18 @@ kinora_store::on_both_databases! {
         (hello.models, hello.protocol, hello.instance) = (vec![image_model("i2v")], 2, "one".to_owned());
         let attached = FakeWorker::attach(&scheduler.endpoint, Up::Hello(hello)).await;
         let mut worker = attached.expect("attaches").0;
-        let order = pb::SubmitSequenceRequest {
-            segment: Some(pb::SubmitRequest { image: picture(64, 48), ..prompt("a ball") }),
+        let order = pb::CreateSequenceRequest {
+            segment: Some(pb::CreateVideoRequest { image: picture(64, 48), ..prompt("a ball") }),
             prompts: vec!["it rolls".to_owned(), "it stops".to_owned()],
-            ..pb::SubmitSequenceRequest::default()
+            ..pb::CreateSequenceRequest::default()
         };
         let group = anna.sequence(order.clone()).await.expect("accepted");
-        for job in &group.jobs {
+        for job in &group.videos {
             assert_eq!(complete(&mut worker).await, job.id);
         }
         let settled = ledger.settled().await;
         let jobs: HashSet<&str> = settled.keys().map(String::as_str).collect();
-        assert_eq!(jobs, HashSet::from([group.jobs[0].id.as_str(), group.jobs[1].id.as_str()]));
+        assert_eq!(jobs, HashSet::from([group.videos[0].id.as_str(), group.videos[1].id.as_str()]));
         assert_eq!(ledger.look(|book| book.available), 10_000 - 2 * CLIP);
 
         ledger.change(|book| (book.available, book.given) = (CLIP + 50, 3 * CLIP + 50));
@@ -124,7 +124,7 @@ kinora_store::on_both_databases! {
         assert_eq!(told(&refused, "suggested_frames"), None);
         let left = || async {
             let prefixes = scheduler.removals.stored.lock().iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
-            if prefixes.iter().all(|key| key.contains(&group.jobs[0].id)) { Ok(()) } else { Err(prefixes) }
+            if prefixes.iter().all(|key| key.contains(&group.videos[0].id)) { Ok(()) } else { Err(prefixes) }
         };
         until("no pictures of the refused one", PATIENCE, left).await;
     }
@@ -169,9 +169,9 @@ kinora_store::on_both_databases! {
         let asked = ledger.calls("hold");
         check_unavailable(&anna.submit(prompt("a")).await.expect_err("at once"));
         assert_eq!(ledger.calls("hold"), asked, "billing has its rest");
-        assert_eq!(anna.list(0, "").await.expect("lists").jobs.len(), 1);
+        assert_eq!(anna.list(0, "").await.expect("lists").data.len(), 1);
         assert_eq!(complete(&mut worker).await, running.id);
-        assert_eq!(anna.get(&running.id).await.expect("reads").state(), JobState::Completed);
+        assert_eq!(anna.get(&running.id).await.expect("reads").status(), VideoStatus::Completed);
         // The clip, and what may have been held for the one that was refused.
         wait_for_settlements(&url, (2, 0)).await;
         waits_for(&ledger, "a try", |ledger| ledger.calls("capture") > 0).await;
@@ -226,7 +226,7 @@ kinora_store::on_both_databases! {
         assert_eq!(ids.len(), 1);
         assert_eq!(anna.submit(named("r")).await.expect("the same").id, *ids.iter().next().expect("one"));
         assert_eq!((ledger.calls("hold"), ledger.look(|book| book.holds.len())), (1, 1));
-        let other = pb::SubmitRequest { prompt: "a red ball".to_owned(), ..named("r") };
+        let other = pb::CreateVideoRequest { prompt: "a red ball".to_owned(), ..named("r") };
         assert_eq!(reason(&anna.submit(other).await.expect_err("another body")), "REQUEST_ID_REUSED");
     }
 
@@ -241,7 +241,7 @@ kinora_store::on_both_databases! {
         call.abort();
         gate.add_permits(1000);
         ledger.settled().await;
-        assert_eq!(anna.list(0, "").await.expect("lists").jobs, []);
+        assert_eq!(anna.list(0, "").await.expect("lists").data, []);
         // The request is free again long before the plan would have ended the hold.
         let job = submit_once_it_is_back(&anna, &named("r")).await;
         assert!(ledger.look(|book| book.holds[&job.id].is_open()));
@@ -254,18 +254,18 @@ kinora_store::on_both_databases! {
         let declined = anna.submit(with_preview()).await.expect("accepted").id;
         assert_eq!(ledger.look(|book| book.available), 10_000 - CLIP - PREVIEW);
         complete(&mut worker).await;
-        anna.wait_for_state(&declined, JobState::AwaitingApproval).await;
+        anna.wait_for_state(&declined, VideoStatus::AwaitingApproval).await;
         anna.cancel(&declined).await.expect("declines");
 
         let approved = anna.submit(with_preview()).await.expect("accepted").id;
         complete(&mut worker).await;
-        anna.wait_for_state(&approved, JobState::AwaitingApproval).await;
+        anna.wait_for_state(&approved, VideoStatus::AwaitingApproval).await;
         anna.approve(&approved).await.expect("approves");
         complete(&mut worker).await;
 
         let deleted = anna.submit(with_preview()).await.expect("accepted").id;
         complete(&mut worker).await;
-        anna.wait_for_state(&deleted, JobState::AwaitingApproval).await;
+        anna.wait_for_state(&deleted, VideoStatus::AwaitingApproval).await;
         anna.delete(&deleted).await.expect("deletes");
 
         let early = anna.submit(with_preview()).await.expect("accepted").id;
@@ -283,7 +283,7 @@ kinora_store::on_both_databases! {
         let mut worker = scheduler.worker("w").await;
         let job = anna.submit(with_preview()).await.expect("accepted").id;
         complete(&mut worker).await;
-        anna.wait_for_state(&job, JobState::Expired).await;
+        anna.wait_for_state(&job, VideoStatus::Expired).await;
         assert_eq!(ledger.settled().await[&job].captured(), PREVIEW);
     }
 
@@ -309,11 +309,11 @@ kinora_store::on_both_databases! {
         let _worker = scheduler.worker("w").await;
         let estimate = anna.estimate(with_preview()).await.expect("estimates");
         assert_eq!((estimate.credits, estimate.available_credits), (CLIP + PREVIEW, Some(CLIP + PREVIEW)));
-        assert_eq!(estimate.refusal, "");
+        assert_eq!(estimate.refusal, None);
         ledger.change(|book| (book.available, book.given) = (9, 9));
         let estimate = anna.estimate(prompt("a ball")).await.expect("estimates");
         assert_eq!((estimate.credits, estimate.available_credits), (CLIP, Some(9)));
-        assert_eq!(estimate.refusal, "INSUFFICIENT_CREDITS");
+        assert_eq!(estimate.refusal(), "INSUFFICIENT_CREDITS");
         assert_eq!(ledger.look(|book| book.holds.len()), 0);
     }
 
@@ -324,7 +324,7 @@ kinora_store::on_both_databases! {
         anna.submit(prompt("a ball")).await.expect("accepted");
         complete(&mut worker).await;
         let estimate = anna.estimate(prompt("a ball")).await.expect("estimates");
-        assert_eq!((estimate.available_credits, estimate.refusal.as_str()), (None, ""));
+        assert_eq!((estimate.available_credits, estimate.refusal), (None, None));
         let store = JobStore::new(Database::connect(&url).await.expect("opens"));
         let load = store.settlement_load(Utc::now() + TimeDelta::days(1)).await;
         assert_eq!(load.expect("sums up"), kinora_scheduler::metrics::SettlementLoad::default());

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use kinora_mesh::error::PublicError;
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use kinora_proto::scheduler::v1::attach_response::Message as Down;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use kinora_scheduler::domain::job::SEQ_STRIDE;
 use tonic::{Code, Status};
 
@@ -119,8 +119,8 @@ kinora_store::on_both_databases! {
         assert!(worker.complete(&lease).await);
         let mut last = (0, 0, 0.0);
         for event in watcher.rest().await {
-            let seen = event.progress.expect("a progress");
-            if event.state() == JobState::Running {
+            let seen = event.work.expect("a progress");
+            if event.status() == VideoStatus::InProgress {
                 let place = (seen.stage, seen.step, seen.fraction);
                 assert!(place >= last, "{place:?} after {last:?}");
                 last = place;
@@ -154,8 +154,8 @@ kinora_store::on_both_databases! {
             }
         }
         let done = anna.get(&job.id).await.expect("reads");
-        assert_eq!(done.state(), JobState::Completed);
-        let writes = done.seq / SEQ_STRIDE;
+        assert_eq!(done.status(), VideoStatus::Completed);
+        let writes = u64::from(done.seq) / SEQ_STRIDE;
         assert!(writes < 500, "{writes} writes");
     }
 
@@ -189,8 +189,8 @@ kinora_store::on_both_databases! {
         }
         worker.say(report).await;
         assert_eq!(worker.receipt().await, (lease, false));
-        let failed = anna.wait_for_state(&job.id, JobState::Failed).await;
-        assert_eq!(failed.failure.expect("a cause").reason, "OUTPUTS_INVALID");
+        let failed = anna.wait_for_state(&job.id, VideoStatus::Failed).await;
+        assert_eq!(failed.error.expect("a cause").code, "OUTPUTS_INVALID");
     }
 
     async fn a_worker_moves_to_another_replica_with_its_lease(url: DatabaseUrl) {
@@ -209,6 +209,6 @@ kinora_store::on_both_databases! {
         worker.say(progress(&lease, 7)).await;
         assert!(worker.complete(&lease).await);
         let done = anna.get(&job.id).await.expect("reads");
-        assert_eq!((done.state(), done.attempt), (JobState::Completed, 1));
+        assert_eq!((done.status(), done.attempt), (VideoStatus::Completed, 1));
     }
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use kinora_access::testing::TestIssuer;
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use tokio::process::{Child, Command};
 
 use crate::harness::{Caller, FakeWorker, PATIENCE, hello, progress, prompt, reason};
@@ -63,7 +63,7 @@ async fn killed_scheduler_forgets_nothing_it_acknowledged() {
     let mut scheduler = start(&database, &identity, port, &trust.endpoint);
     let (mut worker, _) = attach(&endpoint, &[]).await;
     let anna = Caller::connect(&endpoint, issuer.token("anna"));
-    let request = pb::SubmitRequest {
+    let request = pb::CreateVideoRequest {
         request_id: "r".to_owned(),
         ..prompt("a red ball")
     };
@@ -78,12 +78,12 @@ async fn killed_scheduler_forgets_nothing_it_acknowledged() {
     assert_eq!(welcome.revoked, [], "the lease outlives the scheduler");
     let same = anna.submit(request).await.expect("accepted");
     assert_eq!(
-        (same.id.as_str(), same.state()),
-        (running.id.as_str(), JobState::Running)
+        (same.id.as_str(), same.status()),
+        (running.id.as_str(), VideoStatus::InProgress)
     );
     assert!(worker.complete(&lease).await);
     let next = worker.grant().await.lease.expect("a lease");
     assert_eq!((next.job_id.as_str(), next.lease), (waiting.id.as_str(), 1));
     let done = anna.get(&running.id).await.expect("reads");
-    assert_eq!((done.state(), done.attempt), (JobState::Completed, 1));
+    assert_eq!((done.status(), done.attempt), (VideoStatus::Completed, 1));
 }

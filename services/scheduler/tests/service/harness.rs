@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinora_access::Claims;
 use kinora_access::testing::{ServedTrust, TestIssuer};
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
+use kinora_proto::scheduler::v1::video_service_client::VideoServiceClient;
 use kinora_scheduler::SchedulerOptions;
 use kinora_testkit::identity::identity;
 use tokio::task::JoinHandle;
@@ -25,7 +25,7 @@ pub use removals::Removals;
 pub use requests::Operator;
 pub use worker::{
     FakeWorker, beat, checkpoint, checkpoint_key, completion, failure, hello, hello_of,
-    image_model, model, outputs, progress, with_preview,
+    image_model, model, progress, shown_outputs, with_preview,
 };
 
 /// Longer than anything takes on a busy machine; a test that waits this long has failed.
@@ -115,13 +115,13 @@ impl TestScheduler {
 
 #[derive(Clone)]
 pub struct Caller {
-    client: SchedulerServiceClient<Channel>,
+    client: VideoServiceClient<Channel>,
     token: String,
 }
 
 impl Caller {
     pub fn connect(endpoint: &str, token: String) -> Self {
-        let client = SchedulerServiceClient::new(channel(endpoint, "edge"));
+        let client = VideoServiceClient::new(channel(endpoint, "edge"));
         Self { client, token }
     }
 
@@ -129,63 +129,73 @@ impl Caller {
         request_with(&self.token, message)
     }
 
-    pub async fn submit(&self, request: pb::SubmitRequest) -> Result<pb::Job, Status> {
-        let answer = self.client.clone().submit(self.request(request)).await?;
-        Ok(answer.into_inner().job.expect("a job"))
+    pub async fn submit(&self, request: pb::CreateVideoRequest) -> Result<pb::Video, Status> {
+        let request = self.request(request);
+        let answer = self.client.clone().create_video(request).await?;
+        Ok(answer.into_inner().video.expect("a video"))
     }
 
-    pub async fn get(&self, id: &str) -> Result<pb::Job, Status> {
-        let request = self.request(pb::GetRequest { id: id.to_owned() });
-        let answer = self.client.clone().get(request).await?;
-        Ok(answer.into_inner().job.expect("a job"))
+    pub async fn get(&self, id: &str) -> Result<pb::Video, Status> {
+        let request = self.request(pb::GetVideoRequest { id: id.to_owned() });
+        let answer = self.client.clone().get_video(request).await?;
+        Ok(answer.into_inner().video.expect("a video"))
     }
 
-    pub async fn list(&self, page_size: i32, token: &str) -> Result<pb::ListResponse, Status> {
-        let page_token = token.to_owned();
-        let request = self.request(pb::ListRequest {
+    pub async fn list(
+        &self,
+        page_size: i32,
+        token: &str,
+    ) -> Result<pb::ListVideosResponse, Status> {
+        let request = pb::ListVideosRequest {
             page_size,
-            page_token,
-            states: Vec::new(),
-        });
-        Ok(self.client.clone().list(request).await?.into_inner())
+            page_token: token.to_owned(),
+            ..pb::ListVideosRequest::default()
+        };
+        self.list_by(request).await
     }
 
-    pub async fn cancel(&self, id: &str) -> Result<pb::Job, Status> {
-        let request = self.request(pb::CancelRequest { id: id.to_owned() });
-        let answer = self.client.clone().cancel(request).await?;
-        Ok(answer.into_inner().job.expect("a job"))
+    pub async fn cancel(&self, id: &str) -> Result<pb::Video, Status> {
+        let request = self.request(pb::CancelVideoRequest { id: id.to_owned() });
+        let answer = self.client.clone().cancel_video(request).await?;
+        Ok(answer.into_inner().video.expect("a video"))
     }
 
     pub async fn delete(&self, id: &str) -> Result<(), Status> {
-        let request = self.request(pb::DeleteRequest { id: id.to_owned() });
-        self.client.clone().delete(request).await.map(|_| ())
+        let request = self.request(pb::DeleteVideoRequest { id: id.to_owned() });
+        let answer = self.client.clone().delete_video(request).await?;
+        let expected = pb::DeleteVideoResponse {
+            id: id.to_owned(),
+            object: "video.deleted".to_owned(),
+            deleted: true,
+        };
+        assert_eq!(answer.into_inner(), expected);
+        Ok(())
     }
 
-    pub async fn watch(&self, id: &str, after_seq: u64) -> Result<Watcher, Status> {
+    pub async fn watch(&self, id: &str, after_seq: u32) -> Result<Watcher, Status> {
         let id = id.to_owned();
-        let request = self.request(pb::WatchRequest { id, after_seq });
-        Ok(Watcher(
-            self.client.clone().watch(request).await?.into_inner(),
-        ))
+        let request = self.request(pb::WatchVideoRequest { id, after_seq });
+        let stream = self.client.clone().watch_video(request).await?;
+        Ok(Watcher(stream.into_inner()))
     }
 
-    pub async fn wait_for_state(&self, id: &str, state: pb::JobState) -> pb::Job {
+    pub async fn wait_for_state(&self, id: &str, state: pb::video::Status) -> pb::Video {
         kinora_testkit::wait::until("a state", PATIENCE, || async {
             let job = self.get(id).await.map_err(|status| format!("{status:?}"))?;
-            if job.state() == state {
+            if job.status() == state {
                 Ok(job)
             } else {
-                Err(format!("{:?}", job.state()))
+                Err(format!("{:?}", job.status()))
             }
         })
         .await
     }
 }
 
-pub struct Watcher(Streaming<pb::WatchResponse>);
+pub struct Watcher(Streaming<pb::WatchVideoResponse>);
 
 impl Watcher {
-    pub async fn next(&mut self) -> Result<Option<pb::Event>, Status> {
+    pub async fn next(&mut self) -> Result<Option<pb::VideoEvent>, Status> {
         let next = timeout(PATIENCE, self.0.message())
             .await
             .expect("an event in time")?;
@@ -193,7 +203,7 @@ impl Watcher {
     }
 
     /// All events until the stream ends.
-    pub async fn rest(mut self) -> Vec<pb::Event> {
+    pub async fn rest(mut self) -> Vec<pb::VideoEvent> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await.expect("no error") {
             events.push(event);
@@ -209,11 +219,45 @@ pub fn picture(width: u32, height: u32) -> Vec<u8> {
 }
 
 /// A submission that is meant to be one of its own, however often it is made.
-pub fn prompt(text: &str) -> pb::SubmitRequest {
-    pb::SubmitRequest {
+pub fn prompt(text: &str) -> pb::CreateVideoRequest {
+    pb::CreateVideoRequest {
         prompt: text.to_owned(),
         allow_duplicate: true,
-        ..pb::SubmitRequest::default()
+        ..pb::CreateVideoRequest::default()
+    }
+}
+
+/// What a worker is told to make, as callers see it.
+pub fn settings(spec: &pb::VideoSpec) -> pb::VideoSettings {
+    let spec = spec.clone();
+    pb::VideoSettings {
+        model: spec.model,
+        prompt: spec.prompt,
+        negative_prompt: spec.negative_prompt,
+        width: spec.width,
+        height: spec.height,
+        frames: spec.frames,
+        fps: spec.fps,
+        steps: spec.steps,
+        guidance: spec.guidance,
+        seed: spec.seed,
+    }
+}
+
+/// What a video is made with.
+pub fn settings_of(video: &pb::Video) -> pb::VideoSettings {
+    let video = video.clone();
+    pb::VideoSettings {
+        model: video.model,
+        prompt: video.prompt,
+        negative_prompt: video.negative_prompt,
+        width: video.width,
+        height: video.height,
+        frames: video.frames,
+        fps: video.fps,
+        steps: video.steps,
+        guidance: video.guidance,
+        seed: video.seed,
     }
 }
 

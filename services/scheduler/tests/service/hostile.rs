@@ -1,9 +1,9 @@
 //! Input that no honest peer sends.
 
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
-use kinora_proto::scheduler::v1::scheduler_service_client::SchedulerServiceClient;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
+use kinora_proto::scheduler::v1::video_service_client::VideoServiceClient;
 use tonic::Code;
 
 use crate::harness::{
@@ -35,7 +35,7 @@ kinora_store::on_both_databases! {
         let scheduler = TestScheduler::start(&url).await;
         let anna = scheduler.caller("anna").await;
         let _worker = scheduler.worker("w").await;
-        let check = async |request: pb::SubmitRequest, expected: &str| {
+        let check = async |request: pb::CreateVideoRequest, expected: &str| {
             let status = anna.submit(request).await.expect_err(expected);
             assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, expected));
         };
@@ -43,11 +43,11 @@ kinora_store::on_both_databases! {
         check(prompt(&"x".repeat(501)), "PROMPT_TOO_LONG").await;
         check(prompt(&"x".repeat(1_000_000)), "PROMPT_TOO_LONG").await;
         let request_id = "two words".to_owned();
-        check(pb::SubmitRequest { request_id, ..prompt("a ball") }, "REQUEST_ID_INVALID").await;
+        check(pb::CreateVideoRequest { request_id, ..prompt("a ball") }, "REQUEST_ID_INVALID").await;
         let seed = Some(u64::MAX);
-        check(pb::SubmitRequest { seed, ..prompt("a ball") }, "SEED_OUT_OF_RANGE").await;
+        check(pb::CreateVideoRequest { seed, ..prompt("a ball") }, "SEED_OUT_OF_RANGE").await;
         let guidance = Some(f64::NAN);
-        check(pb::SubmitRequest { guidance, ..prompt("a ball") }, "GUIDANCE_INVALID").await;
+        check(pb::CreateVideoRequest { guidance, ..prompt("a ball") }, "GUIDANCE_INVALID").await;
 check(prompt("a \0 ball"), "PROMPT_INVALID").await;
 
         let ben = scheduler.caller("ben").await;
@@ -68,17 +68,17 @@ check(prompt("a \0 ball"), "PROMPT_INVALID").await;
         let stolen = ben.list(1, &token).await.expect_err("another caller's");
         assert_eq!(reason(&stolen), "PAGE_TOKEN_INVALID");
         // A number from the future hides nothing.
-        let watcher = anna.watch(&job.id, u64::MAX).await.expect("watches");
+        let watcher = anna.watch(&job.id, u32::MAX).await.expect("watches");
         anna.cancel(&job.id).await.expect("cancels");
         let events = watcher.rest().await;
-        assert_eq!(events.last().map(pb::Event::state), Some(JobState::Cancelled));
+        assert_eq!(events.last().map(pb::VideoEvent::status), Some(VideoStatus::Cancelled));
     }
 
     async fn nameless_calls_are_refused(url: DatabaseUrl) {
         let scheduler = TestScheduler::start(&url).await;
         let channel = channel(&scheduler.endpoint, "edge");
-        let mut client = SchedulerServiceClient::new(channel);
-        let status = client.submit(prompt("a ball")).await.expect_err("nameless");
+        let mut client = VideoServiceClient::new(channel);
+        let status = client.create_video(prompt("a ball")).await.expect_err("nameless");
         assert_eq!(status.code(), Code::Unauthenticated);
         let status = client.list_models(pb::ListModelsRequest {}).await.expect_err("nameless");
         assert_eq!(status.code(), Code::Unauthenticated);
@@ -119,7 +119,7 @@ check(prompt("a \0 ball"), "PROMPT_INVALID").await;
         let report = pb::FailureReport { lease: Some(lease.clone()), failure: Some(failure), device_time: None };
         worker.say(Up::Failure(report)).await;
         assert_eq!(worker.receipt().await, (lease, true));
-        anna.wait_for_state(&job.id, JobState::Failed).await;
+        anna.wait_for_state(&job.id, VideoStatus::Failed).await;
     }
 
     async fn reports_on_unknown_jobs_change_nothing(url: DatabaseUrl) {

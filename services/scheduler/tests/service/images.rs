@@ -21,23 +21,23 @@ async fn with_models(scheduler: &TestScheduler) -> FakeWorker {
     attached.await.expect("attaches").0
 }
 
-fn to(model: &str, image: Vec<u8>) -> pb::SubmitRequest {
-    pb::SubmitRequest {
+fn to(model: &str, image: Vec<u8>) -> pb::CreateVideoRequest {
+    pb::CreateVideoRequest {
         model: model.to_owned(),
         image,
         ..prompt("a ball")
     }
 }
 
-fn remix_of(source: &str) -> pb::SubmitRequest {
-    pb::SubmitRequest {
+fn remix_of(source: &str) -> pb::CreateVideoRequest {
+    pb::CreateVideoRequest {
         remix_of: source.to_owned(),
         ..prompt("")
     }
 }
 
 /// Asserts that a submission was refused for its picture.
-fn check_refused(answer: Result<pb::Job, Status>, expected: &str) {
+fn check_refused(answer: Result<pb::Video, Status>, expected: &str) {
     let status = answer.expect_err(expected);
     assert_eq!(
         (status.code(), reason(&status).as_str()),
@@ -103,8 +103,8 @@ kinora_store::on_both_databases! {
         scheduler.removals.wait_for(&format!("jobs/{}/", source.id), 2).await;
         let status = anna.submit(remix_of(&source.id)).await.expect_err("refused");
         assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "PICTURE_GONE"));
-        assert_eq!(anna.list(10, "").await.expect("lists").jobs.len(), 1);
-        let with_picture = pb::SubmitRequest { image: picture(8, 8), ..remix_of(&source.id) };
+        assert_eq!(anna.list(10, "").await.expect("lists").data.len(), 1);
+        let with_picture = pb::CreateVideoRequest { image: picture(8, 8), ..remix_of(&source.id) };
         anna.submit(with_picture).await.expect("accepted");
     }
 
@@ -130,7 +130,7 @@ kinora_store::on_both_databases! {
         let scheduler = TestScheduler::start(&url).await;
         let anna = scheduler.caller("anna").await;
         let mut worker = with_models(&scheduler).await;
-        let request = pb::SubmitRequest { preview_first: true, ..to("i2v", picture(64, 64)) };
+        let request = pb::CreateVideoRequest { preview_first: true, ..to("i2v", picture(64, 64)) };
         let job = anna.submit(request).await.expect("accepted");
         let spec = worker.grant().await.spec.expect("a spec");
         assert_eq!(spec.image_key, format!("jobs/{}/inputs/first.webp", job.id));
@@ -140,7 +140,7 @@ kinora_store::on_both_databases! {
         let scheduler = TestScheduler::start(&url).await;
         let anna = scheduler.caller("anna").await;
         let _worker = with_models(&scheduler).await;
-        let request = |image| pb::SubmitRequest { request_id: "r1".to_owned(), ..to("i2v", image) };
+        let request = |image| pb::CreateVideoRequest { request_id: "r1".to_owned(), ..to("i2v", image) };
         let job = anna.submit(request(picture(8, 8))).await.expect("accepted");
         let again = anna.submit(request(picture(8, 8))).await.expect("answers");
         assert_eq!(again.id, job.id);
@@ -156,7 +156,7 @@ kinora_store::on_both_databases! {
         *scheduler.removals.puts_fail.lock() = true;
         let status = anna.submit(to("i2v", picture(8, 8))).await.expect_err("refused");
         assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "STORAGE_UNAVAILABLE"));
-        assert!(anna.list(10, "").await.expect("lists").jobs.is_empty());
+        assert!(anna.list(10, "").await.expect("lists").data.is_empty());
         kinora_testkit::wait::until("the inputs are removed", crate::harness::PATIENCE, || async {
             let seen = scheduler.removals.prefixes.lock().clone();
             if seen.iter().any(|prefix| prefix.ends_with("/inputs/")) { Ok(()) } else { Err(seen) }

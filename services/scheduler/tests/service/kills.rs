@@ -145,8 +145,8 @@ async fn act(app: &App, store: &JobStore, session: Uuid, deed: Deed) {
         }
         Deed::SubmitBatch(submissions) => {
             let order = BatchOrder {
-                request_id: None,
                 submissions,
+                ..BatchOrder::default()
             };
             let _ = app.submit_batch(OWNER, &token, &order).await;
         }

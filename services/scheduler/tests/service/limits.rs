@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kinora_mesh::error::PublicError;
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use tonic::{Code, Status};
 
 use crate::harness::{TestScheduler, prompt, reason};
@@ -26,10 +26,10 @@ fn check_limit(status: &Status, expected: &str, limit: &str) {
     );
 }
 
-fn body(text: &str) -> pb::SubmitRequest {
-    pb::SubmitRequest {
+fn body(text: &str) -> pb::CreateVideoRequest {
+    pb::CreateVideoRequest {
         prompt: text.to_owned(),
-        ..pb::SubmitRequest::default()
+        ..pb::CreateVideoRequest::default()
     }
 }
 
@@ -62,17 +62,17 @@ kinora_store::on_both_databases! {
         let error = PublicError::from_status(&never);
         assert_eq!((never.code(), error.reason.as_str()), (Code::FailedPrecondition, "REQUEST_OVER_LIMIT"));
         assert_eq!((error.metadata, error.retry_after), (vec![("limit".to_owned(), "3".to_owned())], None));
-        assert_eq!(anna.list(0, "").await.expect("lists").jobs.len(), 1);
-        let invalid = pb::SubmitRequest { frames: Some(15), ..prompt("b") };
+        assert_eq!(anna.list(0, "").await.expect("lists").data.len(), 1);
+        let invalid = pb::CreateVideoRequest { frames: Some(15), ..prompt("b") };
         let refused = anna.batch("", vec![prompt("a"), invalid]).await.expect_err("one is invalid");
         let error = PublicError::from_status(&refused);
         assert_eq!(error.reason, "FRAMES_INVALID");
         assert!(error.metadata.contains(&("index".to_owned(), "1".to_owned())));
-        assert_eq!(anna.list(0, "").await.expect("lists").jobs.len(), 1);
+        assert_eq!(anna.list(0, "").await.expect("lists").data.len(), 1);
         let group = anna.batch("", vec![prompt("a"), prompt("b")]).await.expect("fits");
-        let places: Vec<_> = group.jobs.iter().map(|job| (job.group_id.as_str(), job.group_index)).collect();
+        let places: Vec<_> = group.videos.iter().map(|job| (job.group_id(), job.group_index)).collect();
         assert_eq!(places, [(group.id.as_str(), 0), (group.id.as_str(), 1)]);
-        assert_eq!(group.kind(), pb::GroupKind::Batch);
+        assert_eq!(group.object, "batch");
         for count in [0, 101] {
             let refused = anna.batch("", vec![prompt("a"); count]).await.expect_err("no batch");
             assert_eq!(reason(&refused), "BATCH_SIZE_INVALID");
@@ -108,16 +108,16 @@ kinora_store::on_both_databases! {
         assert_eq!(ids.len(), 1);
         for other in [
             body("a red ball"),
-            pb::SubmitRequest { preview_first: true, ..body("a ball") },
-            pb::SubmitRequest { allow_duplicate: true, ..body("a ball") },
-            pb::SubmitRequest { request_id: "r".to_owned(), ..body("a ball") },
+            pb::CreateVideoRequest { preview_first: true, ..body("a ball") },
+            pb::CreateVideoRequest { allow_duplicate: true, ..body("a ball") },
+            pb::CreateVideoRequest { request_id: "r".to_owned(), ..body("a ball") },
         ] {
             assert!(!ids.contains(&anna.submit(other).await.expect("accepted").id));
         }
         let ben = scheduler.caller("ben").await.submit(body("a ball")).await.expect("accepted");
         assert!(!ids.contains(&ben.id));
         let batch = anna.batch("", vec![body("a ball")]).await.expect("accepted");
-        assert!(!ids.contains(&batch.jobs[0].id));
+        assert!(!ids.contains(&batch.videos[0].id));
         assert_eq!(anna.batch("", vec![body("a ball")]).await.expect("known").id, batch.id);
     }
 
@@ -130,9 +130,9 @@ kinora_store::on_both_databases! {
         assert_eq!(again.id, group.id);
         let other = anna.batch("r-1", vec![prompt("a")]).await.expect_err("another body");
         assert_eq!((other.code(), reason(&other).as_str()), (Code::AlreadyExists, "REQUEST_ID_REUSED"));
-        let single = pb::SubmitRequest { request_id: "r-1".to_owned(), ..prompt("a") };
+        let single = pb::CreateVideoRequest { request_id: "r-1".to_owned(), ..prompt("a") };
         assert_eq!(reason(&anna.submit(single).await.expect_err("another kind")), "REQUEST_ID_REUSED");
-        let own = pb::SubmitRequest { request_id: "r-2".to_owned(), ..prompt("a") };
+        let own = pb::CreateVideoRequest { request_id: "r-2".to_owned(), ..prompt("a") };
         assert_eq!(reason(&anna.batch("", vec![own]).await.expect_err("of its own")), "REQUEST_ID_INVALID");
         assert_eq!(reason(&anna.batch("a b", vec![prompt("a")]).await.expect_err("no id")), "REQUEST_ID_INVALID");
     }
@@ -148,22 +148,22 @@ kinora_store::on_both_databases! {
             queued.push(anna.submit(prompt("a")).await.expect("accepted").id);
         }
         anna.cancel(&queued[1]).await.expect("cancels");
-        let waiting = [JobState::Queued];
+        let waiting = [VideoStatus::Queued];
         let page = anna.list_states(&waiting, "").await.expect("lists");
-        assert_eq!(page.jobs[0].id, queued[2]);
+        assert_eq!(page.data[0].id, queued[2]);
         let rest = anna.list_states(&waiting, &page.next_page_token).await.expect("lists");
-        assert_eq!((rest.jobs[0].id.as_str(), rest.next_page_token.as_str()), (queued[0].as_str(), ""));
-        let both = [JobState::Running, JobState::Cancelled];
+        assert_eq!((rest.data[0].id.as_str(), rest.next_page_token.as_str()), (queued[0].as_str(), ""));
+        let both = [VideoStatus::InProgress, VideoStatus::Cancelled];
         let first = anna.list_states(&both, "").await.expect("lists");
         let second = anna.list_states(&both, &first.next_page_token).await.expect("lists");
-        assert_eq!((first.jobs[0].id.as_str(), &second.jobs[0].id), (queued[1].as_str(), &running.id));
+        assert_eq!((first.data[0].id.as_str(), &second.data[0].id), (queued[1].as_str(), &running.id));
         // A token belongs to its states and its owner.
         let mixed = anna.list_states(&both, &page.next_page_token).await.expect_err("other states");
         assert_eq!(reason(&mixed), "PAGE_TOKEN_INVALID");
         let ben = scheduler.caller("ben").await;
         let stolen = ben.list_states(&waiting, &page.next_page_token).await.expect_err("another's");
         assert_eq!(reason(&stolen), "PAGE_TOKEN_INVALID");
-        let unknown = anna.list_states(&[JobState::Unspecified], "").await.expect_err("no state");
-        assert_eq!(reason(&unknown), "STATE_INVALID");
+        let unknown = anna.list_states(&[VideoStatus::Unspecified], "").await.expect_err("no state");
+        assert_eq!(reason(&unknown), "STATUS_INVALID");
     }
 }

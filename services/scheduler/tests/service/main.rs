@@ -15,6 +15,7 @@ mod kills;
 mod limits;
 mod orders;
 mod replicas;
+mod videos;
 mod watching;
 mod webhooks;
 mod workers;

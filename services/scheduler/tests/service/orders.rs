@@ -1,9 +1,9 @@
 //! What workers are told to do besides their leases: to give one back for a higher class, to take no more, to end.
 
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use kinora_proto::scheduler::v1::attach_response::Message as Down;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use kinora_store::DatabaseUrl;
 
 use crate::harness::{
@@ -24,8 +24,8 @@ async fn attach(scheduler: &TestScheduler, held: &[pb::LeaseRef]) -> FakeWorker 
     attached.expect("attaches").0
 }
 
-fn of_class(priority: pb::Priority) -> pb::SubmitRequest {
-    pb::SubmitRequest {
+fn of_class(priority: pb::Priority) -> pb::CreateVideoRequest {
+    pb::CreateVideoRequest {
         priority: priority.into(),
         ..prompt("a ball")
     }
@@ -56,7 +56,7 @@ kinora_store::on_both_databases! {
         assert_eq!(worker.receipt().await, (lease, true));
         let urgent = worker.grant().await.lease.expect("a lease");
         assert_eq!(urgent.job_id, hurried.id);
-        assert_eq!(anna.get(&patient.id).await.expect("reads").state(), JobState::Queued);
+        assert_eq!(anna.get(&patient.id).await.expect("reads").status(), VideoStatus::Queued);
         assert!(worker.complete(&urgent).await);
         // Only one attempt may fail, and none has.
         let again = worker.grant().await;
@@ -84,10 +84,10 @@ kinora_store::on_both_databases! {
         let mut worker = attach(&near, &[]).await;
         let far = start(&url).await;
         let olga = far.operator("olga");
-        assert!(olga.cordon("w", true).await.expect("cordons").cordoned);
+        assert!(olga.cordon("w").await.expect("cordons").cordoned);
         let anna = far.caller("anna").await;
         let job = anna.submit(prompt("a ball")).await.expect("accepted");
-        assert!(!olga.cordon("w", false).await.expect("uncordons").cordoned);
+        assert!(!olga.uncordon("w").await.expect("uncordons").cordoned);
         let lease = worker.grant().await.lease.expect("a lease");
         assert_eq!(lease.job_id, job.id);
         olga.drain("w").await.expect("drains");

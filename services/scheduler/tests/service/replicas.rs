@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
 use kinora_proto::scheduler::v1::attach_response::Message as Down;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use kinora_scheduler::signals::EventsVia;
 use kinora_store::DatabaseUrl;
 use kinora_testkit::nats::TestNats;
@@ -78,8 +78,8 @@ async fn pair(first: &TestScheduler, second: &TestScheduler) -> (FakeWorker, Cal
 
 async fn next_with(
     watcher: &mut crate::harness::Watcher,
-    what: impl Fn(&pb::Event) -> bool,
-) -> pb::Event {
+    what: impl Fn(&pb::VideoEvent) -> bool,
+) -> pb::VideoEvent {
     loop {
         let event = watcher
             .next()
@@ -99,22 +99,25 @@ async fn check(url: &DatabaseUrl, events: Option<&str>) {
     let job = anna.submit(prompt("a ball")).await.expect("accepted");
     let mut watcher = anna.watch(&job.id, 0).await.expect("watches");
     let lease = worker.grant().await.lease.expect("a lease");
-    next_with(&mut watcher, |event| event.state() == JobState::Running).await;
+    next_with(&mut watcher, |event| {
+        event.status() == VideoStatus::InProgress
+    })
+    .await;
     worker.say(progress(&lease, 3)).await;
     next_with(&mut watcher, |event| {
-        event.progress.as_ref().is_some_and(|it| it.step == 3)
+        event.work.as_ref().is_some_and(|it| it.step == 3)
     })
     .await;
     let webp = picture(32, 32);
     worker
         .say(with_preview(progress(&lease, 4), webp.clone()))
         .await;
-    let shown = next_with(&mut watcher, |event| !event.preview_webp.is_empty()).await;
-    assert_eq!(shown.preview_webp, webp);
+    let shown = next_with(&mut watcher, |event| event.preview_webp.is_some()).await;
+    assert_eq!(shown.preview_webp, Some(webp));
     assert!(worker.complete(&lease).await);
     let events = watcher.rest().await;
     let end = events.last().expect("an end");
-    assert_eq!(end.state(), JobState::Completed);
+    assert_eq!(end.status(), VideoStatus::Completed);
     assert_eq!(end.outputs, anna.get(&job.id).await.expect("reads").outputs);
 
     let job = anna.submit(prompt("a ball")).await.expect("accepted");
@@ -165,7 +168,7 @@ async fn a_name_that_is_taken_at_one_replica_is_taken_at_the_other() {
     );
     assert!(worker.complete(&lease).await);
     let done = anna.get(&job.id).await.expect("reads");
-    assert_eq!((done.state(), done.attempt), (JobState::Completed, 1));
+    assert_eq!((done.status(), done.attempt), (VideoStatus::Completed, 1));
     // Once its stream has ended, the name is free.
     drop(worker);
     kinora_testkit::wait::until("the name is free", PATIENCE, || async {
@@ -187,14 +190,17 @@ async fn watcher_sees_what_happened_while_the_bus_was_away() {
     let job = anna.submit(prompt("a ball")).await.expect("accepted");
     let mut watcher = anna.watch(&job.id, 0).await.expect("watches");
     let lease = worker.grant().await.lease.expect("a lease");
-    next_with(&mut watcher, |event| event.state() == JobState::Running).await;
+    next_with(&mut watcher, |event| {
+        event.status() == VideoStatus::InProgress
+    })
+    .await;
     nats.stop().await;
     assert!(worker.complete(&lease).await);
     nats.start_again().await;
     let events = watcher.rest().await;
     assert_eq!(
-        events.last().map(pb::Event::state),
-        Some(JobState::Completed)
+        events.last().map(pb::VideoEvent::status),
+        Some(VideoStatus::Completed)
     );
 }
 

@@ -3,15 +3,43 @@
 use std::collections::HashMap;
 
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 
 use crate::harness::{PATIENCE, TestScheduler, beat, progress, prompt, reason};
 
-fn numbers_grow(events: &[pb::Event]) {
-    let mut newest: HashMap<&str, u64> = HashMap::new();
+/// Asserts that a group's stream ended as it should, and returns what came before the end.
+#[track_caller]
+fn without_end(mut events: Vec<pb::VideoEvent>, group: &str) -> Vec<pb::VideoEvent> {
+    let end = events.pop().expect("an end");
+    let expected = pb::VideoEvent {
+        id: group.to_owned(),
+        object: "video.event".to_owned(),
+        r#type: "end".to_owned(),
+        ..pb::VideoEvent::default()
+    };
+    assert_eq!(end, expected);
+    assert!(
+        events
+            .iter()
+            .all(|event| event.r#type != "end" && event.seq == 0)
+    );
+    assert!(events.iter().all(|event| event.group_id() == group));
+    events
+}
+
+/// Asserts that each event is named after what it changes.
+#[track_caller]
+fn names_fit(events: &[pb::VideoEvent]) {
+    let mut before = HashMap::new();
     for event in events {
-        let before = newest.insert(&event.job_id, event.seq);
-        assert!(before.is_none_or(|before| before < event.seq), "{events:?}");
+        let now = (event.status(), event.attempt);
+        let is_progress = before.insert(event.id.as_str(), now) == Some(now);
+        let expected = if is_progress {
+            "progress"
+        } else {
+            event.status().as_str_name()
+        };
+        assert_eq!(event.r#type, expected, "{events:?}");
     }
 }
 
@@ -35,14 +63,48 @@ kinora_store::on_both_databases! {
                 assert!(worker.complete(&lease).await);
             }
         }
-        let events = watcher.rest().await;
-        numbers_grow(&events);
-        assert!(events.iter().all(|event| event.group_id == group.id));
-        let ended = |state| events.iter().filter(|event| event.state() == state).count();
-        assert_eq!((ended(JobState::Completed), ended(JobState::Cancelled)), (2, 1));
+        let events = without_end(watcher.rest().await, &group.id);
+        names_fit(&events);
+        let ended = |state| events.iter().filter(|event| event.status() == state).count();
+        assert_eq!((ended(VideoStatus::Completed), ended(VideoStatus::Cancelled)), (2, 1));
         // Whoever comes late is told how each has ended, and no more.
         let late = anna.watch_group(&group.id).await.expect("watches").rest().await;
-        assert_eq!(late.len(), 3);
+        let late = without_end(late, &group.id);
+        let mut told: Vec<&str> = late.iter().map(|event| event.r#type.as_str()).collect();
+        told.sort_unstable();
+        assert_eq!(told, ["cancelled", "completed", "completed"]);
+    }
+
+    async fn a_group_that_was_deleted_meanwhile_ends_too(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let _worker = scheduler.worker("w").await;
+        let group = anna.batch("", vec![prompt("a ball"), prompt("ball")]).await.expect("accepted");
+        let watcher = anna.watch_group(&group.id).await.expect("watches");
+        for video in &group.videos {
+            anna.delete(&video.id).await.expect("deletes");
+        }
+        let events = watcher.rest().await;
+        assert_eq!(events.last().map(|event| event.r#type.as_str()), Some("end"));
+    }
+
+    async fn events_are_named_after_what_they_change(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let job = anna.submit(prompt("a ball")).await.expect("accepted");
+        let watcher = anna.watch(&job.id, 0).await.expect("watches");
+        let lease = worker.grant().await.lease.expect("a lease");
+        worker.say(progress(&lease, 5)).await;
+        assert!(worker.complete(&lease).await);
+        let events = watcher.rest().await;
+        names_fit(&events);
+        assert!(events.windows(2).all(|pair| pair[0].seq < pair[1].seq), "{events:?}");
+        let last = events.last().expect("an end");
+        assert_eq!((last.r#type.as_str(), last.progress), ("completed", 100));
+        // Who goes on later is told again what the first event is about.
+        let again = anna.watch(&job.id, last.seq).await.expect("watches").rest().await;
+        assert_eq!(again.iter().map(|event| event.r#type.as_str()).collect::<Vec<_>>(), ["completed"]);
     }
 
     async fn nobody_opens_more_streams_than_allowed(url: DatabaseUrl) {
@@ -75,13 +137,13 @@ kinora_store::on_both_databases! {
         let mut watcher = anna.watch(&job.id, 0).await.expect("watches");
         let mut place = None;
         while place != Some((1, true)) {
-            let progress = watcher.next().await.expect("no error").expect("not the end").progress;
+            let progress = watcher.next().await.expect("no error").expect("not the end").work;
             place = progress.map(|progress| (progress.queue_position, progress.queue_eta.is_some()));
         }
         assert!(worker.complete(&lease).await);
         worker.grant().await;
         while place != Some((0, true)) {
-            let progress = watcher.next().await.expect("no error").expect("not the end").progress;
+            let progress = watcher.next().await.expect("no error").expect("not the end").work;
             place = progress.map(|progress| (progress.queue_position, progress.queue_eta.is_some()));
         }
     }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::{DeliveryState, JobState};
+use kinora_proto::scheduler::v1::DeliveryState;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use kinora_scheduler::SchedulerOptions;
 use kinora_scheduler::webhooks::secret::Secret;
 use kinora_testkit::receiver::{Answer, Received, Receiver};
@@ -158,14 +159,15 @@ kinora_store::on_both_databases! {
         assert!(!anna.get(&endpoint.id).await.expect("reads").enabled);
         let expected = (Code::FailedPrecondition, "ENDPOINT_DISABLED".to_owned());
         assert_eq!(refused(anna.replay(&failed.id).await), expected);
-        let enable = pb::UpdateEndpointRequest {
+        let enable = pb::Webhook {
             id: endpoint.id.clone(),
-            enabled: Some(true),
-            ..pb::UpdateEndpointRequest::default()
+            url: "not looked at".to_owned(),
+            enabled: true,
+            ..pb::Webhook::default()
         };
-        let enabled = anna.update(enable).await.expect("enables");
+        let enabled = anna.update(enable, &["enabled"]).await.expect("enables");
         assert!(enabled.enabled);
-        assert_eq!(enabled.events, events);
+        assert_eq!((&enabled.events[..], enabled.url.as_str()), (&events.map(str::to_owned)[..], endpoint.url.as_str()));
         anna.replay(&failed.id).await.expect("replays");
         anna.newest(&endpoint.id, |it| it.state() == DeliveryState::Delivered).await;
     }
@@ -179,7 +181,7 @@ kinora_store::on_both_databases! {
         let events = ["video.progress", "video.failed"];
         let url = receiver.url("/");
         let (endpoint, _) = anna.create(&url, &events, &job.id).await.expect("made");
-        assert_eq!((&endpoint.job_id, &endpoint.events[..]), (&job.id, &events.map(str::to_owned)[..]));
+        assert_eq!((&endpoint.video_id, &endpoint.events[..]), (&job.id, &events.map(str::to_owned)[..]));
         let other = anna.caller.submit(prompt("a ball")).await.expect("accepted");
         let lease = worker.grant().await.lease.expect("a lease");
         worker.say(progress(&lease, 7)).await;
@@ -195,7 +197,7 @@ kinora_store::on_both_databases! {
         assert_eq!(lease.job_id, other.id);
         worker.say(progress(&lease, 9)).await;
         assert!(worker.complete(&lease).await);
-        anna.caller.wait_for_state(&other.id, JobState::Completed).await;
+        anna.caller.wait_for_state(&other.id, VideoStatus::Completed).await;
         let seen = receiver.seen();
         assert!(seen.iter().all(|it| json(it)["data"]["id"] == job.id), "{seen:?}");
         assert!(seen.iter().all(|it| json(it)["type"] == "video.progress"), "{seen:?}");
@@ -270,13 +272,13 @@ kinora_store::on_both_databases! {
         assert_ne!(token, "");
         let not_found = (Code::NotFound, "ENDPOINT_NOT_FOUND".to_owned());
         for id in [endpoint.id.as_str(), "", "no id", "0198e000-0000-7000-8000-000000000000"] {
-            let change = pb::UpdateEndpointRequest {
+            let change = pb::Webhook {
                 id: id.to_owned(),
-                url: Some("https://169.254.169.254/".to_owned()),
-                ..pb::UpdateEndpointRequest::default()
+                url: "https://169.254.169.254/".to_owned(),
+                ..pb::Webhook::default()
             };
             assert_eq!(refused(ben.get(id).await), not_found);
-            assert_eq!(refused(ben.update(change).await), not_found);
+            assert_eq!(refused(ben.update(change, &["url"]).await), not_found);
             assert_eq!(refused(ben.rotate(id, true).await), not_found);
             assert_eq!(refused(ben.delete(id).await), not_found);
             assert_eq!(refused(ben.page(id, 1, "").await), not_found);
@@ -291,6 +293,30 @@ kinora_store::on_both_databases! {
         anna.delete(&endpoint.id).await.expect("deletes");
         assert_eq!(refused(anna.get(&endpoint.id).await), not_found);
         assert_eq!(refused(anna.replay(&delivery.id).await).0, Code::NotFound);
+    }
+
+    async fn a_change_touches_what_its_mask_names_and_shows_no_secret(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = Owner::connect(&scheduler, "anna").await;
+        let (made, _) = anna.create("https://8.8.8.8/", &["video.failed"], "").await.expect("made");
+        assert_eq!(made.object, "webhook");
+        let told = anna.get(&made.id).await.expect("reads");
+        assert_eq!(told, pb::Webhook { secret: None, ..made.clone() });
+        let wanted = pb::Webhook {
+            id: made.id.clone(),
+            url: "https://8.8.4.4/".to_owned(),
+            events: Vec::new(),
+            enabled: false,
+            ..pb::Webhook::default()
+        };
+        let changed = anna.update(wanted.clone(), &["events"]).await.expect("changes");
+        assert_eq!(changed, pb::Webhook { events: Vec::new(), ..told.clone() });
+        let changed = anna.update(wanted.clone(), &["url", "enabled"]).await.expect("changes");
+        assert_eq!((changed.url.as_str(), changed.enabled, changed.secret), ("https://8.8.4.4/", false, None));
+        let invalid = (Code::InvalidArgument, "UPDATE_MASK_INVALID".to_owned());
+        for paths in [&[][..], &["secret"], &["url", "id"], &["*"]] {
+            assert_eq!(refused(anna.update(wanted.clone(), paths).await), invalid, "{paths:?}");
+        }
     }
 
     async fn bad_endpoints_are_refused_and_say_why(url: DatabaseUrl) {

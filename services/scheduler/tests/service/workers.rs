@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::JobState;
 use kinora_proto::scheduler::v1::attach_request::Message as Up;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use kinora_scheduler::domain::job::SEQ_STRIDE;
 use tonic::Code;
 
@@ -31,14 +31,14 @@ kinora_store::on_both_databases! {
         let new = grant.lease.expect("a lease");
         assert_eq!((new.job_id.as_str(), new.lease, grant.attempt), (job.id.as_str(), 2, 2));
         assert_eq!(zombie.revocation().await, old);
-        let cause = anna.get(&job.id).await.expect("reads").failure.expect("a cause");
-        assert_eq!(cause.reason, "WORKER_LOST");
+        let cause = anna.get(&job.id).await.expect("reads").error.expect("a cause");
+        assert_eq!(cause.code, "WORKER_LOST");
         assert!(!zombie.complete(&old).await, "the older lease is refused");
         zombie.say(progress(&old, 19)).await;
         assert_eq!(zombie.revocation().await, old);
         assert!(heir.complete(&new).await);
         let done = anna.get(&job.id).await.expect("reads");
-        assert_eq!((done.state(), done.lease), (JobState::Completed, 2));
+        assert_eq!((done.status(), done.attempt), (VideoStatus::Completed, 2));
         scheduler.removals.wait_for(&format!("jobs/{}/1/", job.id), 2).await;
         let removed = scheduler.removals.prefixes.lock().clone();
         assert!(!removed.contains(&format!("jobs/{}/2/", job.id)), "{removed:?}");
@@ -62,7 +62,7 @@ kinora_store::on_both_databases! {
         let newest = grant.checkpoint.expect("a checkpoint");
         assert_eq!((newest.step, newest.key), (5, checkpoint_key(&lease, 5)));
         let told = anna.get(&job.id).await.expect("reads");
-        assert_eq!(told.seq, seq + 2 * SEQ_STRIDE, "the failure and the claim, no more");
+        assert_eq!(u64::from(told.seq), u64::from(seq) + 2 * SEQ_STRIDE, "the failure and the claim, no more");
         let lease = grant.lease.expect("a lease");
         assert!(worker.complete(&lease).await);
         scheduler.removals.wait_for(&format!("jobs/{}/checkpoints/", job.id), 2).await;
@@ -89,17 +89,17 @@ kinora_store::on_both_databases! {
         for _ in 0..2 {
             worker.say(with_preview(progress(&lease, 3), webp.clone())).await;
             let event = watcher.next().await.expect("an event").expect("more");
-            assert_eq!(event.progress.expect("a progress").step, 3);
-            shown = Some(event.preview_webp);
+            assert_eq!(event.work.expect("a progress").step, 3);
+            shown = event.preview_webp;
         }
         assert_eq!(shown, Some(webp), "also when nothing else is new");
         worker.say(with_preview(progress(&lease, 4), vec![0; 70 << 10])).await;
         let event = watcher.next().await.expect("an event").expect("more");
-        assert_eq!((event.progress.expect("a progress").step, event.preview_webp.len()), (4, 0));
+        assert_eq!((event.work.expect("a progress").step, event.preview_webp), (4, None));
         let mut late = anna.watch(&job.id, 0).await.expect("watches");
         for _ in 0..3 {
             let event = late.next().await.expect("an event").expect("more");
-            assert!(event.preview_webp.is_empty(), "nothing keeps it");
+            assert_eq!(event.preview_webp, None, "nothing keeps it");
         }
     }
 
@@ -123,7 +123,7 @@ kinora_store::on_both_databases! {
         worker.say(beat(&held)).await;
         assert!(worker.complete(&lease).await);
         let done = anna.get(&job.id).await.expect("reads");
-        assert_eq!((done.state(), done.attempt), (JobState::Completed, 1));
+        assert_eq!((done.status(), done.attempt), (VideoStatus::Completed, 1));
     }
 
     async fn restarted_worker_gets_its_job_again(url: DatabaseUrl) {
@@ -179,8 +179,8 @@ kinora_store::on_both_databases! {
         let job = anna.submit(prompt("a ball")).await.expect("accepted");
         let lease = worker.grant().await.lease.expect("a lease");
         assert_eq!(worker.revocation().await, lease);
-        let failed = anna.wait_for_state(&job.id, JobState::Failed).await;
-        assert_eq!(failed.failure.expect("a cause").reason, "ATTEMPT_TIME_LIMIT");
+        let failed = anna.wait_for_state(&job.id, VideoStatus::Failed).await;
+        assert_eq!(failed.error.expect("a cause").code, "ATTEMPT_TIME_LIMIT");
     }
 
     async fn cancel_at_another_replica_reaches_the_worker(url: DatabaseUrl) {
@@ -195,7 +195,7 @@ kinora_store::on_both_databases! {
         worker.say(beat(std::slice::from_ref(&lease))).await;
         assert_eq!(worker.revocation().await, lease);
         let end = watcher.rest().await.pop().expect("an end");
-        assert_eq!(end.state(), JobState::Cancelled);
+        assert_eq!(end.status(), VideoStatus::Cancelled);
     }
 
     async fn stop_ends_streams_and_loses_nothing(url: DatabaseUrl) {
@@ -221,7 +221,7 @@ kinora_store::on_both_databases! {
         let (mut worker, _) = attached.expect("attaches");
         assert!(worker.complete(&lease).await);
         let done = scheduler.caller("anna").await.get(&job.id).await.expect("reads");
-        assert_eq!((done.state(), done.attempt), (JobState::Completed, 1));
+        assert_eq!((done.status(), done.attempt), (VideoStatus::Completed, 1));
     }
 
     async fn report_on_another_workers_lease_is_refused(url: DatabaseUrl) {
@@ -237,14 +237,14 @@ kinora_store::on_both_databases! {
         thief.say(progress(&lease, 9)).await;
         assert_eq!(thief.revocation().await, lease);
         let untouched = anna.get(&job.id).await.expect("reads");
-        assert_eq!((untouched.state(), untouched.seq), (JobState::Running, 1 + SEQ_STRIDE));
+        assert_eq!((untouched.status(), untouched.seq.into()), (VideoStatus::InProgress, 1 + SEQ_STRIDE));
         let mut foreign = completion(&lease);
         if let Up::Completion(report) = &mut foreign {
             report.outputs.as_mut().expect("outputs").video_key = "jobs/other/1/video.mp4".to_owned();
         }
         owner.say(foreign).await;
         assert!(!owner.receipt().await.1, "outputs must be the attempt's own");
-        let failure = anna.get(&job.id).await.expect("reads").failure.expect("a cause");
-        assert_eq!(failure.reason, "OUTPUTS_INVALID");
+        let failure = anna.get(&job.id).await.expect("reads").error.expect("a cause");
+        assert_eq!(failure.code, "OUTPUTS_INVALID");
     }
 }

@@ -147,8 +147,8 @@ fn source_of_another_form_is_refused() {
 #[test]
 fn batches_are_of_one_to_a_hundred() {
     let batch = |count| BatchOrder {
-        request_id: None,
         submissions: vec![Submission::default(); count],
+        ..BatchOrder::default()
     };
     for count in [0, 101] {
         let refused = batch(count).check().expect_err("no batch");

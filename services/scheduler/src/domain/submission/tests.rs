@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::model::{ImageInput, ModelDefaults};
+use crate::domain::model::{ImageInput, ModelDefaults, ModelLimits};
 
 pub(super) fn model() -> Model {
     Model {
@@ -54,6 +54,24 @@ fn check(change: impl FnOnce(&mut Submission), reason: &str, nearest: Option<&st
     let found = invalid.metadata.iter().find(|(key, _)| *key == "nearest");
     assert_eq!(invalid.reason, reason, "{invalid}");
     assert_eq!(found.map(|(_, value)| value.as_str()), nearest, "{invalid}");
+}
+
+#[test]
+fn a_length_becomes_the_nearest_frames_that_the_model_makes() {
+    let frames = |seconds: f64| {
+        let submission = Submission {
+            seconds: Some(seconds),
+            ..prompt()
+        };
+        let spec = submission.resolve(&model(), Stills::default(), 7);
+        spec.expect("legal").frames
+    };
+    for (seconds, expected) in [(0.001, 1), (0.6, 5), (1.0, 9), (1.625, 13), (4.2, 33)] {
+        assert_eq!(frames(seconds), expected, "{seconds}");
+    }
+    // More than the model makes, as it is said of too many frames.
+    check(|it| it.seconds = Some(4.5), "FRAMES_INVALID", Some("33"));
+    check(|it| it.seconds = Some(1e30), "FRAMES_INVALID", Some("33"));
 }
 
 #[test]

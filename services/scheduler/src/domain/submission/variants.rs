@@ -28,7 +28,9 @@ pub fn remixed(submission: &Submission, source: &VideoSpec) -> Submission {
     if remix.width.is_none() && remix.height.is_none() {
         (remix.width, remix.height) = (Some(source.width), Some(source.height));
     }
-    remix.frames.get_or_insert(source.frames);
+    if remix.seconds.is_none() {
+        remix.frames.get_or_insert(source.frames);
+    }
     remix.steps.get_or_insert(source.steps);
     remix.guidance.get_or_insert(source.guidance);
     remix
@@ -101,6 +103,16 @@ mod tests {
         assert_eq!(remix.prompt, "a blue ball");
         assert_eq!(remix.negative_prompt.as_deref(), Some(""));
         assert_eq!(remix.steps, Some(9));
+    }
+
+    #[test]
+    fn a_length_in_seconds_stands_for_the_frames_of_the_source() {
+        let said = Submission {
+            seconds: Some(1.0),
+            ..Submission::default()
+        };
+        let remix = remixed(&said, &source());
+        assert_eq!((remix.seconds, remix.frames), (Some(1.0), None));
     }
 
     #[test]

@@ -39,7 +39,7 @@ kinora_store::on_both_databases! {
         assert_eq!(complete(&mut worker).await, usual);
         assert_eq!(ledger.settled().await[&usual].captured(), CLIP);
         wait_for_settlements(&url, (0, 1)).await;
-        assert_eq!(anna.get(&odd).await.expect("reads").state(), JobState::Completed);
+        assert_eq!(anna.get(&odd).await.expect("reads").status(), VideoStatus::Completed);
     }
 
     async fn operators_retry_is_on_the_house(url: DatabaseUrl) {

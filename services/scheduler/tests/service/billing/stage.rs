@@ -38,15 +38,15 @@ pub(super) async fn start_with(
     (scheduler.await, ledger)
 }
 
-pub(super) fn named(id: &str) -> pb::SubmitRequest {
-    pb::SubmitRequest {
+pub(super) fn named(id: &str) -> pb::CreateVideoRequest {
+    pb::CreateVideoRequest {
         request_id: id.to_owned(),
         ..prompt("a ball")
     }
 }
 
-pub(super) fn with_preview() -> pb::SubmitRequest {
-    pb::SubmitRequest {
+pub(super) fn with_preview() -> pb::CreateVideoRequest {
+    pb::CreateVideoRequest {
         preview_first: true,
         ..prompt("a ball")
     }
@@ -115,8 +115,8 @@ pub(super) fn check_unavailable(status: &Status) {
 /// Submits until billing is asked again.
 pub(super) async fn submit_once_it_is_back(
     caller: &Caller,
-    request: &pb::SubmitRequest,
-) -> pb::Job {
+    request: &pb::CreateVideoRequest,
+) -> pb::Video {
     until("billing", PATIENCE, || async {
         let answer = caller.submit(request.clone()).await;
         answer.map_err(|status| reason(&status))

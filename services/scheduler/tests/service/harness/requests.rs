@@ -9,48 +9,57 @@ use tonic::{Request, Status, Streaming};
 use super::{Caller, PATIENCE, channel, request_with};
 
 impl Caller {
-    pub async fn approve(&self, id: &str) -> Result<pb::Job, Status> {
-        let request = self.request(pb::ApproveRequest { id: id.to_owned() });
-        let answer = self.client.clone().approve(request).await?;
-        Ok(answer.into_inner().job.expect("a job"))
+    pub async fn approve(&self, id: &str) -> Result<pb::Video, Status> {
+        let request = self.request(pb::ApproveVideoRequest { id: id.to_owned() });
+        let answer = self.client.clone().approve_video(request).await?;
+        Ok(answer.into_inner().video.expect("a video"))
     }
 
     pub async fn estimate(
         &self,
-        submission: pb::SubmitRequest,
-    ) -> Result<pb::EstimateResponse, Status> {
-        let submission = Some(submission);
-        let request = self.request(pb::EstimateRequest { submission });
-        Ok(self.client.clone().estimate(request).await?.into_inner())
+        video: pb::CreateVideoRequest,
+    ) -> Result<pb::EstimateVideoResponse, Status> {
+        let video = Some(video);
+        let request = self.request(pb::EstimateVideoRequest { video });
+        let answer = self.client.clone().estimate_video(request).await?;
+        Ok(answer.into_inner())
     }
 
     pub async fn batch(
         &self,
         request_id: &str,
-        submissions: Vec<pb::SubmitRequest>,
-    ) -> Result<pb::Group, Status> {
-        let request_id = request_id.to_owned();
-        let request = self.request(pb::SubmitBatchRequest {
-            request_id,
-            submissions,
-        });
-        let answer = self.client.clone().submit_batch(request).await?;
-        Ok(answer.into_inner().group.expect("a group"))
+        requests: Vec<pb::CreateVideoRequest>,
+    ) -> Result<pb::VideoGroup, Status> {
+        let request = pb::CreateBatchRequest {
+            request_id: request_id.to_owned(),
+            requests,
+            ..pb::CreateBatchRequest::default()
+        };
+        self.batch_of(request).await
     }
 
-    pub async fn sequence(&self, order: pb::SubmitSequenceRequest) -> Result<pb::Group, Status> {
+    pub async fn batch_of(&self, order: pb::CreateBatchRequest) -> Result<pb::VideoGroup, Status> {
         let request = self.request(order);
-        let answer = self.client.clone().submit_sequence(request).await?;
+        let answer = self.client.clone().create_batch(request).await?;
         Ok(answer.into_inner().group.expect("a group"))
     }
 
-    pub async fn group(&self, id: &str) -> Result<pb::Group, Status> {
+    pub async fn sequence(
+        &self,
+        order: pb::CreateSequenceRequest,
+    ) -> Result<pb::VideoGroup, Status> {
+        let request = self.request(order);
+        let answer = self.client.clone().create_sequence(request).await?;
+        Ok(answer.into_inner().group.expect("a group"))
+    }
+
+    pub async fn group(&self, id: &str) -> Result<pb::VideoGroup, Status> {
         let request = self.request(pb::GetGroupRequest { id: id.to_owned() });
         let answer = self.client.clone().get_group(request).await?;
         Ok(answer.into_inner().group.expect("a group"))
     }
 
-    pub async fn cancel_group(&self, id: &str) -> Result<pb::Group, Status> {
+    pub async fn cancel_group(&self, id: &str) -> Result<pb::VideoGroup, Status> {
         let request = self.request(pb::CancelGroupRequest { id: id.to_owned() });
         let answer = self.client.clone().cancel_group(request).await?;
         Ok(answer.into_inner().group.expect("a group"))
@@ -62,17 +71,46 @@ impl Caller {
         Ok(GroupWatcher(stream.into_inner()))
     }
 
+    pub async fn list_by(
+        &self,
+        query: pb::ListVideosRequest,
+    ) -> Result<pb::ListVideosResponse, Status> {
+        let request = self.request(query);
+        Ok(self.client.clone().list_videos(request).await?.into_inner())
+    }
+
     pub async fn list_states(
         &self,
-        states: &[pb::JobState],
+        states: &[pb::video::Status],
         token: &str,
-    ) -> Result<pb::ListResponse, Status> {
-        let request = self.request(pb::ListRequest {
+    ) -> Result<pb::ListVideosResponse, Status> {
+        let query = pb::ListVideosRequest {
             page_size: 1,
             page_token: token.to_owned(),
-            states: states.iter().map(|state| (*state).into()).collect(),
+            status: states.iter().map(|state| (*state).into()).collect(),
+            ..pb::ListVideosRequest::default()
+        };
+        self.list_by(query).await
+    }
+
+    pub async fn models(&self) -> Result<pb::ListModelsResponse, Status> {
+        let request = self.request(pb::ListModelsRequest {});
+        Ok(self.client.clone().list_models(request).await?.into_inner())
+    }
+
+    pub async fn content(
+        &self,
+        id: &str,
+        kind: pb::ContentKind,
+        of_preview: bool,
+    ) -> Result<pb::FindContentResponse, Status> {
+        let request = self.request(pb::FindContentRequest {
+            id: id.to_owned(),
+            kind: kind.into(),
+            of_preview,
         });
-        Ok(self.client.clone().list(request).await?.into_inner())
+        let answer = self.client.clone().find_content(request).await?;
+        Ok(answer.into_inner())
     }
 }
 
@@ -80,7 +118,7 @@ pub struct GroupWatcher(Streaming<pb::WatchGroupResponse>);
 
 impl GroupWatcher {
     /// All events until the stream ends.
-    pub async fn rest(mut self) -> Vec<pb::Event> {
+    pub async fn rest(mut self) -> Vec<pb::VideoEvent> {
         let mut events = Vec::new();
         while let Some(seen) = timeout(PATIENCE, self.0.message())
             .await
@@ -109,11 +147,11 @@ impl Operator {
         request_with(&self.token, message)
     }
 
-    pub async fn retry(&self, job_id: &str) -> Result<pb::Job, Status> {
-        let job_id = job_id.to_owned();
-        let request = self.request(pb::RetryDeadLetterRequest { job_id });
+    pub async fn retry(&self, id: &str) -> Result<pb::Video, Status> {
+        let video_id = id.to_owned();
+        let request = self.request(pb::RetryDeadLetterRequest { video_id });
         let answer = self.client.clone().retry_dead_letter(request).await?;
-        Ok(answer.into_inner().job.expect("a job"))
+        Ok(answer.into_inner().video.expect("a video"))
     }
 
     pub async fn dead_letters(
@@ -146,21 +184,32 @@ impl Operator {
         Ok(answer.into_inner().workers)
     }
 
-    pub async fn cordon(&self, worker: &str, cordoned: bool) -> Result<pb::Worker, Status> {
+    pub async fn cordon(&self, worker: &str) -> Result<pb::Worker, Status> {
         let worker_id = worker.to_owned();
-        let request = self.request(pb::CordonWorkerRequest {
-            worker_id,
-            cordoned,
-        });
+        let request = self.request(pb::CordonWorkerRequest { worker_id });
         let answer = self.client.clone().cordon_worker(request).await?;
         Ok(answer.into_inner().worker.expect("a worker"))
     }
 
-    pub async fn set_tenant(
+    pub async fn uncordon(&self, worker: &str) -> Result<pb::Worker, Status> {
+        let worker_id = worker.to_owned();
+        let request = self.request(pb::UncordonWorkerRequest { worker_id });
+        let answer = self.client.clone().uncordon_worker(request).await?;
+        Ok(answer.into_inner().worker.expect("a worker"))
+    }
+
+    pub async fn tenant(&self, id: &str) -> Result<pb::Tenant, Status> {
+        let request = self.request(pb::GetTenantRequest { id: id.to_owned() });
+        let answer = self.client.clone().get_tenant(request).await?;
+        Ok(answer.into_inner().tenant.expect("a tenant"))
+    }
+
+    pub async fn update_tenant(
         &self,
-        request: pb::SetTenantRequest,
-    ) -> Result<pb::SetTenantResponse, Status> {
+        request: pb::UpdateTenantRequest,
+    ) -> Result<pb::Tenant, Status> {
         let request = self.request(request);
-        Ok(self.client.clone().set_tenant(request).await?.into_inner())
+        let answer = self.client.clone().update_tenant(request).await?;
+        Ok(answer.into_inner().tenant.expect("a tenant"))
     }
 }

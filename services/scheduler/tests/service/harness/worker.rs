@@ -163,7 +163,7 @@ pub fn checkpoint(lease: &pb::LeaseRef, key: &str, step: u32) -> Up {
     })
 }
 
-pub fn outputs(lease: &pb::LeaseRef) -> pb::Outputs {
+fn outputs(lease: &pb::LeaseRef) -> pb::Outputs {
     let key = |name| format!("jobs/{}/{}/{name}", lease.job_id, lease.lease);
     pb::Outputs {
         video_key: key("video.mp4"),
@@ -181,6 +181,30 @@ pub fn outputs(lease: &pb::LeaseRef) -> pb::Outputs {
         video_sha256: "ab".repeat(32),
         still_key: String::new(),
         ..pb::Outputs::default()
+    }
+}
+
+/// What those outputs are to callers, in the folder of the video or of its preview.
+pub fn shown_outputs(lease: &pb::LeaseRef, of_preview: bool) -> pb::VideoOutputs {
+    let video = format!("/v1/videos/{}", lease.job_id);
+    let preview = format!("{video}/preview");
+    let (content_url, folder) = if of_preview {
+        (preview.clone(), preview)
+    } else {
+        (format!("{video}/content"), video)
+    };
+    pb::VideoOutputs {
+        bytes: 1234,
+        sha256: "ab".repeat(32),
+        duration_seconds: 1.625,
+        width: 64,
+        height: 48,
+        frames: 13,
+        fps: 8,
+        content_url,
+        thumbnail_url: format!("{folder}/thumbnail"),
+        still_url: None,
+        manifest_url: format!("{folder}/manifest"),
     }
 }
 
@@ -262,7 +286,7 @@ pub fn model(id: &str) -> pb::Model {
 pub fn image_model(id: &str) -> pb::Model {
     pb::Model {
         family: "wan-i2v".to_owned(),
-        image_input: pb::ImageInput::Required.into(),
+        image_input: pb::model::ImageInput::Required.into(),
         ..model(id)
     }
 }

@@ -27,65 +27,57 @@ impl Owner {
         &self,
         url: &str,
         events: &[&str],
-        job_id: &str,
-    ) -> Result<(pb::Endpoint, Secret), Status> {
-        let request = self.caller.request(pb::CreateEndpointRequest {
+        video_id: &str,
+    ) -> Result<(pb::Webhook, Secret), Status> {
+        let request = self.caller.request(pb::CreateWebhookRequest {
             url: url.to_owned(),
             events: events.iter().map(|&event| event.to_owned()).collect(),
-            job_id: job_id.to_owned(),
+            video_id: video_id.to_owned(),
         });
-        let made = self
-            .client
-            .clone()
-            .create_endpoint(request)
-            .await?
-            .into_inner();
-        let secret = Secret::parse(&made.secret).expect("a secret");
-        Ok((made.endpoint.expect("an endpoint"), secret))
+        let made = self.client.clone().create_webhook(request).await?;
+        Ok(with_secret(made.into_inner().webhook))
     }
 
-    pub async fn get(&self, id: &str) -> Result<pb::Endpoint, Status> {
+    pub async fn get(&self, id: &str) -> Result<pb::Webhook, Status> {
         let request = self
             .caller
-            .request(pb::GetEndpointRequest { id: id.to_owned() });
-        let found = self.client.clone().get_endpoint(request).await?;
-        Ok(found.into_inner().endpoint.expect("an endpoint"))
+            .request(pb::GetWebhookRequest { id: id.to_owned() });
+        let found = self.client.clone().get_webhook(request).await?;
+        Ok(found.into_inner().webhook.expect("a webhook"))
     }
 
-    pub async fn update(&self, change: pb::UpdateEndpointRequest) -> Result<pb::Endpoint, Status> {
-        let request = self.caller.request(change);
-        let changed = self.client.clone().update_endpoint(request).await?;
-        Ok(changed.into_inner().endpoint.expect("an endpoint"))
+    /// Changes the fields that `paths` name.
+    pub async fn update(
+        &self,
+        webhook: pb::Webhook,
+        paths: &[&str],
+    ) -> Result<pb::Webhook, Status> {
+        let paths = paths.iter().map(|&path| path.to_owned()).collect();
+        let request = self.caller.request(pb::UpdateWebhookRequest {
+            webhook: Some(webhook),
+            update_mask: Some(prost_types::FieldMask { paths }),
+        });
+        let changed = self.client.clone().update_webhook(request).await?;
+        Ok(changed.into_inner().webhook.expect("a webhook"))
     }
 
     pub async fn rotate(
         &self,
         id: &str,
-        drops_former: bool,
-    ) -> Result<(pb::Endpoint, Secret), Status> {
+        drop_former: bool,
+    ) -> Result<(pb::Webhook, Secret), Status> {
         let id = id.to_owned();
-        let request = self
-            .caller
-            .request(pb::RotateSecretRequest { id, drops_former });
-        let changed = self
-            .client
-            .clone()
-            .rotate_secret(request)
-            .await?
-            .into_inner();
-        let secret = Secret::parse(&changed.secret).expect("a secret");
-        Ok((changed.endpoint.expect("an endpoint"), secret))
+        let request = pb::RotateSecretRequest { id, drop_former };
+        let request = self.caller.request(request);
+        let changed = self.client.clone().rotate_secret(request).await?;
+        Ok(with_secret(changed.into_inner().webhook))
     }
 
     pub async fn delete(&self, id: &str) -> Result<(), Status> {
-        let request = self
-            .caller
-            .request(pb::DeleteEndpointRequest { id: id.to_owned() });
-        self.client
-            .clone()
-            .delete_endpoint(request)
-            .await
-            .map(|_| ())
+        let request = pb::DeleteWebhookRequest { id: id.to_owned() };
+        let request = self.caller.request(request);
+        let deleted = self.client.clone().delete_webhook(request).await;
+        deleted.map(|_| ())
     }
 
     pub async fn page(
@@ -95,7 +87,7 @@ impl Owner {
         token: &str,
     ) -> Result<pb::ListDeliveriesResponse, Status> {
         let request = self.caller.request(pb::ListDeliveriesRequest {
-            endpoint_id: id.to_owned(),
+            webhook_id: id.to_owned(),
             page_size,
             page_token: token.to_owned(),
         });
@@ -126,4 +118,10 @@ impl Owner {
         })
         .await
     }
+}
+
+fn with_secret(webhook: Option<pb::Webhook>) -> (pb::Webhook, Secret) {
+    let webhook = webhook.expect("a webhook");
+    let secret = Secret::parse(webhook.secret()).expect("a secret");
+    (webhook, secret)
 }

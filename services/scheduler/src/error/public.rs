@@ -1,0 +1,98 @@
+//! What callers are told of some of the errors.
+
+use std::time::Duration;
+
+use kinora_mesh::error::{Kind, PublicError};
+
+use crate::domain::job::State;
+use crate::domain::submission::Invalid;
+use crate::domain::transition::NotApprovable;
+use crate::sessions::{NEWEST_PROTOCOL, OLDEST_PROTOCOL};
+use crate::store::LimitHit;
+
+const fn not_approvable_reason(refused: NotApprovable) -> (&'static str, &'static str) {
+    match refused {
+        NotApprovable::NotAwaiting => ("NOT_AWAITING_APPROVAL", "no preview awaits approval"),
+        NotApprovable::Expired => ("APPROVAL_EXPIRED", "the time for the approval is over"),
+    }
+}
+
+pub fn not_approvable(refused: NotApprovable) -> PublicError {
+    let (reason, text) = not_approvable_reason(refused);
+    PublicError::new(Kind::FailedPrecondition, reason, text)
+}
+
+/// Limits of whole queues take longer to clear than one's own.
+pub fn over_limit(hit: LimitHit) -> PublicError {
+    let error = |reason, text: &str, limit: u32| {
+        let error = PublicError::new(Kind::ResourceExhausted, reason, text);
+        error.with_metadata("limit", limit.to_string())
+    };
+    match hit {
+        // Waiting helps nothing.
+        LimitHit::Request { limit } => PublicError::new(
+            Kind::FailedPrecondition,
+            "REQUEST_OVER_LIMIT",
+            format!(
+                "the request asks for more videos than may be there at a time, which are {limit}; split it"
+            ),
+        )
+        .with_metadata("limit", limit.to_string()),
+        LimitHit::Owner { limit } => error(
+            "CONCURRENT_LIMIT",
+            "you have as many videos under way as you may; wait for one to end",
+            limit,
+        )
+        .with_retry_after(Duration::from_secs(10)),
+        LimitHit::Tenant { limit } => error(
+            "TENANT_QUEUE_FULL",
+            "your organisation has as many videos waiting as it may",
+            limit,
+        )
+        .with_retry_after(Duration::from_secs(10)),
+        LimitHit::Queue {
+            model,
+            priority,
+            limit,
+        } => error("QUEUE_FULL", "too many videos wait for this model", limit)
+            .with_metadata("model", model)
+            .with_metadata("priority", format!("{priority:?}").to_lowercase())
+            .with_retry_after(Duration::from_secs(30)),
+    }
+}
+
+pub fn invalid(reason: &'static str, field: &'static str, problem: &str) -> PublicError {
+    PublicError::new(Kind::InvalidArgument, reason, format!("{field} {problem}"))
+        .with_violation(field, problem)
+}
+
+pub fn version_skew(protocol: u32) -> PublicError {
+    PublicError::new(
+        Kind::FailedPrecondition,
+        "VERSION_SKEW",
+        format!(
+            "this worker speaks version {protocol} of the contract, and the scheduler speaks versions \
+             {OLDEST_PROTOCOL} to {NEWEST_PROTOCOL}; bring both to one release"
+        ),
+    )
+    .with_metadata("oldest", OLDEST_PROTOCOL.to_string())
+    .with_metadata("newest", NEWEST_PROTOCOL.to_string())
+}
+
+pub fn from_invalid(invalid: Invalid) -> PublicError {
+    let error = PublicError::new(Kind::InvalidArgument, invalid.reason, &*invalid.message)
+        .with_violation(invalid.field, invalid.message);
+    let metadata = invalid.metadata.into_iter();
+    metadata.fold(error, |error, (key, value)| error.with_metadata(key, value))
+}
+
+/// While there is nothing to come by, or when there never will be.
+pub fn not_ready(state: State, what: &str) -> PublicError {
+    let name = state.public_name();
+    let text = if state.is_terminal() {
+        format!("the video is {name} and has no {what}")
+    } else {
+        format!("the video is {name}; follow its events and come back")
+    };
+    PublicError::new(Kind::Aborted, "NOT_READY", text).with_metadata("state", name)
+}
