@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
-use kinora_access::{Authenticator, Refusal, TokenError};
+use kinora_access::{Authenticator, Refusal, Scope, TokenError};
 use kinora_mesh::error::PublicError;
 use kinora_mesh::principal::Principal;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
@@ -35,6 +35,7 @@ const API_KEY_HEADER: &str = "x-api-key";
 #[derive(Clone, Debug)]
 pub struct Bearer {
     principal: Principal,
+    is_operator: bool,
     authorization: AsciiMetadataValue,
 }
 
@@ -52,6 +53,7 @@ impl Bearer {
         authorization.set_sensitive(true);
         Ok(Self {
             principal: caller.principal(),
+            is_operator: caller.may(Scope::Admin),
             authorization,
         })
     }
@@ -60,6 +62,12 @@ impl Bearer {
     #[must_use]
     pub const fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// Whether the caller may see what operators see.
+    #[must_use]
+    pub const fn is_operator(&self) -> bool {
+        self.is_operator
     }
 
     /// Names the caller in an outgoing call.

@@ -7,6 +7,7 @@ use clap::Args;
 use kinora_blobs::BlobOptions;
 use kinora_mesh::lifecycle::DrainOptions;
 use kinora_mesh::places::Places;
+use kinora_mesh::serve::{HttpOptions, TlsOptions};
 
 /// How the edge runs.
 #[derive(Args, Clone, Debug)]
@@ -62,6 +63,12 @@ pub struct EdgeOptions {
         value_parser = humantime::parse_duration
     )]
     pub call_timeout: Duration,
+    /// The certificate of its port.
+    #[command(flatten)]
+    pub tls: TlsOptions,
+    /// How many clients it has at a time.
+    #[command(flatten)]
+    pub http: HttpOptions,
     /// How the edge leaves.
     #[command(flatten)]
     pub drain: DrainOptions,

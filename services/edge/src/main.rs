@@ -8,7 +8,7 @@ use kinora_edge::{EdgeOptions, UploadOptions};
 use kinora_mesh::identity::{Identity, IdentityOptions};
 use kinora_mesh::telemetry::TelemetryOptions;
 
-/// Answers REST and event streams in front of a scheduler.
+/// Answers REST, event streams, gRPC and gRPC-Web in front of the services of a mesh.
 #[derive(Parser)]
 #[command(name = "kinora-edge", version)]
 struct Arguments {

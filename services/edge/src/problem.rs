@@ -4,7 +4,10 @@
 //! id are known. An answer of 400 or more that no handler of ours made becomes a problem there as well, so that a
 //! client meets one form of error only.
 
+mod document;
+
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -14,7 +17,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kinora_mesh::error::{Kind, PublicError};
 use kinora_mesh::trace::RequestId;
-use serde::{Deserialize, Serialize};
+
+pub use self::document::{ErrorObject, FieldError, ProblemDocument};
 
 /// Where reasons are explained; a reason in kebab case follows.
 const TYPE_PREFIX: &str = "https://kinora.dev/errors/";
@@ -29,44 +33,13 @@ pub struct Problem(Box<Content>);
 #[derive(Clone, Debug)]
 struct Content {
     status: StatusCode,
+    /// What it is over gRPC, where its status does not say so.
+    kind: Option<Kind>,
     reason: String,
     detail: String,
     metadata: BTreeMap<String, String>,
     errors: Vec<FieldError>,
     headers: HeaderMap,
-}
-
-/// A field, header or parameter that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FieldError {
-    /// Its name.
-    pub field: String,
-    /// A sentence that says what was expected.
-    pub detail: String,
-}
-
-/// The body of an `application/problem+json` answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProblemDocument {
-    /// URL that names the reason.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The status in words.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// A sentence for the caller.
-    pub detail: String,
-    /// The path that was asked for.
-    pub instance: String,
-    /// UPPER_SNAKE reason, the same as over gRPC.
-    pub reason: String,
-    /// Every dynamic part of the detail.
-    pub metadata: BTreeMap<String, String>,
-    /// The fields that are wrong.
-    pub errors: Vec<FieldError>,
-    /// Names this request in the logs.
-    pub request_id: String,
 }
 
 impl Problem {
@@ -75,6 +48,7 @@ impl Problem {
     pub fn new(status: StatusCode, reason: &str, detail: impl Into<String>) -> Self {
         Self(Box::new(Content {
             status,
+            kind: None,
             reason: reason.to_owned(),
             detail: detail.into(),
             metadata: BTreeMap::new(),
@@ -88,30 +62,10 @@ impl Problem {
     pub fn invalid(field: &str, detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
-            "INVALID_ARGUMENT",
+            "FIELD_INVALID",
             "the request is not valid",
         )
         .with_field(field, detail)
-    }
-
-    /// No such video, or not the caller's.
-    #[must_use]
-    pub fn video_not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "JOB_NOT_FOUND",
-            "there is no such video",
-        )
-    }
-
-    /// No such thing of this kind, or not the caller's. The reason is the one that the scheduler gives.
-    #[must_use]
-    pub fn not_found(reason: &str, what: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            reason,
-            format!("there is no such {what}"),
-        )
     }
 
     /// No such path.
@@ -167,6 +121,24 @@ impl Problem {
         self
     }
 
+    /// Gives fields the names that the caller knows them by: pairs of ours and the caller's.
+    #[must_use]
+    pub fn with_names(mut self, names: &[(&str, &str)]) -> Self {
+        for error in &mut self.0.errors {
+            let known = names.iter().find(|(ours, _)| *ours == error.field);
+            if let Some((_, theirs)) = known {
+                (*theirs).clone_into(&mut error.field);
+            }
+        }
+        self
+    }
+
+    /// The reason and the sentence for the caller.
+    #[must_use]
+    pub fn said(&self) -> (&str, &str) {
+        (&self.0.reason, &self.0.detail)
+    }
+
     /// Adds one machine-readable value.
     #[must_use]
     pub fn with_metadata(mut self, key: &str, value: impl Into<String>) -> Self {
@@ -195,9 +167,28 @@ impl Problem {
         Self::new(status, &reason, title.to_ascii_lowercase())
     }
 
+    fn error(&self) -> ErrorObject {
+        let content = &self.0;
+        let first = content.errors.first();
+        let message = match first {
+            Some(first) if !content.detail.contains(&first.detail) => {
+                format!("{}: `{}` {}", content.detail, first.field, first.detail)
+            }
+            _ => content.detail.clone(),
+        };
+        ErrorObject {
+            message,
+            kind: error_type(content.status).to_owned(),
+            param: first.map(|first| first.field.clone()),
+            code: content.reason.clone(),
+        }
+    }
+
     fn document(self, instance: String, request_id: String) -> ProblemDocument {
+        let error = self.error();
         let content = *self.0;
         ProblemDocument {
+            error,
             kind: format!(
                 "{TYPE_PREFIX}{}",
                 content.reason.to_ascii_lowercase().replace('_', "-")
@@ -220,6 +211,7 @@ impl From<PublicError> for Problem {
             StatusCode::from_u16(error.kind.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let challenge = challenge(&error);
         let mut problem = Self::new(status, &error.reason, error.message);
+        problem.0.kind = Some(error.kind);
         problem
             .0
             .headers
@@ -259,6 +251,38 @@ fn challenge(error: &PublicError) -> Option<HeaderValue> {
     HeaderValue::from_str(&text).ok()
 }
 
+impl From<Problem> for PublicError {
+    fn from(problem: Problem) -> Self {
+        let content = *problem.0;
+        let kind = content.kind.unwrap_or_else(|| kind_of(content.status));
+        let mut error = Self::new(kind, content.reason, content.detail);
+        error.metadata = content.metadata.into_iter().collect();
+        for FieldError { field, detail } in content.errors {
+            error = error.with_violation(field, detail);
+        }
+        let seconds = content.headers.get(RETRY_AFTER);
+        let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
+        error.retry_after = seconds.map(Duration::from_secs);
+        error
+    }
+}
+
+/// The kind that a status stands for.
+fn kind_of(status: StatusCode) -> Kind {
+    match status.as_u16() {
+        401 => Kind::Unauthenticated,
+        403 => Kind::PermissionDenied,
+        404 => Kind::NotFound,
+        409 => Kind::Aborted,
+        413 | 429 => Kind::ResourceExhausted,
+        408 | 504 => Kind::DeadlineExceeded,
+        405 | 415 | 501 => Kind::Unimplemented,
+        502 | 503 => Kind::Unavailable,
+        400..=499 => Kind::InvalidArgument,
+        _ => Kind::Internal,
+    }
+}
+
 impl From<tonic::Status> for Problem {
     fn from(status: tonic::Status) -> Self {
         PublicError::from_status(&status).into()
@@ -274,7 +298,11 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Turns every answer of 400 or more into a problem document.
+/// Marks an answer whose document is written.
+#[derive(Clone, Copy)]
+struct Rendered;
+
+/// Turns every answer of 400 or more into a problem document. What a layer further in has turned into one stays as it is.
 pub async fn render(request: Request, next: Next) -> Response {
     let instance = request.uri().path().to_owned();
     let request_id = request
@@ -283,6 +311,9 @@ pub async fn render(request: Request, next: Next) -> Response {
         .map(|id| id.0.clone())
         .unwrap_or_default();
     let mut response = next.run(request).await;
+    if response.extensions().get::<Rendered>().is_some() {
+        return response;
+    }
     let problem = response.extensions_mut().remove::<Problem>();
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     let problem = match problem {
@@ -292,6 +323,7 @@ pub async fn render(request: Request, next: Next) -> Response {
     };
     let body = serde_json::to_vec(&problem.document(instance, request_id)).unwrap_or_default();
     *response.body_mut() = Body::from(body);
+    response.extensions_mut().insert(Rendered);
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
     headers.insert(
@@ -308,6 +340,17 @@ pub fn of_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     Problem::internal().into_response()
 }
 
+/// The class of an error as the OpenAI API names it.
+fn error_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
 /// The status in words. 499 has no name of its own in the registry.
 fn title(status: StatusCode) -> &'static str {
     if status.as_u16() == 499 {
@@ -317,77 +360,4 @@ fn title(status: StatusCode) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn the_type_is_the_reason_in_kebab_case() {
-        let problem = Problem::new(
-            StatusCode::CONFLICT,
-            "NOT_READY",
-            "the clip is not there yet",
-        );
-        let document = problem.document("/v1/videos/x/content".to_owned(), "r".to_owned());
-        assert_eq!(document.kind, "https://kinora.dev/errors/not-ready");
-        assert_eq!(
-            (document.status, document.title.as_str()),
-            (409, "Conflict")
-        );
-    }
-
-    #[test]
-    fn unavailable_says_when_to_come_back() {
-        let response = Problem::from(tonic::Status::unavailable("dns error")).into_response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[RETRY_AFTER], RETRY_AFTER_SECONDS);
-    }
-
-    #[test]
-    fn a_service_says_itself_when_to_come_back() {
-        let check = |millis: u64, expected: &str| {
-            let error = PublicError::new(Kind::ResourceExhausted, "QUEUE_FULL", "it is full")
-                .with_retry_after(Duration::from_millis(millis));
-            let status = tonic::Status::from(error);
-            let response = Problem::from(status).into_response();
-            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-            assert_eq!(response.headers()[RETRY_AFTER], expected);
-            assert_eq!(response.headers().get_all(RETRY_AFTER).iter().count(), 1);
-        };
-        check(30_000, "30");
-        check(1_200, "2");
-        check(0, "1");
-    }
-
-    #[test]
-    fn client_is_told_what_it_needs_to_get_further() {
-        let check = |kind, reason: &str, expected: Option<&str>| {
-            let error = PublicError::new(kind, reason, "no").with_metadata("scope", "webhooks");
-            let response = Problem::from(error).into_response();
-            let header = response.headers().get(WWW_AUTHENTICATE);
-            assert_eq!(header.map(|value| value.to_str().unwrap()), expected);
-        };
-        let realm = "Bearer realm=\"kinora\"";
-        check(Kind::Unauthenticated, "TOKEN_MISSING", Some(realm));
-        let invalid = format!("{realm}, error=\"invalid_token\"");
-        check(Kind::Unauthenticated, "TOKEN_EXPIRED", Some(&invalid));
-        check(Kind::Unauthenticated, "API_KEY_INVALID", Some(&invalid));
-        let scope = format!("{realm}, error=\"insufficient_scope\", scope=\"webhooks\"");
-        check(Kind::PermissionDenied, "SCOPE_MISSING", Some(&scope));
-        let again = format!("{realm}, error=\"insufficient_user_authentication\", max_age=\"600\"");
-        check(Kind::PermissionDenied, "STEP_UP_REQUIRED", Some(&again));
-        check(Kind::FailedPrecondition, "TERMS_NOT_ACCEPTED", None);
-    }
-
-    #[test]
-    fn fields_survive_the_way_from_a_service() {
-        let error = PublicError::new(Kind::InvalidArgument, "FRAMES_INVALID", "frames are off")
-            .with_metadata("nearest", "17")
-            .with_violation("frames", "must be 4n+1");
-        let problem = Problem::from(tonic::Status::from(error));
-        assert_eq!(problem.0.reason, "FRAMES_INVALID");
-        assert_eq!(problem.0.errors[0].field, "frames");
-        assert_eq!(problem.0.metadata["nearest"], "17");
-    }
-}
+mod tests;

@@ -5,19 +5,21 @@
 
 /// Of the scheduler.
 pub const SCHEDULER: &[&str] = &[
-    "/kinora.scheduler.v1.SchedulerService/Estimate",
-    "/kinora.scheduler.v1.SchedulerService/Get",
-    "/kinora.scheduler.v1.SchedulerService/GetGroup",
-    "/kinora.scheduler.v1.SchedulerService/List",
-    "/kinora.scheduler.v1.SchedulerService/ListModels",
-    "/kinora.scheduler.v1.SchedulerService/Watch",
-    "/kinora.scheduler.v1.SchedulerService/WatchGroup",
+    "/kinora.scheduler.v1.AdminService/GetTenant",
     "/kinora.scheduler.v1.AdminService/ListDeadLetters",
     "/kinora.scheduler.v1.AdminService/ListQueues",
     "/kinora.scheduler.v1.AdminService/ListWorkers",
-    "/kinora.scheduler.v1.WebhookService/GetEndpoint",
+    "/kinora.scheduler.v1.VideoService/EstimateVideo",
+    "/kinora.scheduler.v1.VideoService/FindContent",
+    "/kinora.scheduler.v1.VideoService/GetGroup",
+    "/kinora.scheduler.v1.VideoService/GetVideo",
+    "/kinora.scheduler.v1.VideoService/ListModels",
+    "/kinora.scheduler.v1.VideoService/ListVideos",
+    "/kinora.scheduler.v1.VideoService/WatchGroup",
+    "/kinora.scheduler.v1.VideoService/WatchVideo",
+    "/kinora.scheduler.v1.WebhookService/GetWebhook",
     "/kinora.scheduler.v1.WebhookService/ListDeliveries",
-    "/kinora.scheduler.v1.WebhookService/ListEndpoints",
+    "/kinora.scheduler.v1.WebhookService/ListWebhooks",
 ];
 
 /// Of the accounts service. A key that is exchanged twice gives two tokens, which end soon.
@@ -101,7 +103,7 @@ mod tests {
     fn names_of_contracts_say_what_reads() {
         for safe in SCHEDULER.iter().chain(ACCOUNTS).chain(BILLING) {
             let (_, name) = safe.rsplit_once('/').unwrap();
-            let reads = ["Get", "List", "Watch", "Estimate", "ExchangeApiKey"];
+            let reads = ["Get", "List", "Watch", "Estimate", "Find", "ExchangeApiKey"];
             assert!(reads.iter().any(|read| name.starts_with(read)), "{safe}");
         }
     }

@@ -1,6 +1,6 @@
-//! Request bodies: JSON only, of bounded size, not forever, and only so many large ones at a time.
+//! Request bodies: JSON, and forms where there may be files, of bounded size, not forever, and only so many large ones at a time.
 //!
-//! Where every field has a default, an absent body is read as `{}`.
+//! An absent body is an empty one.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use axum::http::{HeaderMap, StatusCode};
 use http_body_util::LengthLimitError;
 use kinora_mesh::places::{Place, Places};
 
+use super::openai;
 use crate::auth::Bearer;
-use crate::fields::Rejected;
 use crate::problem::Problem;
 
 /// The largest body that is read: two pictures of 16 MiB in base64, and 64 KiB of everything else.
 const MAX_BODY_BYTES: usize = 2 * (16 << 20) / 3 * 4 + 64 * 1024 + 64;
 
 /// A body up to this length has no picture in it.
-const SMALL_BODY_BYTES: usize = 64 * 1024;
+pub(super) const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a client may take to send a small body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,24 +30,6 @@ const LARGE_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// When to come back while all large uploads are taken, in seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// What a body may hold.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
-    /// Pictures too.
-    Pictures,
-    /// Text and numbers.
-    Text,
-}
-
-impl Content {
-    const fn max_bytes(self) -> usize {
-        match self {
-            Self::Pictures => MAX_BODY_BYTES,
-            Self::Text => SMALL_BODY_BYTES,
-        }
-    }
-}
-
 /// Who sends a body, and the places for large ones.
 #[derive(Clone, Copy)]
 pub(super) struct Intake<'a> {
@@ -55,59 +37,59 @@ pub(super) struct Intake<'a> {
     pub(super) caller: &'a Bearer,
 }
 
-/// What a body said. A large one keeps its place among the uploads as long as this lives.
-pub(super) struct Parsed<T> {
-    pub(super) message: T,
-    _place: Option<Place>,
+/// A body that was read. A large one has a place among the uploads, to be kept until its request is answered.
+pub(super) struct Taken {
+    pub(super) bytes: Bytes,
+    pub(super) place: Option<Place>,
 }
 
-/// Reads a JSON body. One that is large, or may hold pictures and does not say how large it is, needs a place of
-/// the intake, and is parsed on a thread that may take its time.
-pub(super) async fn read_json<T: Send + 'static>(
+/// Reads a body that is JSON, a form, or absent, and may hold pictures. One that is large, or does not say how large it is, needs
+/// a place of the intake.
+pub(super) async fn read_with_files(
     intake: Intake<'_>,
     headers: &HeaderMap,
     body: Body,
-    content: Content,
-    parser: fn(&[u8]) -> Result<T, Rejected>,
-) -> Result<Parsed<T>, Problem> {
-    let max_bytes = content.max_bytes();
+) -> Result<Taken, Problem> {
+    if !body.is_end_stream() && !openai::is_form(headers) {
+        require_json(headers)?;
+    }
+    take(intake, headers, body, MAX_BODY_BYTES).await
+}
+
+/// As [`read_with_files`], of JSON of at most `max_bytes`.
+pub(super) async fn read_json_with_files(
+    intake: Intake<'_>,
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+) -> Result<Taken, Problem> {
+    if !body.is_end_stream() {
+        require_json(headers)?;
+    }
+    take(intake, headers, body, max_bytes).await
+}
+
+async fn take(
+    intake: Intake<'_>,
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+) -> Result<Taken, Problem> {
     let declared = declared_length(headers);
-    require_json(headers)?;
+    let is_small = declared.is_some_and(|length| length <= SMALL_BODY_BYTES as u64);
+    if is_small || body.is_end_stream() {
+        let bytes = read(body, SMALL_BODY_BYTES, BODY_TIMEOUT).await?;
+        return Ok(Taken { bytes, place: None });
+    }
     if declared.is_some_and(|length| length > max_bytes as u64) {
         return Err(too_large(max_bytes));
-    }
-    let is_small = declared.is_some_and(|length| length <= SMALL_BODY_BYTES as u64);
-    if is_small || content == Content::Text {
-        let message = parser(&read(body, max_bytes, BODY_TIMEOUT).await?)?;
-        return Ok(Parsed {
-            message,
-            _place: None,
-        });
     }
     let place = intake.places.take(intake.caller.principal().as_str());
     let place = place.ok_or_else(busy)?;
     let bytes = read(body, max_bytes, LARGE_BODY_TIMEOUT).await?;
-    let parsed = tokio::task::spawn_blocking(move || parser(&bytes)).await;
-    Ok(Parsed {
-        message: parsed.map_err(|_| Problem::internal())??,
-        _place: Some(place),
-    })
-}
-
-/// As [`read_json`], where a body may be absent.
-pub(super) async fn read_optional_json<T: Send + 'static>(
-    intake: Intake<'_>,
-    headers: &HeaderMap,
-    body: Body,
-    content: Content,
-    parser: fn(&[u8]) -> Result<T, Rejected>,
-) -> Result<Parsed<T>, Problem> {
-    if !body.is_end_stream() {
-        return read_json(intake, headers, body, content, parser).await;
-    }
-    Ok(Parsed {
-        message: parser(b"{}")?,
-        _place: None,
+    Ok(Taken {
+        bytes,
+        place: Some(place),
     })
 }
 
@@ -163,13 +145,18 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
+    Err(not_json())
+}
+
+/// The body is something else than JSON.
+pub(super) fn not_json() -> Problem {
     let detail = "the body must be sent as `Content-Type: application/json`";
-    Err(Problem::new(
+    Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "CONTENT_TYPE_UNSUPPORTED",
         detail,
     )
-    .with_field("Content-Type", "must be application/json"))
+    .with_field("Content-Type", "must be application/json")
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {

@@ -7,6 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use serde_json::{Value, json};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::Edge;
 use crate::problem::Problem;
@@ -22,9 +24,13 @@ pub(super) async fn ready(State(edge): State<Edge>) -> Result<Json<Value>, Probl
     if edge.draining.is_cancelled() {
         return Err(not_ready("the edge is stopping"));
     }
-    match tokio::time::timeout(READY_TIMEOUT, edge.scheduler.is_serving()).await {
-        Ok(true) => Ok(Json(json!({ "status": "ready" }))),
-        Ok(false) | Err(_) => Err(not_ready("the scheduler does not answer")),
+    let mut scheduler = edge.scheduler_health;
+    let check = scheduler.check(HealthCheckRequest::default());
+    match tokio::time::timeout(READY_TIMEOUT, check).await {
+        Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => {
+            Ok(Json(json!({ "status": "ready" })))
+        }
+        _ => Err(not_ready("the scheduler does not answer")),
     }
 }
 

@@ -1,12 +1,12 @@
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 
-use crate::harness::{ADA, BOB, ORIGIN, TestEdge, check_problem};
+use crate::harness::{ADA, BOB, ORIGIN, TestEdge, check_problem, read};
 
 #[tokio::test]
 async fn every_path_of_the_api_wants_a_caller() {
     let edge = TestEdge::start().await;
-    let id = edge.submit().await.id;
+    let id = edge.submit().await;
     let paths = [
         (Method::POST, "/v1/videos".to_owned()),
         (Method::GET, "/v1/videos".to_owned()),
@@ -19,6 +19,7 @@ async fn every_path_of_the_api_wants_a_caller() {
         (Method::GET, format!("/v1/videos/{id}/still")),
         (Method::GET, format!("/v1/videos/{id}/manifest")),
         (Method::GET, format!("/v1/videos/{id}/preview")),
+        (Method::GET, format!("/v1/videos/{id}/preview/still")),
         (Method::POST, "/v1/videos:estimate".to_owned()),
         (Method::POST, "/v1/batches".to_owned()),
         (Method::GET, format!("/v1/batches/{id}")),
@@ -27,6 +28,7 @@ async fn every_path_of_the_api_wants_a_caller() {
         (Method::PATCH, format!("/v1/webhooks/{id}")),
         (Method::POST, format!("/v1/deliveries/{id}:replay")),
         (Method::GET, "/v1/models".to_owned()),
+        (Method::GET, "/v1/admin/workers".to_owned()),
     ];
     for (method, path) in paths {
         let response = edge.anonymous(method.clone(), &path).send().await.unwrap();
@@ -61,7 +63,7 @@ async fn both_headers_carry_a_key() {
 #[tokio::test]
 async fn a_foreign_video_reads_as_not_found() {
     let edge = TestEdge::start().await;
-    let id = edge.submit().await.id;
+    let id = edge.submit().await;
     edge.scheduler.complete(&id);
     for (method, suffix) in [
         (Method::GET, ""),
@@ -76,11 +78,11 @@ async fn a_foreign_video_reads_as_not_found() {
         check_problem(request.send().await.unwrap(), 404, "JOB_NOT_FOUND").await;
     }
     let request = edge.anonymous(Method::GET, "/v1/videos").bearer_auth(BOB);
-    let list: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
-    assert_eq!(list["videos"], serde_json::json!([]));
+    let list = read(request.send().await.unwrap()).await;
+    assert_eq!(list["data"], serde_json::json!([]));
 }
 
-async fn preflight(edge: &TestEdge, origin: &'static str) -> HeaderMap {
+pub async fn preflight(edge: &TestEdge, origin: &'static str) -> HeaderMap {
     let headers = HeaderMap::from_iter([
         (reqwest::header::ORIGIN, HeaderValue::from_static(origin)),
         (
@@ -103,6 +105,10 @@ async fn pages_of_configured_origins_may_call() {
     assert_eq!(headers["access-control-allow-origin"], ORIGIN);
     let allowed = headers["access-control-allow-headers"].to_str().unwrap();
     assert!(allowed.contains("idempotency-key"), "{allowed}");
+    let verbs = headers["access-control-allow-methods"].to_str().unwrap();
+    for verb in ["GET", "POST", "PATCH", "DELETE"] {
+        assert!(verbs.contains(verb), "{verbs}");
+    }
     let strangers = preflight(&edge, "https://evil.example").await;
     assert!(!strangers.contains_key("access-control-allow-origin"));
 }

@@ -8,7 +8,7 @@ use kinora_edge::auth::KEPT;
 use kinora_testkit::wait::until;
 use reqwest::{Method, Response, StatusCode};
 
-use crate::harness::{ADA, BOB, CALL_TIMEOUT, TestEdge, check_problem};
+use crate::harness::{ADA, BOB, CALL_TIMEOUT, TestEdge, check_problem, id_of, read};
 
 /// Everything that was revoked must be refused by then.
 const REVOKED_WITHIN: Duration = Duration::from_secs(10);
@@ -43,9 +43,8 @@ async fn token_goes_on_to_the_services_behind() {
         .send()
         .await
         .unwrap();
-    assert_eq!(made.status(), StatusCode::CREATED);
-    let video: kinora_edge::view::Video = made.json().await.unwrap();
-    assert_eq!(edge.scheduler.owner(&video.id), principal_of("acme:carl"));
+    let id = id_of(&read(made).await);
+    assert_eq!(edge.scheduler.owner(&id), principal_of("acme:carl"));
     assert_eq!(edge.accounts.exchanges(), 0);
 }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use kinora_blobs::{BlobOptions, Secret};
 use kinora_edge::problem::ProblemDocument;
-use kinora_edge::view::Video;
 use kinora_edge::{EdgeOptions, UploadOptions};
 use kinora_mesh::lifecycle::{DrainOptions, Lifecycle};
-use kinora_mesh::serve::Grpc;
+use kinora_mesh::serve::{Grpc, HttpOptions, TlsOptions};
 use kinora_testkit::identity::identity;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -100,13 +99,16 @@ impl TestEdge {
             .unwrap()
     }
 
-    /// Submits as Ada and gives the video.
-    pub async fn submit(&self) -> Video {
-        let response = self
-            .post("/v1/videos", serde_json::json!({ "prompt": "a red ball" }))
-            .await;
-        assert_eq!(response.status(), StatusCode::CREATED);
-        response.json().await.unwrap()
+    /// What a path answers, as JSON.
+    pub async fn read(&self, path: &str) -> Value {
+        read(self.get(path).await).await
+    }
+
+    /// Submits as Ada and gives the id of the video.
+    pub async fn submit(&self) -> String {
+        let body = serde_json::json!({ "prompt": "a red ball" });
+        let video = read(self.post("/v1/videos", body).await).await;
+        id_of(&video)
     }
 
     pub fn stop_scheduler(&self) {
@@ -116,6 +118,25 @@ impl TestEdge {
     pub fn stop_accounts(&self) {
         self.accounts_shutdown.cancel();
     }
+}
+
+/// Asserts that an answer is a good one, and gives its JSON.
+#[track_caller]
+pub fn read(response: Response) -> impl Future<Output = Value> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let status = response.status();
+        let kind = response.headers().get("content-type").cloned();
+        let body = response.text().await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{caller}: {body}");
+        assert_eq!(kind.unwrap(), "application/json", "{caller}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+}
+
+/// The id that an answer begins with.
+pub fn id_of(answer: &Value) -> String {
+    answer["id"].as_str().unwrap().to_owned()
 }
 
 /// Asserts that an answer is a problem of this status and reason, and gives its document.
@@ -176,6 +197,8 @@ fn options(scheduler_endpoint: String, accounts_endpoint: String) -> EdgeOptions
         trusted_proxies: Vec::new(),
         link_lifetime: Duration::from_secs(60),
         call_timeout: CALL_TIMEOUT,
+        tls: TlsOptions::default(),
+        http: HttpOptions::default(),
         drain: DrainOptions::default(),
         blobs: BlobOptions {
             endpoint: "http://127.0.0.1:9".to_owned(),

@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use kinora_edge::UploadOptions;
+use kinora_testkit::wait::until;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,49 +24,46 @@ async fn check_body(edge: &TestEdge, body: &str, reason: &'static str, field: Op
 #[tokio::test]
 async fn bodies_that_are_wrong_name_their_fields() {
     let edge = TestEdge::start().await;
-    let invalid = "INVALID_ARGUMENT";
-    check_body(&edge, r#"{"prompt":"p","seed":1.5}"#, invalid, Some("seed")).await;
-    check_body(&edge, r#"{"prompt":"p","seed":-1}"#, invalid, Some("seed")).await;
-    check_body(
-        &edge,
-        r#"{"prompt":"p","frames":-17}"#,
-        invalid,
-        Some("frames"),
-    )
-    .await;
-    check_body(
-        &edge,
-        r#"{"prompt":"p","width":"64"}"#,
-        invalid,
-        Some("width"),
-    )
-    .await;
-    check_body(&edge, r#"{"prompt":["p"]}"#, invalid, Some("prompt")).await;
-    check_body(
-        &edge,
-        r#"{"prompt":"p","promt":"p"}"#,
-        invalid,
-        Some("promt"),
-    )
-    .await;
-    check_body(&edge, "{}", invalid, Some("prompt")).await;
-    check_body(
-        &edge,
+    for (body, field) in [
+        (r#"{"prompt":"p","seed":1.5}"#, "seed"),
+        (r#"{"prompt":"p","seed":-1}"#, "seed"),
+        (r#"{"prompt":"p","seed":"18446744073709551616"}"#, "seed"),
+        (r#"{"prompt":"p","seed":1e300}"#, "seed"),
+        (r#"{"prompt":"p","frames":-17}"#, "frames"),
+        (r#"{"prompt":"p","width":4294967296}"#, "width"),
+        (r#"{"prompt":"p","width":"x"}"#, "width"),
+        (r#"{"prompt":"p","guidance":"much"}"#, "guidance"),
+        (r#"{"prompt":["p"]}"#, "prompt"),
+        (r#"{"prompt":"p","promt":"p"}"#, "promt"),
+        (r#"{"prompt":"p","image":"%%%"}"#, "image"),
+        (r#"{"prompt":"p","priority":"urgent"}"#, "priority"),
+        (r#"{"prompt":"p","not_before":"tomorrow"}"#, "not_before"),
+        (r#"{"prompt":"p","expire_after":"1 hour"}"#, "expire_after"),
+    ] {
+        check_body(&edge, body, "FIELD_INVALID", Some(field)).await;
+    }
+    let deep = format!(r#"{{"a":{}"#, "[".repeat(1000));
+    for body in [
         r#"{"prompt":"p","guidance":NaN}"#,
-        "BODY_INVALID",
-        None,
-    )
-    .await;
-    check_body(&edge, "prompt=p", "BODY_INVALID", None).await;
-    check_body(&edge, "", "BODY_INVALID", None).await;
-    check_body(&edge, &"[".repeat(50_000), "BODY_INVALID", None).await;
-    check_body(
-        &edge,
-        &format!(r#"{{"a":{}"#, "[".repeat(1000)),
-        "BODY_INVALID",
-        None,
-    )
-    .await;
+        r#"{"prompt":"p","prompt":"p"}"#,
+        "prompt=p",
+        "[]",
+        "\"p\"",
+        &"[".repeat(50_000),
+        &deep,
+    ] {
+        check_body(&edge, body, "BODY_INVALID", None).await;
+    }
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_is_told_at_once() {
+    let edge = TestEdge::start().await;
+    let body = json!({ "prompt": 1, "width": "x", "nothing": true });
+    let problem = check_problem(edge.post("/v1/videos", body).await, 400, "FIELD_INVALID").await;
+    let mut fields: Vec<&str> = problem.errors.iter().map(|e| e.field.as_str()).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["nothing", "prompt", "width"]);
 }
 
 #[tokio::test]
@@ -111,25 +111,39 @@ async fn large_bodies_wait_their_turn_and_small_ones_do_not() {
     slow.write_all(large.as_bytes()).await.unwrap();
     let mut answer = String::new();
     slow.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains("HTTP/1.1 201"), "{answer}");
-    assert_eq!(post().await.unwrap().status(), StatusCode::CREATED);
+    assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+    assert_eq!(post().await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn only_json_is_taken() {
     let edge = TestEdge::start().await;
-    let request = || {
-        edge.request(Method::POST, "/v1/videos")
-            .body(r#"{"prompt":"p"}"#)
-    };
-    check_problem(
-        request().send().await.unwrap(),
-        415,
-        "CONTENT_TYPE_UNSUPPORTED",
-    )
-    .await;
-    let text = request().header("content-type", "text/plain");
-    check_problem(text.send().await.unwrap(), 415, "CONTENT_TYPE_UNSUPPORTED").await;
+    let reason = "CONTENT_TYPE_UNSUPPORTED";
+    for path in ["/v1/videos", "/v1/batches", "/v1/webhooks"] {
+        let request = || edge.request(Method::POST, path).body(r#"{"prompt":"p"}"#);
+        check_problem(request().send().await.unwrap(), 415, reason).await;
+        let text = request().header("content-type", "text/plain");
+        check_problem(text.send().await.unwrap(), 415, reason).await;
+    }
+    let form = "--x\r\ncontent-disposition: form-data; name=\"prompt\"\r\n\r\np\r\n--x--\r\n";
+    for path in ["/v1/sequences", "/v1/batches", "/v1/webhooks"] {
+        let request = edge
+            .request(Method::POST, path)
+            .header("content-type", "multipart/form-data; boundary=x")
+            .body(form);
+        check_problem(request.send().await.unwrap(), 415, reason).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_a_body_takes_none() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await;
+    let path = format!("/v1/videos/{id}:cancel");
+    let response = edge.post(&path, json!({ "why": "not" })).await;
+    check_problem(response, 400, "BODY_INVALID").await;
+    let empty = edge.post(&path, json!({})).await;
+    assert_eq!(empty.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -140,7 +154,7 @@ async fn odd_idempotency_keys_are_named() {
             .request(Method::POST, "/v1/videos")
             .header("Idempotency-Key", key)
             .json(&json!({ "prompt": "p" }));
-        let problem = check_problem(request.send().await.unwrap(), 400, "INVALID_ARGUMENT").await;
+        let problem = check_problem(request.send().await.unwrap(), 400, "FIELD_INVALID").await;
         assert_eq!(problem.errors[0].field, "Idempotency-Key");
     }
 }
@@ -148,15 +162,14 @@ async fn odd_idempotency_keys_are_named() {
 #[tokio::test]
 async fn odd_pages_are_named() {
     let edge = TestEdge::start().await;
-    for (query, field) in [
-        ("page_size=-1", "page_size"),
-        ("page_size=1.5", "page_size"),
-        ("page_size=99999999999", "page_size"),
-        ("pagesize=1", "pagesize"),
-        ("page_size=1&page_size=2", "page_size"),
+    for (query, reason, field) in [
+        ("page_size=1.5", "FIELD_INVALID", "page_size"),
+        ("page_size=99999999999", "FIELD_INVALID", "page_size"),
+        ("page_size=1&page_size=2", "FIELD_INVALID", "page_size"),
+        ("pagesize=1", "QUERY_INVALID", "pagesize"),
     ] {
         let response = edge.get(&format!("/v1/videos?{query}")).await;
-        let problem = check_problem(response, 400, "INVALID_ARGUMENT").await;
+        let problem = check_problem(response, 400, reason).await;
         assert_eq!(problem.errors[0].field, field);
     }
 }
@@ -164,13 +177,11 @@ async fn odd_pages_are_named() {
 #[tokio::test]
 async fn what_is_no_id_is_not_found() {
     let edge = TestEdge::start().await;
-    let id = edge.submit().await.id;
+    let id = edge.submit().await;
     let upper = id.to_uppercase();
     for odd in [
         "x",
         "..%2F..%2Fetc",
-        "%00",
-        "%ff",
         "-1",
         "a%0d%0ab",
         &"9".repeat(5000),
@@ -178,7 +189,21 @@ async fn what_is_no_id_is_not_found() {
     ] {
         let response = edge.get(&format!("/v1/videos/{odd}")).await;
         check_problem(response, 404, "JOB_NOT_FOUND").await;
+        let response = edge.get(&format!("/v1/videos/{odd}/content")).await;
+        check_problem(response, 404, "JOB_NOT_FOUND").await;
     }
+    let response = edge.get("/v1/videos/%ff").await;
+    check_problem(response, 404, "ROUTE_NOT_FOUND").await;
+    let response = edge.get("/v1/videos/%00").await;
+    check_problem(response, 400, "FIELD_INVALID").await;
+    check_problem(
+        edge.get("/v1/videos/%ff/content").await,
+        404,
+        "JOB_NOT_FOUND",
+    )
+    .await;
+    let response = edge.get(&format!("/v1/videos/{id}/preview/x")).await;
+    check_problem(response, 404, "ROUTE_NOT_FOUND").await;
     check_problem(
         edge.get(&format!("/v1/videos/{id}/x/y")).await,
         404,
@@ -192,13 +217,13 @@ async fn what_is_no_id_is_not_found() {
 #[tokio::test]
 async fn wrong_methods_and_verbs_say_so() {
     let edge = TestEdge::start().await;
-    let id = edge.submit().await.id;
+    let id = edge.submit().await;
     let send = async |method, path: String| edge.request(method, &path).send().await.unwrap();
     let response = send(Method::PUT, "/v1/videos".to_owned()).await;
-    assert_eq!(response.headers()["allow"], "GET,HEAD,POST");
+    assert_eq!(response.headers()["allow"], "GET, HEAD, POST");
     check_problem(response, 405, "METHOD_NOT_ALLOWED").await;
     let response = send(Method::POST, format!("/v1/videos/{id}")).await;
-    assert_eq!(response.headers()["allow"], "GET,HEAD,DELETE");
+    assert_eq!(response.headers()["allow"], "DELETE, GET, HEAD");
     check_problem(response, 405, "METHOD_NOT_ALLOWED").await;
     let response = send(Method::POST, format!("/v1/videos/{id}:explode")).await;
     check_problem(response, 404, "ROUTE_NOT_FOUND").await;
@@ -219,10 +244,54 @@ async fn trouble_behind_the_edge_tells_nothing() {
 }
 
 #[tokio::test]
+async fn a_client_may_wait_less_long_and_the_service_hears_so() {
+    let edge = TestEdge::start_with(UploadOptions::default(), Duration::from_secs(60)).await;
+    edge.scheduler.be(Trouble::Hangs);
+    let get = async |path: &str, seconds: &str| {
+        let request = edge.request(Method::GET, path);
+        let request = request.header("X-Request-Timeout", seconds);
+        request.send().await.unwrap()
+    };
+    for path in ["/v1/videos", "/v1/videos/x/content", "/v1/videos/x/events"] {
+        check_problem(get(path, "0.2").await, 504, "DEADLINE_EXCEEDED").await;
+    }
+    check_problem(get("/v1/videos", "0.2").await, 504, "DEADLINE_EXCEEDED").await;
+    let deadline = edge.scheduler.deadline().unwrap();
+    // 200 ms at most, in whichever unit.
+    let (number, unit) = deadline.split_at(deadline.len() - 1);
+    let in_a_second = [("m", 1e3), ("u", 1e6), ("n", 1e9)];
+    let (_, scale) = in_a_second.iter().find(|(name, _)| *name == unit).unwrap();
+    assert!(number.parse::<f64>().unwrap() / scale <= 0.2, "{deadline}");
+    let problem = check_problem(get("/v1/videos", "soon").await, 400, "FIELD_INVALID").await;
+    assert_eq!(problem.errors[0].field, "X-Request-Timeout");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_call_behind_the_edge() {
+    let edge = TestEdge::start_with(UploadOptions::default(), Duration::from_secs(600)).await;
+    edge.scheduler.be(Trouble::Hangs);
+    let hanging = async |expected: usize| {
+        until(
+            "so many calls",
+            Duration::from_secs(10),
+            async || match edge.scheduler.hanging() {
+                count if count == expected => Ok(()),
+                count => Err(count),
+            },
+        )
+        .await;
+    };
+    let call = tokio::spawn(edge.request(Method::GET, "/v1/videos").send());
+    hanging(1).await;
+    call.abort();
+    hanging(0).await;
+}
+
+#[tokio::test]
 async fn a_full_queue_says_when_there_may_be_room() {
     let edge = TestEdge::start().await;
     edge.scheduler
-        .be(Trouble::IsFull(std::time::Duration::from_millis(7500)));
+        .be(Trouble::IsFull(Duration::from_millis(7500)));
     let response = edge.post("/v1/videos", json!({ "prompt": "p" })).await;
     assert_eq!(response.headers()["retry-after"], "8");
     check_problem(response, 429, "QUEUE_FULL").await;

@@ -8,9 +8,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::DropGuard;
 
+use crate::access::preflight;
 use crate::fake::billing::FakeBilling;
 use crate::fake::billing::SIGNATURE;
-use crate::harness::{TestEdge, check_problem, serve};
+use crate::harness::{ORIGIN, TestEdge, check_problem, serve};
 
 const PATH: &str = "/v1/stripe:webhook";
 
@@ -157,4 +158,12 @@ async fn packs_are_for_everybody_and_buying_wants_a_caller() {
     let refused = edge.post("/v1/checkouts", both).await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     assert_eq!(shop.billing.checkouts().len(), 1);
+}
+
+#[tokio::test]
+async fn pages_may_use_every_verb_that_a_route_has() {
+    let shop = Shop::start().await;
+    let headers = preflight(&shop.edge, ORIGIN).await;
+    let verbs = headers["access-control-allow-methods"].to_str().unwrap();
+    assert!(verbs.contains("PUT"), "{verbs}");
 }

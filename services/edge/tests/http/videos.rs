@@ -1,49 +1,44 @@
 use std::time::Duration;
 
 use kinora_edge::UploadOptions;
-use kinora_edge::view::{ModelList, State, Video, VideoList};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{ADA, TestEdge, check_problem};
+use crate::harness::{ADA, TestEdge, check_problem, id_of, read};
 
 #[tokio::test]
-async fn a_submission_is_created_with_its_location() {
+async fn a_submission_is_answered_with_its_video() {
     let edge = TestEdge::start().await;
     let body = json!({ "prompt": "a red ball", "seed": 0, "guidance": 5, "negative_prompt": "" });
-    let response = edge.post("/v1/videos", body).await;
-    assert_eq!(response.status(), StatusCode::CREATED);
-    let location = response.headers()["location"].to_str().unwrap().to_owned();
-    let video: Video = response.json().await.unwrap();
-    assert_eq!(location, format!("/v1/videos/{}", video.id));
-    assert_eq!((video.state, video.seed), (State::Queued, 0));
-    let request = edge.scheduler.request(&video.id);
+    let video = read(edge.post("/v1/videos", body).await).await;
+    assert_eq!(
+        (&video["object"], &video["status"]),
+        (&json!("video"), &json!("queued"))
+    );
+    let request = edge.scheduler.request(&id_of(&video));
     assert_eq!(request.guidance, Some(5.0));
     assert_eq!(
         (request.negative_prompt.as_deref(), request.width),
         (Some(""), None)
     );
-    assert_eq!(
-        edge.get(&location).await.json::<Video>().await.unwrap(),
-        video
-    );
+    let path = format!("/v1/videos/{}", id_of(&video));
+    assert_eq!(edge.read(&path).await, video);
 }
 
 #[tokio::test]
-async fn an_idempotency_key_replays_and_refuses_another_body() {
+async fn numbers_of_64_bits_are_texts_and_zeros_are_there() {
     let edge = TestEdge::start().await;
-    let submit = async |prompt: &str| {
-        edge.request(Method::POST, "/v1/videos")
-            .header("Idempotency-Key", "key-1")
-            .json(&json!({ "prompt": prompt }))
-            .send()
-            .await
-            .unwrap()
-    };
-    let first: Video = submit("a").await.json().await.unwrap();
-    let again: Video = submit("a").await.json().await.unwrap();
-    assert_eq!(first.id, again.id);
-    check_problem(submit("b").await, 409, "REQUEST_ID_REUSED").await;
+    let largest = (1_u64 << 53) - 1;
+    for seed in [json!(largest), json!(largest.to_string())] {
+        let body = json!({ "prompt": "p", "seed": seed });
+        let video = read(edge.post("/v1/videos", body).await).await;
+        assert_eq!(video["seed"], largest.to_string());
+        assert_eq!((&video["progress"], &video["seq"]), (&json!(0), &json!(1)));
+        assert_eq!(video["notes"], json!([]));
+        for unset in ["error", "outputs", "completed_at", "group_id"] {
+            assert!(video.get(unset).is_none(), "{unset}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -64,56 +59,68 @@ async fn pages_follow_each_other_newest_first() {
     let edge = TestEdge::start().await;
     let mut expected = Vec::new();
     for _ in 0..3 {
-        expected.insert(0, edge.submit().await.id);
+        expected.insert(0, edge.submit().await);
     }
     let mut seen = Vec::new();
     let mut token = String::new();
     loop {
         let path = format!("/v1/videos?page_size=2&page_token={token}");
-        let page: VideoList = edge.get(&path).await.json().await.unwrap();
-        seen.extend(page.videos.into_iter().map(|video| video.id));
-        if page.next_page_token.is_empty() {
+        let page = edge.read(&path).await;
+        seen.extend(page["data"].as_array().unwrap().iter().map(id_of));
+        token = page["next_page_token"].as_str().unwrap().to_owned();
+        assert_eq!(page["has_more"], json!(!token.is_empty()));
+        if token.is_empty() {
             break;
         }
-        token = page.next_page_token;
     }
     assert_eq!(seen, expected);
 }
 
 #[tokio::test]
-async fn cancel_and_delete_act_on_the_job() {
+async fn a_page_may_be_larger_than_calls_usually_are() {
+    let edge = TestEdge::start_with(UploadOptions::default(), Duration::from_secs(60)).await;
+    let body = json!({ "prompt": "p".repeat(60_000) });
+    for _ in 0..80 {
+        read(edge.post("/v1/videos", body.clone()).await).await;
+    }
+    let page = edge.read("/v1/videos?page_size=100").await;
+    assert_eq!(page["data"].as_array().unwrap().len(), 80);
+}
+
+#[tokio::test]
+async fn cancel_and_delete_act_on_the_video() {
     let edge = TestEdge::start().await;
-    let id = edge.submit().await.id;
-    let cancel = edge.request(Method::POST, &format!("/v1/videos/{id}:cancel"));
-    let video: Video = cancel.send().await.unwrap().json().await.unwrap();
-    assert_eq!(video.state, State::Cancelled);
-    let encoded = edge.request(Method::POST, &format!("/v1/videos/{id}%3Acancel"));
-    assert_eq!(encoded.send().await.unwrap().status(), StatusCode::OK);
+    let id = edge.submit().await;
+    for path in [
+        format!("/v1/videos/{id}:cancel"),
+        format!("/v1/videos/{id}%3Acancel"),
+    ] {
+        let cancel = edge.request(Method::POST, &path).send().await.unwrap();
+        assert_eq!(read(cancel).await["status"], "cancelled");
+    }
     let delete = edge
         .request(Method::DELETE, &format!("/v1/videos/{id}"))
         .send()
         .await
         .unwrap();
-    assert_eq!(delete.status(), StatusCode::NO_CONTENT);
-    assert!(delete.bytes().await.unwrap().is_empty());
-    check_problem(
-        edge.get(&format!("/v1/videos/{id}")).await,
-        404,
-        "JOB_NOT_FOUND",
-    )
-    .await;
+    let expected = json!({ "id": id, "object": "video.deleted", "deleted": true });
+    assert_eq!(read(delete).await, expected);
+    let response = edge.get(&format!("/v1/videos/{id}")).await;
+    check_problem(response, 404, "JOB_NOT_FOUND").await;
 }
 
 #[tokio::test]
 async fn outputs_redirect_to_links_once_completed() {
     let edge = TestEdge::start().await;
-    let id = edge.submit().await.id;
+    let id = edge.submit().await;
     let path = format!("/v1/videos/{id}/content");
     let problem = check_problem(edge.get(&path).await, 409, "NOT_READY").await;
-    assert_eq!(problem.metadata["state"], "queued");
+    assert_eq!(problem.metadata["status"], "queued");
     edge.scheduler.complete(&id);
     for (name, file) in [
         ("content", "video.mp4"),
+        ("content?variant=video", "video.mp4"),
+        ("content?variant=thumbnail", "thumbnail.webp"),
         ("thumbnail", "thumbnail.webp"),
         ("manifest", "manifest.json"),
     ] {
@@ -123,17 +130,13 @@ async fn outputs_redirect_to_links_once_completed() {
         let link = response.headers()["location"].to_str().unwrap();
         assert!(link.starts_with("https://clips.example.org/"), "{link}");
         assert!(
-            link.contains(file) && link.contains("X-Amz-Expires=60"),
+            link.contains(&format!("/{file}?")) && link.contains("X-Amz-Expires=60"),
             "{link}"
         );
+        assert!(link.contains(&format!("kinora-{file}")), "{link}");
         assert!(!link.contains("hunter2"));
     }
-    let video: Value = edge
-        .get(&format!("/v1/videos/{id}"))
-        .await
-        .json()
-        .await
-        .unwrap();
+    let video = edge.read(&format!("/v1/videos/{id}")).await;
     assert_eq!(video["outputs"]["content_url"], path);
     assert!(video["outputs"].get("still_url").is_none());
     let still = format!("/v1/videos/{id}/still");
@@ -141,20 +144,48 @@ async fn outputs_redirect_to_links_once_completed() {
     edge.scheduler.complete_with_still(&id);
     let link = edge.get(&still).await.headers()["location"].clone();
     assert!(link.to_str().unwrap().contains("still.png"), "{link:?}");
-    let video: Value = edge
-        .get(&format!("/v1/videos/{id}"))
-        .await
-        .json()
-        .await
-        .unwrap();
+    let video = edge.read(&format!("/v1/videos/{id}")).await;
     assert_eq!(video["outputs"]["still_url"], still);
+}
+
+#[tokio::test]
+async fn variants_that_there_are_not_are_named() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await;
+    edge.scheduler.complete(&id);
+    let get = async |query: &str| edge.get(&format!("/v1/videos/{id}/content?{query}")).await;
+    check_problem(get("variant=spritesheet").await, 404, "OUTPUT_NOT_FOUND").await;
+    for (query, field) in [
+        ("variant=gif", "variant"),
+        ("variant=", "variant"),
+        ("variant=video&variant=video", "variant"),
+        ("size=large", "size"),
+    ] {
+        let problem = check_problem(get(query).await, 400, "FIELD_INVALID").await;
+        assert_eq!(problem.errors[0].field, field);
+    }
 }
 
 #[tokio::test]
 async fn models_are_listed() {
     let edge = TestEdge::start().await;
-    let models: ModelList = edge.get("/v1/models").await.json().await.unwrap();
-    assert_eq!(models.models[0].id, "kinora-tiny-t2v");
+    let models = edge.read("/v1/models").await;
+    assert_eq!(models["object"], "list");
+    assert_eq!(models["data"][0]["id"], "kinora-tiny-t2v");
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get_without_a_body() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await;
+    let path = format!("/v1/videos/{id}");
+    let head = edge.request(Method::HEAD, &path).send().await.unwrap();
+    assert_eq!(head.status(), StatusCode::OK);
+    assert_eq!(head.headers()["content-type"], "application/json");
+    assert!(head.bytes().await.unwrap().is_empty());
+    let head = edge.request(Method::HEAD, "/v1/videos/x");
+    let status = head.send().await.unwrap().status();
+    assert_eq!(status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

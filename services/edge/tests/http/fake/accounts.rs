@@ -91,6 +91,14 @@ macro_rules! unused {
                 self.exchange(request.into_inner()).await.map(Response::new)
             }
 
+            async fn sign_in(
+                &self,
+                request: Request<pb::SignInRequest>,
+            ) -> Result<Response<pb::SignInResponse>, Status> {
+                self.seen.lock().extend(request.into_inner().origin);
+                Ok(Response::new(pb::SignInResponse::default()))
+            }
+
             async fn complete_age_verification(
                 &self,
                 request: Request<pb::CompleteAgeVerificationRequest>,
@@ -125,7 +133,6 @@ unused! {
     sign_up(SignUpRequest) -> SignUpResponse;
     resend_verification(ResendVerificationRequest) -> ResendVerificationResponse;
     verify_email(VerifyEmailRequest) -> VerifyEmailResponse;
-    sign_in(SignInRequest) -> SignInResponse;
     complete_sign_in(CompleteSignInRequest) -> CompleteSignInResponse;
     refresh(RefreshRequest) -> RefreshResponse;
     sign_out(SignOutRequest) -> SignOutResponse;

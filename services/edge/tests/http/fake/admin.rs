@@ -3,16 +3,18 @@
 use kinora_access::{Refusal, Scope};
 use kinora_mesh::error::{Kind, PublicError};
 use kinora_proto::scheduler::v1::admin_service_server::AdminService;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use kinora_proto::scheduler::v1::{
-    Attempt, CordonWorkerRequest, CordonWorkerResponse, DeadLetter, DrainWorkerRequest,
-    DrainWorkerResponse, JobState, ListDeadLettersRequest, ListDeadLettersResponse,
-    ListQueuesRequest, ListQueuesResponse, ListWorkersRequest, ListWorkersResponse, Priority,
-    Queue, RetryDeadLetterRequest, RetryDeadLetterResponse, SetTenantRequest, SetTenantResponse,
-    SubmitRequest, Worker,
+    Attempt, CordonWorkerRequest, CordonWorkerResponse, CreateVideoRequest, DeadLetter,
+    DrainWorkerRequest, DrainWorkerResponse, GetTenantRequest, GetTenantResponse,
+    ListDeadLettersRequest, ListDeadLettersResponse, ListQueuesRequest, ListQueuesResponse,
+    ListWorkersRequest, ListWorkersResponse, Priority, Queue, RetryDeadLetterRequest,
+    RetryDeadLetterResponse, Tenant, UncordonWorkerRequest, UncordonWorkerResponse,
+    UpdateTenantRequest, UpdateTenantResponse, Worker,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Entry, FakeScheduler, event_of, job_of, not_found};
+use super::{Entry, FakeScheduler, not_found, video_of};
 
 impl FakeScheduler {
     pub fn attach_worker(&self, id: &str) {
@@ -31,6 +33,18 @@ impl FakeScheduler {
             return Ok(caller.principal().as_str().to_owned());
         }
         Err(Refusal::Scope(Scope::Admin).into())
+    }
+
+    fn change_tenant(&self, id: &str, change: impl FnOnce(&mut Tenant)) -> Tenant {
+        let mut tenants = self.0.tenants.lock();
+        let tenant = tenants.entry(id.to_owned()).or_insert(Tenant {
+            id: id.to_owned(),
+            object: "tenant".to_owned(),
+            weight: 100,
+            ..Default::default()
+        });
+        change(tenant);
+        tenant.clone()
     }
 
     fn change_worker(&self, id: &str, change: impl FnOnce(&mut Worker)) -> Result<Worker, Status> {
@@ -60,12 +74,19 @@ impl AdminService for FakeScheduler {
         request: Request<CordonWorkerRequest>,
     ) -> Result<Response<CordonWorkerResponse>, Status> {
         self.enter_operator(&request).await?;
-        let CordonWorkerRequest {
-            worker_id,
-            cordoned,
-        } = request.into_inner();
-        let worker = Some(self.change_worker(&worker_id, |worker| worker.cordoned = cordoned)?);
+        let id = &request.get_ref().worker_id;
+        let worker = Some(self.change_worker(id, |worker| worker.cordoned = true)?);
         Ok(Response::new(CordonWorkerResponse { worker }))
+    }
+
+    async fn uncordon_worker(
+        &self,
+        request: Request<UncordonWorkerRequest>,
+    ) -> Result<Response<UncordonWorkerResponse>, Status> {
+        self.enter_operator(&request).await?;
+        let id = &request.get_ref().worker_id;
+        let worker = Some(self.change_worker(id, |worker| worker.cordoned = false)?);
+        Ok(Response::new(UncordonWorkerResponse { worker }))
     }
 
     async fn drain_worker(
@@ -85,11 +106,8 @@ impl AdminService for FakeScheduler {
         self.enter_operator(&request).await?;
         let mut queue = Queue {
             model: "kinora-tiny-t2v".to_owned(),
-            jobs: 3,
-            oldest_age: Some(prost_types::Duration {
-                seconds: 90,
-                nanos: 0,
-            }),
+            videos: 3,
+            oldest_age_seconds: 90.0,
             ..Default::default()
         };
         queue.set_priority(Priority::Batch);
@@ -107,15 +125,16 @@ impl AdminService for FakeScheduler {
             outcome: "WORKER_LOST".to_owned(),
             ..Default::default()
         };
-        let jobs = self.0.jobs.lock();
-        let failed = jobs
+        let videos = self.0.videos.lock();
+        let failed = videos
             .values()
-            .filter(|entry| entry.job.state() == JobState::Failed);
+            .filter(|entry| entry.video.status() == VideoStatus::Failed);
         let letter = |entry: &Entry| DeadLetter {
-            job: Some(entry.job.clone()),
+            video: Some(entry.video.clone()),
             attempts: vec![attempt.clone()],
             quarantined: true,
-            retried_as: String::new(),
+            retried_as: None,
+            owner: entry.owner.clone(),
         };
         Ok(Response::new(ListDeadLettersResponse {
             dead_letters: failed.map(letter).collect(),
@@ -128,43 +147,42 @@ impl AdminService for FakeScheduler {
         request: Request<RetryDeadLetterRequest>,
     ) -> Result<Response<RetryDeadLetterResponse>, Status> {
         self.enter_operator(&request).await?;
-        let id = request.into_inner().job_id;
-        let mut jobs = self.0.jobs.lock();
-        let failed = jobs
+        let id = request.into_inner().video_id;
+        let mut videos = self.0.videos.lock();
+        let failed = videos
             .get(&id)
-            .filter(|entry| entry.job.state() == JobState::Failed);
-        let owner = failed.ok_or_else(not_found)?.job.owner.clone();
-        let request = SubmitRequest::default();
-        let mut job = job_of(&owner, &request);
-        job.source_id = id;
-        let events = vec![event_of(&job)];
-        let entry = Entry {
-            job: job.clone(),
-            events,
-            request,
-        };
-        jobs.insert(job.id.clone(), entry);
-        Ok(Response::new(RetryDeadLetterResponse { job: Some(job) }))
+            .filter(|entry| entry.video.status() == VideoStatus::Failed);
+        let owner = failed.ok_or_else(not_found)?.owner.clone();
+        let request = CreateVideoRequest::default();
+        let mut video = video_of(&request);
+        video.source_id = Some(id);
+        videos.insert(video.id.clone(), Entry::new(&owner, video.clone(), request));
+        Ok(Response::new(RetryDeadLetterResponse {
+            video: Some(video),
+        }))
     }
 
-    async fn set_tenant(
+    async fn get_tenant(
         &self,
-        request: Request<SetTenantRequest>,
-    ) -> Result<Response<SetTenantResponse>, Status> {
+        request: Request<GetTenantRequest>,
+    ) -> Result<Response<GetTenantResponse>, Status> {
         self.enter_operator(&request).await?;
-        let set = request.into_inner();
-        let mut tenants = self.0.tenants.lock();
-        let tenant = tenants
-            .entry(set.tenant.clone())
-            .or_insert(SetTenantResponse {
-                tenant: set.tenant,
-                weight: 100,
-                max_running: 0,
-                max_queued: 0,
-            });
-        tenant.weight = set.weight.unwrap_or(tenant.weight);
-        tenant.max_running = set.max_running.unwrap_or(tenant.max_running);
-        tenant.max_queued = set.max_queued.unwrap_or(tenant.max_queued);
-        Ok(Response::new(tenant.clone()))
+        let tenant = Some(self.change_tenant(&request.get_ref().id, |_| ()));
+        Ok(Response::new(GetTenantResponse { tenant }))
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<UpdateTenantRequest>,
+    ) -> Result<Response<UpdateTenantResponse>, Status> {
+        self.enter_operator(&request).await?;
+        let new = request.into_inner();
+        let tenant = self.change_tenant(&new.id, |tenant| {
+            tenant.weight = new.weight.unwrap_or(tenant.weight);
+            tenant.max_running = new.max_running.unwrap_or(tenant.max_running);
+            tenant.max_queued = new.max_queued.unwrap_or(tenant.max_queued);
+        });
+        let tenant = Some(tenant);
+        Ok(Response::new(UpdateTenantResponse { tenant }))
     }
 }

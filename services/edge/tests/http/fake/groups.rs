@@ -1,124 +1,189 @@
 //! Batches and sequences of the fake.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 
 use futures::{Stream, stream};
 use kinora_ids::JobId;
 use kinora_mesh::error::{Kind, PublicError};
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
 use kinora_proto::scheduler::v1::{
-    Group, GroupKind, JobKind, JobState, SubmitRequest, SubmitSequenceRequest, WatchGroupResponse,
+    CreateBatchRequest, CreateSequenceRequest, CreateVideoRequest, JobKind, VideoEvent, VideoGroup,
+    WatchGroupResponse,
 };
 use tonic::Status;
 
-use super::service::Watching;
-use super::{Entry, FakeScheduler, Known, event_of, is_over, job_of};
+use super::service::check;
+use super::{Counted, Entry, FakeScheduler, Known, event_of, is_over, video_of};
 
 pub(super) type EventsOfGroup =
     Pin<Box<dyn Stream<Item = Result<WatchGroupResponse, Status>> + Send>>;
 
+const BATCH: &str = "batch";
+const SEQUENCE: &str = "sequence";
+
 impl FakeScheduler {
-    pub(super) fn begin_group(
+    fn begin_group(
         &self,
         owner: &str,
-        kind: GroupKind,
-        submissions: Vec<SubmitRequest>,
-    ) -> Group {
+        object: &'static str,
+        requests: Vec<CreateVideoRequest>,
+    ) -> Result<VideoGroup, Status> {
         let id = JobId::generate().to_string();
-        let last = submissions.len() - 1;
+        let last = requests.len().saturating_sub(1);
         let mut ids = Vec::new();
-        for (index, request) in submissions.into_iter().enumerate() {
-            let mut job = job_of(owner, &request);
-            job.group_id.clone_from(&id);
-            job.group_index = u32::try_from(index).unwrap();
-            if kind == GroupKind::Sequence && index == last {
-                job.set_kind(JobKind::Stitch);
+        for (index, request) in requests.into_iter().enumerate() {
+            let mut video = video_of(&request);
+            video.group_id = Some(id.clone());
+            video.group_index = u32::try_from(index).unwrap();
+            if object == SEQUENCE && index == last {
+                video.set_kind(JobKind::Stitch);
             }
-            ids.push(job.id.clone());
-            let events = vec![event_of(&job)];
-            let entry = Entry {
-                job,
-                events,
-                request,
-            };
-            self.0.jobs.lock().insert(entry.job.id.clone(), entry);
+            ids.push(video.id.clone());
+            let entry = Entry::new(owner, video, request);
+            let mut videos = self.0.videos.lock();
+            videos.insert(entry.video.id.clone(), entry);
         }
         let known = Known {
             owner: owner.to_owned(),
-            kind,
-            jobs: ids,
+            object,
+            videos: ids,
         };
         self.0.groups.lock().insert(id.clone(), known);
-        self.group(owner, &id).unwrap()
+        self.group(owner, &id)
+    }
+
+    /// The requests, or one of each prompt.
+    pub(super) fn begin_batch(
+        &self,
+        owner: &str,
+        request: CreateBatchRequest,
+    ) -> Result<VideoGroup, Status> {
+        let template = request.template.unwrap_or_default();
+        let of_prompt = |prompt: &String| CreateVideoRequest {
+            prompt: prompt.clone(),
+            ..template.clone()
+        };
+        let mut requests = request.requests;
+        requests.extend(request.prompts.iter().map(of_prompt));
+        for video in &mut requests {
+            check(video)?;
+            video.request_id.clone_from(&request.request_id);
+            video.allow_duplicate |= request.allow_duplicate;
+        }
+        self.begin_group(owner, BATCH, requests)
     }
 
     /// Segments, and the job that joins them.
     pub(super) fn begin_sequence(
         &self,
         owner: &str,
-        request: SubmitSequenceRequest,
-    ) -> Result<Group, Status> {
+        request: CreateSequenceRequest,
+    ) -> Result<VideoGroup, Status> {
         let segment = request.segment.unwrap_or_default();
         if !request.source_id.is_empty() {
-            let state = self.with_job(owner, &request.source_id, |entry| entry.job.state())?;
-            if state != JobState::Completed {
+            let status =
+                self.with_video(owner, &request.source_id, |entry| entry.video.status())?;
+            if status != VideoStatus::Completed {
                 let reason = "SOURCE_NOT_COMPLETED";
                 let error = PublicError::new(Kind::FailedPrecondition, reason, "it is not there");
                 return Err(error.into());
             }
         }
-        let of_prompt = |prompt: &String| SubmitRequest {
-            prompt: if prompt.is_empty() {
-                segment.prompt.clone()
-            } else {
-                prompt.clone()
-            },
+        let of_prompt = |prompt: &String| CreateVideoRequest {
+            prompt: prompt.clone(),
             remix_of: request.source_id.clone(),
             ..segment.clone()
         };
-        let mut jobs: Vec<_> = request.prompts.iter().map(of_prompt).collect();
-        jobs.push(SubmitRequest::default());
-        Ok(self.begin_group(owner, GroupKind::Sequence, jobs))
+        let mut requests: Vec<_> = request.prompts.iter().map(of_prompt).collect();
+        requests.push(CreateVideoRequest::default());
+        self.begin_group(owner, SEQUENCE, requests)
     }
 
-    pub(super) fn group(&self, owner: &str, id: &str) -> Result<Group, Status> {
+    pub(super) fn group(&self, owner: &str, id: &str) -> Result<VideoGroup, Status> {
         let groups = self.0.groups.lock();
         let Some(known) = groups.get(id).filter(|known| known.owner == owner) else {
             let error =
                 PublicError::new(Kind::NotFound, "GROUP_NOT_FOUND", "there is no such group");
             return Err(error.into());
         };
-        let jobs = self.0.jobs.lock();
-        let jobs = known.jobs.iter().filter_map(|id| jobs.get(id));
-        Ok(Group {
+        let videos = self.0.videos.lock();
+        let videos = known.videos.iter().filter_map(|id| videos.get(id));
+        let mut group = VideoGroup {
             id: id.to_owned(),
-            kind: known.kind.into(),
-            jobs: jobs.map(|entry| entry.job.clone()).collect(),
-            create_time: None,
-        })
+            object: known.object.to_owned(),
+            videos: videos.map(|entry| entry.video.clone()).collect(),
+            ..Default::default()
+        };
+        let mut counts = HashMap::<String, u32>::new();
+        for video in &group.videos {
+            *counts
+                .entry(video.status().as_str_name().to_owned())
+                .or_default() += 1;
+        }
+        group.status = group.videos.first().map_or(0, |video| video.status);
+        group.counts = counts;
+        let last = group.videos.last().filter(|_| known.object == SEQUENCE);
+        group.result_id = last.map(|video| video.id.clone());
+        Ok(group)
     }
 
-    /// The present state of every job, then whatever changes; ends when all have ended.
-    pub(super) fn events_of(self, group: Group) -> EventsOfGroup {
-        let changed = self.0.changed.subscribe();
-        let watching = Watching::begin(self);
-        let begin = (watching, group, changed, Vec::<(String, u64)>::new());
-        Box::pin(stream::try_unfold(
-            begin,
-            |(watching, group, mut changed, mut seen)| async move {
-                loop {
-                    let jobs = watching.0.group(&group.jobs[0].owner, &group.id)?.jobs;
-                    let is_new = |id: &str, seq| !seen.contains(&(id.to_owned(), seq));
-                    if let Some(job) = jobs.iter().find(|job| is_new(&job.id, job.seq)) {
-                        seen.push((job.id.clone(), job.seq));
-                        let event = Some(event_of(job));
-                        let response = WatchGroupResponse { event };
-                        return Ok(Some((response, (watching, group, changed, seen))));
-                    }
-                    if jobs.iter().all(is_over) || changed.changed().await.is_err() {
-                        return Ok(None);
-                    }
+    /// The present state of every video, then whatever changes; ends when all have ended.
+    pub(super) fn events_of(self, owner: String, group: VideoGroup) -> EventsOfGroup {
+        let begin = Following {
+            _watching: Counted::begin(&self.0.watchers),
+            fake: self,
+            owner,
+            id: group.id,
+            seen: Vec::new(),
+            has_ended: false,
+        };
+        Box::pin(stream::try_unfold(begin, |mut following| async move {
+            let event = following.next().await?;
+            Ok(event.map(|event| (WatchGroupResponse { event: Some(event) }, following)))
+        }))
+    }
+}
+
+struct Following {
+    fake: FakeScheduler,
+    owner: String,
+    id: String,
+    /// The last event of each video that was seen.
+    seen: Vec<VideoEvent>,
+    has_ended: bool,
+    _watching: Counted,
+}
+
+impl Following {
+    async fn next(&mut self) -> Result<Option<VideoEvent>, Status> {
+        let mut changed = self.fake.0.changed.subscribe();
+        loop {
+            let videos = self.fake.group(&self.owner, &self.id)?.videos;
+            for video in &videos {
+                let before = self.seen.iter().rev().find(|event| event.id == video.id);
+                if before.is_some_and(|before| before.seq == video.seq) {
+                    continue;
                 }
-            },
-        ))
+                let event = event_of(before, video);
+                self.seen.push(event.clone());
+                return Ok(Some(VideoEvent { seq: 0, ..event }));
+            }
+            if self.has_ended {
+                return Ok(None);
+            }
+            if videos.iter().all(is_over) {
+                self.has_ended = true;
+                return Ok(Some(VideoEvent {
+                    id: self.id.clone(),
+                    object: "video.event".to_owned(),
+                    r#type: "end".to_owned(),
+                    ..Default::default()
+                }));
+            }
+            if changed.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
     }
 }

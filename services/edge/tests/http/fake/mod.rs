@@ -1,4 +1,4 @@
-//! A scheduler that keeps its jobs in memory and does what tests tell it.
+//! A scheduler that keeps its videos in memory and does what tests tell it.
 
 mod accounts;
 mod admin;
@@ -16,11 +16,12 @@ use kinora_access::{Authenticator, Caller};
 use kinora_ids::JobId;
 use kinora_mesh::error::{Kind, PublicError};
 use kinora_proto::scheduler::v1::admin_service_server::AdminServiceServer;
-use kinora_proto::scheduler::v1::scheduler_service_server::SchedulerServiceServer;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
+use kinora_proto::scheduler::v1::video_service_server::VideoServiceServer;
 use kinora_proto::scheduler::v1::webhook_service_server::WebhookServiceServer;
 use kinora_proto::scheduler::v1::{
-    Event, GroupKind, Job, JobState, Outputs, Progress, SetTenantResponse, SubmitRequest,
-    VideoSpec, Worker,
+    CreateVideoRequest, Progress, Stage, Tenant, Video, VideoEvent, VideoOutputs, VideoSettings,
+    Worker,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -32,11 +33,23 @@ pub use accounts::FakeAccounts;
 /// No call is longer, as the real one has it.
 const MAX_CALL_BYTES: usize = 33 << 20;
 
-/// A job, its events, and the body it was submitted with.
+/// A video, its events, and the request that it was made by.
 struct Entry {
-    job: Job,
-    events: Vec<Event>,
-    request: SubmitRequest,
+    owner: String,
+    video: Video,
+    events: Vec<VideoEvent>,
+    request: CreateVideoRequest,
+}
+
+impl Entry {
+    fn new(owner: &str, video: Video, request: CreateVideoRequest) -> Self {
+        Self {
+            owner: owner.to_owned(),
+            events: vec![event_of(None, &video)],
+            video,
+            request,
+        }
+    }
 }
 
 /// How calls go wrong.
@@ -54,22 +67,26 @@ pub enum Trouble {
 /// A batch or a sequence.
 struct Known {
     owner: String,
-    kind: GroupKind,
-    jobs: Vec<String>,
+    object: &'static str,
+    videos: Vec<String>,
 }
 
 struct Inner {
-    jobs: Mutex<BTreeMap<String, Entry>>,
+    videos: Mutex<BTreeMap<String, Entry>>,
     groups: Mutex<BTreeMap<String, Known>>,
-    endpoints: Mutex<BTreeMap<String, webhooks::Registered>>,
+    webhooks: Mutex<BTreeMap<String, webhooks::Registered>>,
     workers: Mutex<BTreeMap<String, Worker>>,
-    tenants: Mutex<BTreeMap<String, SetTenantResponse>>,
+    tenants: Mutex<BTreeMap<String, Tenant>>,
+    models: Mutex<Vec<String>>,
     trouble: Mutex<Trouble>,
     tokens: Authenticator,
-    /// Changes whenever any job does.
+    /// Changes whenever any video does.
     changed: watch::Sender<u64>,
     /// How many event streams are open.
     watchers: watch::Sender<usize>,
+    /// How many calls hang, and the deadline that the newest one came with.
+    hanging: watch::Sender<usize>,
+    deadline: Mutex<Option<String>>,
 }
 
 /// A handle on the fake; clones share their state.
@@ -80,21 +97,24 @@ impl FakeScheduler {
     /// Takes tokens of `issuer`.
     pub fn new(issuer: &TestIssuer) -> Self {
         Self(Arc::new(Inner {
-            jobs: Mutex::default(),
+            videos: Mutex::default(),
             groups: Mutex::default(),
-            endpoints: Mutex::default(),
+            webhooks: Mutex::default(),
             workers: Mutex::default(),
             tenants: Mutex::default(),
+            models: Mutex::new(vec!["kinora-tiny-t2v".to_owned()]),
             trouble: Mutex::new(Trouble::None),
             tokens: issuer.authenticator("scheduler"),
             changed: watch::channel(0).0,
             watchers: watch::channel(0).0,
+            hanging: watch::channel(0).0,
+            deadline: Mutex::default(),
         }))
     }
 
     pub fn routes(&self) -> Routes {
-        let callers = SchedulerServiceServer::new(self.clone());
-        Routes::new(callers.max_decoding_message_size(MAX_CALL_BYTES))
+        let videos = VideoServiceServer::new(self.clone());
+        Routes::new(videos.max_decoding_message_size(MAX_CALL_BYTES))
             .add_service(WebhookServiceServer::new(self.clone()))
             .add_service(AdminServiceServer::new(self.clone()))
     }
@@ -103,36 +123,56 @@ impl FakeScheduler {
         *self.0.trouble.lock() = trouble;
     }
 
+    /// Offers one more model.
+    pub fn offer(&self, model: &str) {
+        self.0.models.lock().push(model.to_owned());
+    }
+
+    /// How many videos there are.
+    pub fn count(&self) -> usize {
+        self.0.videos.lock().len()
+    }
+
     pub fn watchers(&self) -> usize {
         *self.0.watchers.borrow()
     }
 
+    pub fn hanging(&self) -> usize {
+        *self.0.hanging.borrow()
+    }
+
+    /// `grpc-timeout` of the newest call that hung.
+    pub fn deadline(&self) -> Option<String> {
+        self.0.deadline.lock().clone()
+    }
+
     pub fn owner(&self, id: &str) -> String {
-        self.0.jobs.lock()[id].job.owner.clone()
+        self.0.videos.lock()[id].owner.clone()
     }
 
-    pub fn request(&self, id: &str) -> SubmitRequest {
-        self.0.jobs.lock()[id].request.clone()
+    pub fn request(&self, id: &str) -> CreateVideoRequest {
+        self.0.videos.lock()[id].request.clone()
     }
 
-    /// Changes a job, and appends the event of that change.
-    pub fn advance(&self, id: &str, change: impl FnOnce(&mut Job)) {
-        let mut jobs = self.0.jobs.lock();
-        let entry = jobs.get_mut(id).unwrap();
-        change(&mut entry.job);
-        entry.job.seq += 1;
-        let event = event_of(&entry.job);
+    /// Changes a video, and appends the event of that change.
+    pub fn advance(&self, id: &str, change: impl FnOnce(&mut Video)) {
+        let mut videos = self.0.videos.lock();
+        let entry = videos.get_mut(id).unwrap();
+        change(&mut entry.video);
+        entry.video.seq += 1;
+        let event = event_of(entry.events.last(), &entry.video);
         entry.events.push(event);
-        drop(jobs);
+        drop(videos);
         self.0.changed.send_modify(|version| *version += 1);
     }
 
     pub fn run(&self, id: &str, step: u32) {
-        self.advance(id, |job| {
-            job.set_state(JobState::Running);
-            job.attempt = 1;
-            job.progress = Some(Progress {
-                stage: 4,
+        self.advance(id, |video| {
+            video.set_status(VideoStatus::InProgress);
+            video.attempt = 1;
+            video.progress = step * 100 / 8;
+            video.work = Some(Progress {
+                stage: Stage::Denoising.into(),
                 step,
                 steps: 8,
                 ..Default::default()
@@ -141,37 +181,29 @@ impl FakeScheduler {
     }
 
     pub fn complete(&self, id: &str) {
-        self.advance(id, |job| {
-            job.set_state(JobState::Completed);
-            job.outputs = Some(Outputs {
-                video_key: format!("jobs/{}/1/video.mp4", job.id),
-                thumbnail_key: format!("jobs/{}/1/thumbnail.webp", job.id),
-                manifest_key: format!("jobs/{}/1/manifest.json", job.id),
-                video_bytes: 1234,
-                video_sha256: "ab".repeat(32),
-                ..Default::default()
-            });
+        self.advance(id, |video| {
+            video.set_status(VideoStatus::Completed);
+            video.outputs = Some(outputs(&format!("/v1/videos/{}", video.id), "content"));
         });
     }
 
-    /// Finishes the preview of a job.
+    /// Finishes the preview of a video.
     pub fn show_preview(&self, id: &str) {
-        self.advance(id, |job| {
-            job.set_state(JobState::AwaitingApproval);
-            job.preview_outputs = Some(Outputs {
-                video_key: format!("jobs/{}/1/video.mp4", job.id),
-                thumbnail_key: format!("jobs/{}/1/thumbnail.webp", job.id),
-                ..Default::default()
-            });
+        self.advance(id, |video| {
+            video.set_status(VideoStatus::AwaitingApproval);
+            let path = format!("/v1/videos/{}/preview", video.id);
+            let mut outputs = outputs(&path, "");
+            outputs.content_url = path;
+            video.preview_outputs = Some(outputs);
         });
     }
 
-    /// Completes a job of a single frame.
+    /// Completes a video of a single frame.
     pub fn complete_with_still(&self, id: &str) {
         self.complete(id);
-        self.advance(id, |job| {
-            if let Some(outputs) = &mut job.outputs {
-                outputs.still_key = format!("jobs/{}/1/still.png", job.id);
+        self.advance(id, |video| {
+            if let Some(outputs) = &mut video.outputs {
+                outputs.still_url = Some(format!("/v1/videos/{}/still", video.id));
             }
         });
     }
@@ -183,15 +215,21 @@ impl FakeScheduler {
 
     async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let trouble = *self.0.trouble.lock();
+        let header = |name| {
+            let value = request.metadata().get(name);
+            value.and_then(|value| value.to_str().ok())
+        };
         match trouble {
             Trouble::None | Trouble::DropsWatchers => {}
             Trouble::IsFull(delay) => return Err(full(delay)),
-            Trouble::Hangs => std::future::pending().await,
+            Trouble::Hangs => {
+                *self.0.deadline.lock() = header("grpc-timeout").map(str::to_owned);
+                let _hanging = Counted::begin(&self.0.hanging);
+                std::future::pending().await
+            }
             Trouble::Leaks => return Err(Status::internal("SELECT secret FROM jobs")),
         }
-        let token = request.metadata().get("authorization");
-        let token = token.and_then(|value| value.to_str().ok());
-        let token = token.and_then(|text| text.strip_prefix("Bearer "));
+        let token = header("authorization").and_then(|text| text.strip_prefix("Bearer "));
         Ok(self
             .0
             .tokens
@@ -199,20 +237,36 @@ impl FakeScheduler {
             .await?)
     }
 
-    fn with_job<T>(
+    fn with_video<T>(
         &self,
         owner: &str,
         id: &str,
         act: impl FnOnce(&mut Entry) -> T,
     ) -> Result<T, Status> {
-        let mut jobs = self.0.jobs.lock();
-        let entry = jobs.get_mut(id).filter(|entry| entry.job.owner == owner);
+        let mut videos = self.0.videos.lock();
+        let entry = videos.get_mut(id).filter(|entry| entry.owner == owner);
         entry.map(act).ok_or_else(|| not_found().into())
     }
 }
 
+/// Counts something until it drops.
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn begin(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
 fn not_found() -> PublicError {
-    PublicError::new(Kind::NotFound, "JOB_NOT_FOUND", "there is no such job")
+    PublicError::new(Kind::NotFound, "JOB_NOT_FOUND", "there is no such video")
 }
 
 fn full(delay: Duration) -> Status {
@@ -222,49 +276,69 @@ fn full(delay: Duration) -> Status {
 }
 
 /// Whether nothing changes any more.
-fn is_over(job: &Job) -> bool {
+fn is_over(video: &Video) -> bool {
     matches!(
-        job.state(),
-        JobState::Completed | JobState::Failed | JobState::Cancelled | JobState::Expired
+        video.status(),
+        VideoStatus::Completed
+            | VideoStatus::Failed
+            | VideoStatus::Cancelled
+            | VideoStatus::Expired
     )
 }
 
 /// What a request becomes; settings are kept as far as tests look at them.
-fn job_of(owner: &str, request: &SubmitRequest) -> Job {
-    let spec = VideoSpec {
+fn video_of(request: &CreateVideoRequest) -> Video {
+    let source = Some(request.remix_of.clone()).filter(|id| !id.is_empty());
+    let mut video = Video {
+        id: JobId::generate().to_string(),
+        object: "video".to_owned(),
         model: request.model.clone(),
         prompt: request.prompt.clone(),
         seed: request.seed.unwrap_or(7),
         width: request.width.unwrap_or(64),
-        ..Default::default()
-    };
-    let mut job = Job {
-        id: JobId::generate().to_string(),
-        owner: owner.to_owned(),
         seq: 1,
         priority: request.priority,
         not_before: request.not_before,
-        preview_spec: request.preview_first.then(|| spec.clone()),
-        spec: Some(spec),
-        source_id: request.remix_of.clone(),
+        preview_settings: request.preview_first.then(VideoSettings::default),
+        source_id: source,
         ..Default::default()
     };
-    job.set_state(JobState::Queued);
-    job
+    video.set_status(VideoStatus::Queued);
+    video
 }
 
-fn event_of(job: &Job) -> Event {
-    Event {
-        job_id: job.id.clone(),
-        seq: job.seq,
-        time: None,
-        state: job.state,
-        attempt: job.attempt,
-        progress: job.progress,
-        failure: job.failure.clone(),
-        outputs: job.outputs.clone(),
-        preview_webp: Vec::new(),
-        preview_outputs: job.preview_outputs.clone(),
-        group_id: job.group_id.clone(),
+fn outputs(path: &str, content: &str) -> VideoOutputs {
+    VideoOutputs {
+        bytes: 1234,
+        sha256: "ab".repeat(32),
+        content_url: format!("{path}/{content}"),
+        thumbnail_url: format!("{path}/thumbnail"),
+        manifest_url: format!("{path}/manifest"),
+        ..Default::default()
+    }
+}
+
+fn event_of(before: Option<&VideoEvent>, video: &Video) -> VideoEvent {
+    let is_same =
+        |before: &VideoEvent| (before.status, before.attempt) == (video.status, video.attempt);
+    let name = if before.is_some_and(is_same) {
+        "progress"
+    } else {
+        video.status().as_str_name()
+    };
+    VideoEvent {
+        id: video.id.clone(),
+        object: "video.event".to_owned(),
+        r#type: name.to_owned(),
+        seq: video.seq,
+        status: video.status,
+        progress: video.progress,
+        attempt: video.attempt,
+        work: video.work,
+        error: video.error.clone(),
+        outputs: video.outputs.clone(),
+        preview_outputs: video.preview_outputs.clone(),
+        group_id: video.group_id.clone(),
+        ..Default::default()
     }
 }

@@ -1,50 +1,40 @@
 //! The calls of callers.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use futures::{Stream, stream};
 use kinora_mesh::error::{Kind, PublicError};
-use kinora_proto::scheduler::v1::scheduler_service_server::SchedulerService;
+use kinora_proto::scheduler::v1::video::Status as VideoStatus;
+use kinora_proto::scheduler::v1::video_service_server::VideoService;
 use kinora_proto::scheduler::v1::{
-    ApproveRequest, ApproveResponse, CancelGroupRequest, CancelGroupResponse, CancelRequest,
-    CancelResponse, DeleteRequest, DeleteResponse, EstimateRequest, EstimateResponse, Event,
-    GetGroupRequest, GetGroupResponse, GetRequest, GetResponse, GroupKind, Job, JobState,
-    ListModelsRequest, ListModelsResponse, ListRequest, ListResponse, Model, SubmitBatchRequest,
-    SubmitBatchResponse, SubmitRequest, SubmitResponse, SubmitSequenceRequest,
-    SubmitSequenceResponse, WatchGroupRequest, WatchRequest, WatchResponse,
+    ApproveVideoRequest, ApproveVideoResponse, CancelGroupRequest, CancelGroupResponse,
+    CancelVideoRequest, CancelVideoResponse, ContentKind, CreateBatchRequest, CreateBatchResponse,
+    CreateSequenceRequest, CreateSequenceResponse, CreateVideoRequest, CreateVideoResponse,
+    DeleteVideoRequest, DeleteVideoResponse, EstimateVideoRequest, EstimateVideoResponse,
+    FindContentRequest, FindContentResponse, GetGroupRequest, GetGroupResponse, GetVideoRequest,
+    GetVideoResponse, ListModelsRequest, ListModelsResponse, ListVideosRequest, ListVideosResponse,
+    Model, Video, VideoEvent, VideoSettings, WatchGroupRequest, WatchVideoRequest,
+    WatchVideoResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::groups::EventsOfGroup;
-use super::{Entry, FakeScheduler, Trouble, event_of, is_over, job_of, not_found};
+use super::{Counted, Entry, FakeScheduler, Trouble, is_over, not_found, video_of};
 
-/// Counts an open stream until it drops.
-pub(super) struct Watching(pub(super) FakeScheduler);
-
-impl Watching {
-    pub(super) fn begin(fake: FakeScheduler) -> Self {
-        fake.0.watchers.send_modify(|count| *count += 1);
-        Self(fake)
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.0.0.watchers.send_modify(|count| *count -= 1);
-    }
-}
-
-async fn next_event(fake: &FakeScheduler, id: &str, after: u64) -> Result<Option<Event>, Status> {
+async fn next_event(
+    fake: &FakeScheduler,
+    id: &str,
+    after: u32,
+) -> Result<Option<VideoEvent>, Status> {
     let mut changed = fake.0.changed.subscribe();
     loop {
         let (event, is_terminal) = {
-            let jobs = fake.0.jobs.lock();
-            let Some(entry) = jobs.get(id) else {
+            let videos = fake.0.videos.lock();
+            let Some(entry) = videos.get(id) else {
                 return Err(not_found().into());
             };
             let event = entry.events.iter().find(|event| event.seq > after).cloned();
-            (event, is_over(&entry.job))
+            (event, is_over(&entry.video))
         };
         if event.is_some() || is_terminal {
             return Ok(event);
@@ -55,7 +45,7 @@ async fn next_event(fake: &FakeScheduler, id: &str, after: u64) -> Result<Option
     }
 }
 
-fn check(request: &SubmitRequest) -> Result<(), Status> {
+pub(super) fn check(request: &CreateVideoRequest) -> Result<(), Status> {
     if request.frames.is_none_or(|frames| frames % 4 == 1) {
         return Ok(());
     }
@@ -65,185 +55,228 @@ fn check(request: &SubmitRequest) -> Result<(), Status> {
     Err(error.into())
 }
 
+/// Where the fake keeps an object, once it is there.
+fn content(video: &Video, wanted: &FindContentRequest) -> Result<FindContentResponse, PublicError> {
+    let outputs = if wanted.of_preview {
+        &video.preview_outputs
+    } else {
+        &video.outputs
+    };
+    let missing = || PublicError::new(Kind::NotFound, "OUTPUT_NOT_FOUND", "stored without it");
+    let Some(outputs) = outputs else {
+        if wanted.of_preview && video.preview_settings.is_none() {
+            return Err(missing());
+        }
+        let error = PublicError::new(Kind::Aborted, "NOT_READY", "it is not there yet");
+        return Err(error.with_metadata("status", video.status().as_str_name()));
+    };
+    let (file, content_type) = match wanted.kind() {
+        ContentKind::Unspecified | ContentKind::Video => ("video.mp4", "video/mp4"),
+        ContentKind::Thumbnail => ("thumbnail.webp", "image/webp"),
+        ContentKind::Still if outputs.still_url.is_none() => return Err(missing()),
+        ContentKind::Still => ("still.png", "image/png"),
+        ContentKind::Manifest => ("manifest.json", "application/json"),
+    };
+    Ok(FindContentResponse {
+        key: format!("jobs/{}/1/{file}", video.id),
+        content_type: content_type.to_owned(),
+        file_name: format!("kinora-{file}"),
+    })
+}
+
 #[tonic::async_trait]
-impl SchedulerService for FakeScheduler {
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+impl VideoService for FakeScheduler {
+    type WatchVideoStream = Pin<Box<dyn Stream<Item = Result<WatchVideoResponse, Status>> + Send>>;
     type WatchGroupStream = EventsOfGroup;
 
-    async fn submit(
+    async fn create_video(
         &self,
-        request: Request<SubmitRequest>,
-    ) -> Result<Response<SubmitResponse>, Status> {
+        request: Request<CreateVideoRequest>,
+    ) -> Result<Response<CreateVideoResponse>, Status> {
         let owner = self.enter(&request).await?;
         let request = request.into_inner();
         check(&request)?;
-        let mut jobs = self.0.jobs.lock();
+        let mut videos = self.0.videos.lock();
         let is_same = |entry: &&Entry| {
-            entry.job.owner == owner
+            entry.owner == owner
                 && !request.request_id.is_empty()
                 && entry.request.request_id == request.request_id
         };
-        if let Some(known) = jobs.values().find(is_same) {
+        if let Some(known) = videos.values().find(is_same) {
             if known.request == request {
-                return Ok(Response::new(SubmitResponse {
-                    job: Some(known.job.clone()),
-                }));
+                let video = Some(known.video.clone());
+                return Ok(Response::new(CreateVideoResponse { video }));
             }
             let reason = "REQUEST_ID_REUSED";
             return Err(PublicError::new(Kind::AlreadyExists, reason, "used before").into());
         }
-        let job = job_of(&owner, &request);
-        let entry = Entry {
-            events: vec![event_of(&job)],
-            job: job.clone(),
-            request,
-        };
-        jobs.insert(job.id.clone(), entry);
-        Ok(Response::new(SubmitResponse { job: Some(job) }))
+        let video = video_of(&request);
+        videos.insert(video.id.clone(), Entry::new(&owner, video.clone(), request));
+        Ok(Response::new(CreateVideoResponse { video: Some(video) }))
     }
 
-    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+    async fn get_video(
+        &self,
+        request: Request<GetVideoRequest>,
+    ) -> Result<Response<GetVideoResponse>, Status> {
         let owner = self.enter(&request).await?;
-        let job = self.with_job(&owner, &request.get_ref().id, |entry| entry.job.clone())?;
-        Ok(Response::new(GetResponse { job: Some(job) }))
+        let video = self.with_video(&owner, &request.get_ref().id, |entry| entry.video.clone())?;
+        Ok(Response::new(GetVideoResponse { video: Some(video) }))
     }
 
-    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+    async fn list_videos(
+        &self,
+        request: Request<ListVideosRequest>,
+    ) -> Result<Response<ListVideosResponse>, Status> {
         let owner = self.enter(&request).await?;
-        let ListRequest {
-            page_size,
-            page_token,
-            states,
-        } = request.into_inner();
-        let size = if page_size == 0 {
-            20
-        } else {
-            usize::try_from(page_size).unwrap()
+        let wanted = request.into_inner();
+        let size = match wanted.page_size {
+            0 => 20,
+            size => usize::try_from(size).unwrap(),
         };
-        let begin: usize = page_token.parse().unwrap_or(0);
-        let jobs = self.0.jobs.lock();
-        let mine: Vec<Job> = jobs
-            .values()
-            .map(|e| e.job.clone())
-            .filter(|j| j.owner == owner && (states.is_empty() || states.contains(&j.state)))
-            .collect();
-        let page: Vec<Job> = mine.iter().rev().skip(begin).take(size).cloned().collect();
-        let end = begin + page.len();
-        let next_page_token = if end < mine.len() {
-            end.to_string()
-        } else {
-            String::new()
-        };
-        Ok(Response::new(ListResponse {
-            jobs: page,
-            next_page_token,
+        let begin: usize = wanted.page_token.parse().unwrap_or(0);
+        let videos = self.0.videos.lock();
+        let fits =
+            |video: &Video| wanted.status.is_empty() || wanted.status.contains(&video.status);
+        let mine = videos.values().rev().filter(|entry| entry.owner == owner);
+        let mine: Vec<Video> = mine.map(|entry| entry.video.clone()).filter(fits).collect();
+        let data: Vec<Video> = mine.iter().skip(begin).take(size).cloned().collect();
+        let end = begin + data.len();
+        let has_more = end < mine.len();
+        Ok(Response::new(ListVideosResponse {
+            object: "list".to_owned(),
+            first_id: data.first().map(|video| video.id.clone()),
+            last_id: data.last().map(|video| video.id.clone()),
+            data,
+            has_more,
+            next_page_token: if has_more {
+                end.to_string()
+            } else {
+                String::new()
+            },
         }))
     }
 
-    async fn watch(
+    async fn watch_video(
         &self,
-        request: Request<WatchRequest>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
+        request: Request<WatchVideoRequest>,
+    ) -> Result<Response<Self::WatchVideoStream>, Status> {
         let owner = self.enter(&request).await?;
-        let WatchRequest { id, after_seq } = request.into_inner();
-        self.with_job(&owner, &id, |_| ())?;
-        let begin = (Watching::begin(self.clone()), id, after_seq);
-        let stream = stream::try_unfold(begin, |(watching, id, after)| async move {
-            let fake = &watching.0;
+        let WatchVideoRequest { id, after_seq } = request.into_inner();
+        self.with_video(&owner, &id, |_| ())?;
+        let watching = Counted::begin(&self.0.watchers);
+        let begin = (self.clone(), watching, id, after_seq);
+        let stream = stream::try_unfold(begin, |(fake, watching, id, after)| async move {
             if after > 0 && *fake.0.trouble.lock() == Trouble::DropsWatchers {
                 let reason = "WATCHER_TOO_SLOW";
                 return Err(PublicError::new(Kind::Unavailable, reason, "too slow").into());
             }
-            let Some(event) = next_event(fake, &id, after).await? else {
+            let Some(event) = next_event(&fake, &id, after).await? else {
                 return Ok(None);
             };
             let seq = event.seq;
-            Ok(Some((
-                WatchResponse { event: Some(event) },
-                (watching, id, seq),
-            )))
+            let response = WatchVideoResponse { event: Some(event) };
+            Ok(Some((response, (fake, watching, id, seq))))
         });
         Ok(Response::new(Box::pin(stream)))
     }
 
-    async fn cancel(
+    async fn cancel_video(
         &self,
-        request: Request<CancelRequest>,
-    ) -> Result<Response<CancelResponse>, Status> {
+        request: Request<CancelVideoRequest>,
+    ) -> Result<Response<CancelVideoResponse>, Status> {
         let owner = self.enter(&request).await?;
         let id = request.into_inner().id;
-        if !self.with_job(&owner, &id, |entry| is_over(&entry.job))? {
-            self.advance(&id, |job| job.set_state(JobState::Cancelled));
+        if !self.with_video(&owner, &id, |entry| is_over(&entry.video))? {
+            self.advance(&id, |video| video.set_status(VideoStatus::Cancelled));
         }
-        let job = self.with_job(&owner, &id, |entry| entry.job.clone())?;
-        Ok(Response::new(CancelResponse { job: Some(job) }))
+        let video = self.with_video(&owner, &id, |entry| entry.video.clone())?;
+        Ok(Response::new(CancelVideoResponse { video: Some(video) }))
     }
 
-    async fn delete(
+    async fn delete_video(
         &self,
-        request: Request<DeleteRequest>,
-    ) -> Result<Response<DeleteResponse>, Status> {
+        request: Request<DeleteVideoRequest>,
+    ) -> Result<Response<DeleteVideoResponse>, Status> {
         let owner = self.enter(&request).await?;
         let id = request.into_inner().id;
-        self.with_job(&owner, &id, |_| ())?;
-        self.0.jobs.lock().remove(&id);
+        self.with_video(&owner, &id, |_| ())?;
+        self.0.videos.lock().remove(&id);
         self.0.changed.send_modify(|version| *version += 1);
-        Ok(Response::new(DeleteResponse {}))
-    }
-
-    async fn approve(
-        &self,
-        request: Request<ApproveRequest>,
-    ) -> Result<Response<ApproveResponse>, Status> {
-        let owner = self.enter(&request).await?;
-        let id = request.into_inner().id;
-        let state = self.with_job(&owner, &id, |entry| entry.job.state())?;
-        if state != JobState::AwaitingApproval {
-            let reason = "NOT_AWAITING_APPROVAL";
-            return Err(PublicError::new(Kind::FailedPrecondition, reason, "no preview").into());
-        }
-        self.advance(&id, |job| job.set_state(JobState::Queued));
-        let job = self.with_job(&owner, &id, |entry| entry.job.clone())?;
-        Ok(Response::new(ApproveResponse { job: Some(job) }))
-    }
-
-    async fn estimate(
-        &self,
-        request: Request<EstimateRequest>,
-    ) -> Result<Response<EstimateResponse>, Status> {
-        let owner = self.enter(&request).await?;
-        let submission = request.into_inner().submission.unwrap_or_default();
-        check(&submission)?;
-        Ok(Response::new(EstimateResponse {
-            spec: job_of(&owner, &submission).spec,
-            gpu_time: prost_types::Duration::try_from(Duration::from_millis(1500)).ok(),
-            queue_time: None,
-            memory_bytes: 1 << 30,
-            credits: 2125,
-            fits: true,
-            available_credits: Some(2000),
-            refusal: "INSUFFICIENT_CREDITS".to_owned(),
+        Ok(Response::new(DeleteVideoResponse {
+            id,
+            object: "video.deleted".to_owned(),
+            deleted: true,
         }))
     }
 
-    async fn submit_batch(
+    async fn approve_video(
         &self,
-        request: Request<SubmitBatchRequest>,
-    ) -> Result<Response<SubmitBatchResponse>, Status> {
+        request: Request<ApproveVideoRequest>,
+    ) -> Result<Response<ApproveVideoResponse>, Status> {
         let owner = self.enter(&request).await?;
-        let submissions = request.into_inner().submissions;
-        submissions.iter().try_for_each(check)?;
-        let group = self.begin_group(&owner, GroupKind::Batch, submissions);
-        Ok(Response::new(SubmitBatchResponse { group: Some(group) }))
+        let id = request.into_inner().id;
+        let status = self.with_video(&owner, &id, |entry| entry.video.status())?;
+        if status != VideoStatus::AwaitingApproval {
+            let reason = "NOT_AWAITING_APPROVAL";
+            return Err(PublicError::new(Kind::FailedPrecondition, reason, "no preview").into());
+        }
+        self.advance(&id, |video| video.set_status(VideoStatus::Queued));
+        let video = self.with_video(&owner, &id, |entry| entry.video.clone())?;
+        Ok(Response::new(ApproveVideoResponse { video: Some(video) }))
     }
 
-    async fn submit_sequence(
+    async fn estimate_video(
         &self,
-        request: Request<SubmitSequenceRequest>,
-    ) -> Result<Response<SubmitSequenceResponse>, Status> {
+        request: Request<EstimateVideoRequest>,
+    ) -> Result<Response<EstimateVideoResponse>, Status> {
+        self.enter(&request).await?;
+        let video = request.into_inner().video.unwrap_or_default();
+        check(&video)?;
+        let settings = VideoSettings {
+            prompt: video.prompt,
+            seed: video.seed.unwrap_or(7),
+            ..Default::default()
+        };
+        Ok(Response::new(EstimateVideoResponse {
+            object: "estimate".to_owned(),
+            settings: Some(settings),
+            gpu_seconds: Some(1.5),
+            queue_seconds: None,
+            memory_bytes: Some(1 << 60),
+            credits: 2125,
+            fits: true,
+            available_credits: Some(2000),
+            refusal: Some("INSUFFICIENT_CREDITS".to_owned()),
+        }))
+    }
+
+    async fn find_content(
+        &self,
+        request: Request<FindContentRequest>,
+    ) -> Result<Response<FindContentResponse>, Status> {
+        let owner = self.enter(&request).await?;
+        let wanted = request.into_inner();
+        let found = self.with_video(&owner, &wanted.id, |entry| content(&entry.video, &wanted))?;
+        Ok(Response::new(found?))
+    }
+
+    async fn create_batch(
+        &self,
+        request: Request<CreateBatchRequest>,
+    ) -> Result<Response<CreateBatchResponse>, Status> {
+        let owner = self.enter(&request).await?;
+        let group = self.begin_batch(&owner, request.into_inner())?;
+        Ok(Response::new(CreateBatchResponse { group: Some(group) }))
+    }
+
+    async fn create_sequence(
+        &self,
+        request: Request<CreateSequenceRequest>,
+    ) -> Result<Response<CreateSequenceResponse>, Status> {
         let owner = self.enter(&request).await?;
         let group = self.begin_sequence(&owner, request.into_inner())?;
-        Ok(Response::new(SubmitSequenceResponse { group: Some(group) }))
+        Ok(Response::new(CreateSequenceResponse { group: Some(group) }))
     }
 
     async fn get_group(
@@ -261,7 +294,7 @@ impl SchedulerService for FakeScheduler {
     ) -> Result<Response<Self::WatchGroupStream>, Status> {
         let owner = self.enter(&request).await?;
         let group = self.group(&owner, &request.get_ref().id)?;
-        Ok(Response::new(self.clone().events_of(group)))
+        Ok(Response::new(self.clone().events_of(owner, group)))
     }
 
     async fn cancel_group(
@@ -270,9 +303,9 @@ impl SchedulerService for FakeScheduler {
     ) -> Result<Response<CancelGroupResponse>, Status> {
         let owner = self.enter(&request).await?;
         let id = request.into_inner().id;
-        for job in self.group(&owner, &id)?.jobs {
-            if !is_over(&job) {
-                self.advance(&job.id, |job| job.set_state(JobState::Cancelled));
+        for video in self.group(&owner, &id)?.videos {
+            if !is_over(&video) {
+                self.advance(&video.id, |video| video.set_status(VideoStatus::Cancelled));
             }
         }
         let group = Some(self.group(&owner, &id)?);
@@ -284,12 +317,15 @@ impl SchedulerService for FakeScheduler {
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
         self.enter(&request).await?;
-        let model = Model {
-            id: "kinora-tiny-t2v".to_owned(),
+        let model = |id: &String| Model {
+            id: id.clone(),
+            object: "model".to_owned(),
             ..Default::default()
         };
+        let data = self.0.models.lock().iter().map(model).collect();
         Ok(Response::new(ListModelsResponse {
-            models: vec![model],
+            object: "list".to_owned(),
+            data,
         }))
     }
 }

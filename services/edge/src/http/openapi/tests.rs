@@ -1,0 +1,101 @@
+use axum::body::to_bytes;
+use axum::http::header::CONTENT_SECURITY_POLICY;
+
+use super::*;
+
+const COMMITTED: &str = include_str!("../../../../../docs/openapi.json");
+
+#[test]
+fn committed_document_is_the_generated_one() {
+    let committed: Value = serde_json::from_str(COMMITTED).expect("docs/openapi.json is JSON");
+    let generated = interface().unwrap();
+    for (path, item) in generated["paths"].as_object().unwrap() {
+        let is_same = committed["paths"][path] == *item;
+        assert!(
+            is_same,
+            "docs/openapi.json has another {path}: run `make openapi`"
+        );
+    }
+    assert!(
+        committed == generated,
+        "docs/openapi.json is another one: run `make openapi`"
+    );
+}
+
+#[test]
+fn a_mesh_without_billing_does_not_offer_it() {
+    let services = services::all();
+    let services: Vec<&str> = services
+        .into_iter()
+        .filter(|name| !name.contains("billing"))
+        .collect();
+    let routes = Transcoder::new(kinora_proto::DESCRIPTORS, &services).unwrap();
+    let document = describe(&routes);
+    assert!(document["paths"].get("/v1/balance").is_none());
+    let tags = document["tags"].as_array().unwrap();
+    assert!(tags.iter().all(|tag| tag["name"] != "Payment"));
+    assert!(tags.iter().any(|tag| tag["name"] == "Video"));
+}
+
+#[test]
+fn every_operation_says_who_may_call_it() {
+    let document = interface().unwrap();
+    let security = |path: &str, verb: &str| document["paths"][path][verb].get("security").cloned();
+    assert_eq!(
+        security("/v1/videos", "post"),
+        None,
+        "as the whole document"
+    );
+    assert_eq!(
+        security("/v1/auth:signIn", "post"),
+        Some(serde_json::json!([]))
+    );
+    assert_eq!(security("/v1/prices", "get"), Some(serde_json::json!([])));
+    assert_eq!(document["security"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_added_by_hand_is_added_to_something() {
+    let document = interface().unwrap();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        assert!(
+            schema.get("type").is_some(),
+            "the contracts have no {name} any more"
+        );
+    }
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (verb, operation) in item.as_object().unwrap() {
+            assert!(
+                operation.get("operationId").is_some(),
+                "the contracts have no {verb} {path} any more"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_is_the_same_is_not_sent_again() {
+    let file = File::new("application/json", SHORTLY, "{}");
+    let first = file.answer(&HeaderMap::new());
+    assert_eq!(first.status(), StatusCode::OK);
+    let etag = first.headers()[ETAG].clone();
+    assert_eq!(to_bytes(first.into_body(), 10).await.unwrap(), "{}");
+    for (sent, status) in [
+        (etag.to_str().unwrap().to_owned(), StatusCode::NOT_MODIFIED),
+        (
+            format!("\"x\", W/{}", etag.to_str().unwrap()),
+            StatusCode::NOT_MODIFIED,
+        ),
+        ("\"x\"".to_owned(), StatusCode::OK),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(IF_NONE_MATCH, HeaderValue::from_str(&sent).unwrap());
+        let again = file.answer(&headers);
+        assert_eq!(
+            (again.status(), &again.headers()[ETAG]),
+            (status, &etag),
+            "{sent}"
+        );
+        assert!(again.headers().get(CONTENT_SECURITY_POLICY).is_none());
+    }
+}
