@@ -45,7 +45,7 @@ Examples:
       draws a clip on this machine; uses the mesh that runs, else starts one for the call
   kinora up
       keeps a mesh serving on http://127.0.0.1:8080
-  kinora jobs --state queued,running
+  kinora jobs --state queued,in_progress
       lists what was asked for and has not ended, newest first
   kinora generate \"a red star\" \"a blue star\" --seeds 4 -o stars.mp4
       draws eight clips in one go
@@ -61,12 +61,23 @@ Examples:
 Exit status: 0 done, 1 the job failed, 2 the request is not valid, 3 no mesh can be reached,
 4 a limit is reached and the same command may succeed later, 130 interrupted.";
 
+/// As the JSON of a video names them.
+const STATES: [&str; 7] = [
+    "awaiting_approval",
+    "queued",
+    "in_progress",
+    "completed",
+    "failed",
+    "cancelled",
+    "expired",
+];
+
 const JOBS_HELP: &str = "\
-States: awaiting_approval, queued, running, completed, failed, cancelled, expired.
+States: awaiting_approval, queued, in_progress, completed, failed, cancelled, expired.
 
 Examples:
   kinora jobs
-  kinora jobs --state queued,running
+  kinora jobs --state queued,in_progress
   kinora jobs --state awaiting_approval       previews that wait for `kinora approve ID`
   kinora jobs --state failed --limit 100 --json";
 
@@ -245,8 +256,8 @@ pub struct JobsArguments {
     /// How many to list.
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
-    /// Those in a state alone, for example queued,running.
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    /// Those in a state alone, for example queued,in_progress.
+    #[arg(long, value_name = "STATE", value_delimiter = ',', hide_possible_values = true, value_parser = STATES)]
     pub state: Vec<String>,
     /// Print them as JSON.
     #[arg(long)]

@@ -8,12 +8,12 @@ pub mod follow;
 mod groups;
 pub mod sse;
 mod submission;
+pub mod view;
 mod webhooks;
 
 use std::time::Duration;
 
 use kinora_edge::problem::ProblemDocument;
-use kinora_edge::view::{Estimate, Model, ModelList, Video, VideoList};
 use kinora_mesh::error::chain;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Serialize;
@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::groups::GroupKind;
 pub use self::submission::{BatchSubmission, SequenceSubmission, Submission};
+use self::view::{Estimate, Model, ModelList, Video, VideoList};
 pub use self::webhooks::WebhookChange;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -142,16 +143,18 @@ impl Api {
             .await
     }
 
-    /// Lists at most `limit` jobs, newest first; of some states, unless there are none.
+    /// Lists at most `limit` jobs, newest first; of some statuses, unless none is named.
     ///
     /// # Errors
     ///
     /// [`ApiError`].
-    pub async fn videos(&self, limit: usize, states: &[String]) -> Result<Vec<Video>, ApiError> {
-        let states = states.join(",");
-        let filter = (!states.is_empty()).then_some(("state", states.as_str()));
-        self.pages("/v1/videos", filter, limit, |page: VideoList| {
-            (page.videos, page.next_page_token)
+    pub async fn videos(&self, limit: usize, statuses: &[String]) -> Result<Vec<Video>, ApiError> {
+        let filter: Vec<_> = statuses
+            .iter()
+            .map(|status| ("status", status.as_str()))
+            .collect();
+        self.pages("/v1/videos", &filter, limit, |page: VideoList| {
+            (page.data, page.next_page_token)
         })
         .await
     }
@@ -173,14 +176,14 @@ impl Api {
     /// [`ApiError`].
     pub async fn models(&self) -> Result<Vec<Model>, ApiError> {
         let list: ModelList = self.json(self.request(Method::GET, "/v1/models")).await?;
-        Ok(list.models)
+        Ok(list.data)
     }
 
     /// Lists at most `limit` items of a path, page by page.
     async fn pages<P: DeserializeOwned, T>(
         &self,
         path: &str,
-        filter: Option<(&str, &str)>,
+        filter: &[(&str, &str)],
         limit: usize,
         items_of: impl Fn(P) -> (Vec<T>, String),
     ) -> Result<Vec<T>, ApiError> {
@@ -192,7 +195,7 @@ impl Api {
                 ("page_size", page_size.as_str()),
                 ("page_token", page_token.as_str()),
             ];
-            let query = query.into_iter().chain(filter);
+            let query = query.into_iter().chain(filter.iter().copied());
             let url = reqwest::Url::parse_with_params(&format!("{}{path}", self.base), query)
                 .map_err(|error| ApiError::Local(error.to_string()))?;
             let request = self.client.get(url).bearer_auth(&self.key);

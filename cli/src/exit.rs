@@ -73,7 +73,7 @@ impl From<ApiError> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use kinora_edge::problem::ProblemDocument;
+    use kinora_edge::problem::{ErrorObject, ProblemDocument};
 
     use super::*;
 
@@ -88,6 +88,7 @@ mod tests {
             metadata: std::collections::BTreeMap::new(),
             errors: Vec::new(),
             request_id: String::new(),
+            error: ErrorObject::default(),
         };
         ApiError::Refused(Box::new(document)).into()
     }

@@ -12,8 +12,6 @@ use kinora_media::{StillFormat, decode_still, encode_still};
 /// What a mesh takes.
 const MAX_BYTES: u64 = 16 << 20;
 
-const PREVIEW_PREFIX: &str = "data:image/webp;base64,";
-
 /// Reads a picture's file as base64. What is in it is for the mesh to judge.
 ///
 /// # Errors
@@ -72,10 +70,9 @@ pub fn converted(png: Vec<u8>, format: StillFormat) -> anyhow::Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// When the preview is not a data URL of a WebP, or the file cannot be written.
-pub fn save_preview(path: &Path, data_url: &str) -> anyhow::Result<()> {
-    let encoded = data_url.strip_prefix(PREVIEW_PREFIX);
-    let bytes = STANDARD.decode(encoded.context("it is no WebP")?)?;
+/// When the preview is not base64, or the file cannot be written.
+pub fn save_preview(path: &Path, base64: &str) -> anyhow::Result<()> {
+    let bytes = STANDARD.decode(base64)?;
     let parent = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -119,11 +116,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("preview.webp");
         for (encoded, expected) in [("aGVsbG8=", "hello"), ("d29ybGQ=", "world")] {
-            save_preview(&path, &format!("{PREVIEW_PREFIX}{encoded}")).unwrap();
+            save_preview(&path, encoded).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
         }
-        assert!(save_preview(&path, "data:image/png;base64,aGVsbG8=").is_err());
-        assert!(save_preview(&path, PREVIEW_PREFIX.trim_end_matches(',')).is_err());
+        assert!(save_preview(&path, "data:image/webp;base64,aGVsbG8=").is_err());
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
     }
 }

@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kinora_edge::view::{Progress, State, VideoEvent};
 
+use crate::client::view::{VideoEvent, VideoStatus, Work};
 use crate::output;
 
 const BAR_UNITS: u64 = 1000;
@@ -54,7 +54,7 @@ impl Display {
     /// Shows an event.
     pub fn show(&mut self, event: &VideoEvent) {
         match self {
-            Self::Bar(bar) => show_fraction(bar, event.progress.fraction, &describe(event)),
+            Self::Bar(bar) => show_fraction(bar, event.work.fraction, &describe(event)),
             Self::Lines(lines) => {
                 if let Some(line) = lines.next(event) {
                     output::remark(line);
@@ -81,15 +81,15 @@ pub(crate) fn show_fraction(bar: &ProgressBar, fraction: f64, message: &str) {
 /// Picks the events that are worth a line: every stage, and every tenth of the work.
 #[derive(Debug, Default)]
 pub struct Lines {
-    before: Option<(State, String, u32, u64)>,
+    before: Option<(VideoStatus, String, u32, u64)>,
 }
 
 impl Lines {
     /// The line for an event, unless the last one still holds.
     pub fn next(&mut self, event: &VideoEvent) -> Option<String> {
-        let progress = &event.progress;
-        let tenth = bar_position(progress.fraction) / (BAR_UNITS / 10);
-        let now = (event.state, progress.stage.clone(), event.attempt, tenth);
+        let work = &event.work;
+        let tenth = bar_position(work.fraction) / (BAR_UNITS / 10);
+        let now = (event.status, work.stage.clone(), event.attempt, tenth);
         if self.before.as_ref() == Some(&now) {
             return None;
         }
@@ -101,35 +101,33 @@ impl Lines {
 /// An event in a few words: `denoising 7/20, 4 s left`.
 #[must_use]
 pub fn describe(event: &VideoEvent) -> String {
-    let progress = &event.progress;
-    let mut text = match event.state {
-        State::Queued => queued(progress),
-        State::Running if progress.stage == "denoising" && progress.steps > 0 => {
-            format!("denoising {}/{}", progress.step, progress.steps)
+    let work = &event.work;
+    let mut text = match event.status {
+        VideoStatus::Queued => queued(work),
+        VideoStatus::InProgress if work.stage == "denoising" && work.steps > 0 => {
+            format!("denoising {}/{}", work.step, work.steps)
         }
-        State::Running => progress.stage.clone(),
-        state => state.name().to_owned(),
+        VideoStatus::InProgress => work.stage.clone(),
+        status => status.name().to_owned(),
     };
-    if event.attempt > 1 && !event.state.is_terminal() {
+    if event.attempt > 1 && !event.status.is_terminal() {
         text.push_str(&format!(", attempt {}", event.attempt));
     }
-    let eta = progress
-        .eta_seconds
-        .filter(|seconds| *seconds >= SHORTEST_ETA_SECONDS);
-    if let (State::Running, Some(eta)) = (event.state, eta) {
+    let eta = work.eta.filter(|eta| *eta >= SHORTEST_ETA_SECONDS);
+    if let (VideoStatus::InProgress, Some(eta)) = (event.status, eta) {
         text.push_str(&format!(", {} left", duration(eta)));
     }
     text
 }
 
 /// For example `queued, 3 ahead, starts in 12 s`.
-fn queued(progress: &Progress) -> String {
+fn queued(work: &Work) -> String {
     let mut text = "queued".to_owned();
-    if progress.queue_position > 0 {
-        text.push_str(&format!(", {} ahead", progress.queue_position));
+    if work.queue_position > 0 {
+        text.push_str(&format!(", {} ahead", work.queue_position));
     }
-    let eta = progress.queue_eta_seconds;
-    if let Some(eta) = eta.filter(|seconds| *seconds >= SHORTEST_ETA_SECONDS) {
+    let eta = work.queue_eta.filter(|eta| *eta >= SHORTEST_ETA_SECONDS);
+    if let Some(eta) = eta {
         text.push_str(&format!(", starts in {}", duration(eta)));
     }
     text
@@ -169,35 +167,35 @@ fn bar_position(fraction: f64) -> u64 {
 mod tests {
     use super::*;
 
-    fn event(state: State, stage: &str, step: u32, fraction: f64) -> VideoEvent {
+    fn event(status: VideoStatus, stage: &str, step: u32, fraction: f64) -> VideoEvent {
         VideoEvent {
             id: "x".to_owned(),
             object: "video.event".to_owned(),
+            kind: "progress".to_owned(),
             seq: 1,
             time: None,
-            state,
+            status,
+            progress: 0,
             attempt: 1,
-            progress: Progress {
+            work: Work {
                 stage: stage.to_owned(),
                 step,
                 steps: 20,
                 fraction,
-                eta_seconds: None,
-                queue_position: 0,
-                queue_eta_seconds: None,
+                ..Work::default()
             },
-            failure: None,
+            error: None,
             outputs: None,
             preview_outputs: None,
             group_id: None,
-            preview: None,
+            preview_webp: None,
         }
     }
 
     #[test]
     fn an_event_reads_as_a_few_words() {
-        let mut denoising = event(State::Running, "denoising", 7, 0.4);
-        denoising.progress.eta_seconds = Some(4.04);
+        let mut denoising = event(VideoStatus::InProgress, "denoising", 7, 0.4);
+        denoising.work.eta = Some(4.04);
         assert_eq!(describe(&denoising), "denoising 7/20, 4.0 s left");
         denoising.attempt = 2;
         assert_eq!(
@@ -205,17 +203,17 @@ mod tests {
             "denoising 7/20, attempt 2, 4.0 s left"
         );
         assert_eq!(
-            describe(&event(State::Running, "loading", 0, 0.0)),
+            describe(&event(VideoStatus::InProgress, "loading", 0, 0.0)),
             "loading"
         );
-        let mut queued = event(State::Queued, "queued", 0, 0.0);
+        let mut queued = event(VideoStatus::Queued, "queued", 0, 0.0);
         assert_eq!(describe(&queued), "queued");
-        queued.progress.queue_position = 3;
+        queued.work.queue_position = 3;
         assert_eq!(describe(&queued), "queued, 3 ahead");
-        queued.progress.queue_eta_seconds = Some(12.3);
+        queued.work.queue_eta = Some(12.3);
         assert_eq!(describe(&queued), "queued, 3 ahead, starts in 12 s");
         assert_eq!(
-            describe(&event(State::Completed, "uploading", 20, 1.0)),
+            describe(&event(VideoStatus::Completed, "uploading", 20, 1.0)),
             "completed"
         );
     }
@@ -225,7 +223,7 @@ mod tests {
         let mut lines = Lines::default();
         let mut written = |stage, step, fraction| {
             lines
-                .next(&event(State::Running, stage, step, fraction))
+                .next(&event(VideoStatus::InProgress, stage, step, fraction))
                 .is_some()
         };
         assert!(written("encoding", 0, 0.01));

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use kinora_cli::client::download::Target;
+use kinora_cli::client::view::VideoOutputs;
 use kinora_cli::client::{Api, ApiError};
 use kinora_cli::exit::{Failure, Status};
-use kinora_edge::view::Outputs;
+use parking_lot::Mutex;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -34,14 +35,13 @@ async fn serve(router: Router) -> Api {
     Api::new(&base, "kk_test".to_owned()).unwrap()
 }
 
-fn event(seq: u64, state: &str) -> String {
-    let progress = json!({
-        "stage": "denoising", "step": seq, "steps": 4, "fraction": 0.1, "eta_seconds": null,
-        "queue_position": 0
+fn event(seq: u32, status: &str) -> String {
+    let work = json!({
+        "stage": "denoising", "step": seq, "steps": 4, "fraction": 0.1, "queue_position": 0
     });
     let data = json!({
-        "id": "x", "object": "video.event", "seq": seq, "time": null, "state": state,
-        "attempt": 1, "progress": progress, "failure": null, "outputs": null
+        "id": "x", "object": "video.event", "type": "progress", "seq": seq, "status": status,
+        "progress": 10, "attempt": 1, "work": work
     });
     format!("id: {seq}\nevent: progress\ndata: {data}\n\n")
 }
@@ -55,10 +55,10 @@ async fn broken_stream(State(requests): State<Requests>, headers: HeaderMap) -> 
     let last = headers
         .get("last-event-id")
         .map_or("0", |value| value.to_str().unwrap());
-    let seq = last.parse::<u64>().unwrap() + 1;
-    let state = if seq == 3 { "completed" } else { "running" };
+    let seq = last.parse::<u32>().unwrap() + 1;
+    let status = if seq == 3 { "completed" } else { "in_progress" };
     let half = "id: 9\ndata: {\"never";
-    let body = format!("{}: ping\n\n{half}", event(seq, state));
+    let body = format!("{}: ping\n\n{half}", event(seq, status));
     ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
@@ -103,8 +103,8 @@ async fn content(State(requests): State<Requests>) -> &'static [u8] {
     }
 }
 
-fn outputs(sha256: String) -> Outputs {
-    Outputs {
+fn outputs(sha256: String) -> VideoOutputs {
+    VideoOutputs {
         bytes: CLIP.len() as u64,
         sha256,
         duration_seconds: 2.0,
@@ -143,4 +143,28 @@ async fn a_clip_of_another_sum_never_gets_its_name() {
         .unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Two pages of no videos, and what was asked for.
+async fn pages(
+    State(asked): State<Arc<Mutex<Vec<String>>>>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let mut asked = asked.lock();
+    asked.push(query.unwrap());
+    let next = if asked.len() == 1 { "more" } else { "" };
+    let page = json!({ "object": "list", "data": [], "has_more": true, "next_page_token": next });
+    axum::Json(page).into_response()
+}
+
+#[tokio::test]
+async fn each_state_is_asked_for_by_itself_on_every_page() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let router = Router::new().route("/v1/videos", get(pages));
+    let api = serve(router.with_state(Arc::clone(&asked))).await;
+    let states = ["queued", "in_progress"].map(str::to_owned);
+    assert_eq!(api.videos(5, &states).await.unwrap(), []);
+    let both = "status=queued&status=in_progress";
+    let expected = ["", "more"].map(|token| format!("page_size=5&page_token={token}&{both}"));
+    assert_eq!(*asked.lock(), expected);
 }

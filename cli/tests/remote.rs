@@ -15,7 +15,8 @@ mod harness;
 use std::process::Stdio;
 use std::time::Duration;
 
-use kinora_proto::scheduler::v1::{Failure, JobState, Priority};
+use kinora_proto::scheduler::v1::video::Status;
+use kinora_proto::scheduler::v1::{Priority, VideoError};
 use kinora_testkit::wait;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -81,7 +82,7 @@ async fn videos(edge: &TestEdge, count: usize) -> Vec<Value> {
         Duration::from_secs(30),
         async || {
             let list: Value = edge.get("/v1/videos").await.json().await.unwrap();
-            let mut videos = list["videos"].as_array().unwrap().clone();
+            let mut videos = list["data"].as_array().unwrap().clone();
             videos.reverse();
             if videos.len() == count {
                 Ok(videos)
@@ -95,10 +96,10 @@ async fn videos(edge: &TestEdge, count: usize) -> Vec<Value> {
 
 fn fail(edge: &TestEdge, video: &Value) {
     edge.scheduler
-        .advance(video["id"].as_str().unwrap(), |job| {
-            job.set_state(JobState::Failed);
-            job.failure = Some(Failure {
-                reason: "DEVICE_LOST".to_owned(),
+        .advance(video["id"].as_str().unwrap(), |video| {
+            video.set_status(Status::Failed);
+            video.error = Some(VideoError {
+                code: "DEVICE_LOST".to_owned(),
                 message: "the device went away".to_owned(),
                 retryable: false,
             });
@@ -106,38 +107,28 @@ fn fail(edge: &TestEdge, video: &Value) {
 }
 
 #[tokio::test]
-async fn several_prompts_and_seeds_are_one_batch() {
+async fn several_prompts_are_one_batch() {
     let edge = TestEdge::start().await;
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("clip.mp4");
-    let line = [
-        "generate",
-        "a",
-        "b",
-        "--seeds",
-        "2",
-        "--seed",
-        "5",
-        "--priority",
-        "batch",
-    ];
+    let line = ["generate", "a", "b", "--seed", "5", "--priority", "batch"];
     let line = [&line[..], &["-o", output.to_str().unwrap()]].concat();
     let child = start(&edge, ADA, &line);
-    let videos = videos(&edge, 4).await;
+    let videos = videos(&edge, 2).await;
     let asked: Vec<_> = videos
         .iter()
         .map(|video| (&video["prompt"], &video["seed"]))
         .collect();
-    let (a, b, five, six) = (json!("a"), json!("b"), json!(5), json!(6));
-    assert_eq!(asked, [(&a, &five), (&a, &six), (&b, &five), (&b, &six)]);
+    let (a, b, five) = (json!("a"), json!("b"), json!("5"));
+    assert_eq!(asked, [(&a, &five), (&b, &five)]);
     let request = edge.scheduler.request(videos[0]["id"].as_str().unwrap());
     assert_eq!(request.priority(), Priority::Batch);
     for video in &videos {
         fail(&edge, video);
     }
     let ended = finish(child).await;
-    ended.check(1, "", "0 of 4 clips were made");
-    ended.check(1, "", "4 of 4: failed");
+    ended.check(1, "", "0 of 2 clips were made");
+    ended.check(1, "", "2 of 2: failed");
     ended.check(1, "", "the device went away");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -181,7 +172,11 @@ async fn an_interrupted_batch_is_cancelled_as_a_whole() {
 async fn groups_are_shown_and_cancelled_whatever_they_are() {
     let edge = TestEdge::start().await;
     let group = async |path, body| edge.post(path, body).await.json::<Value>().await.unwrap();
-    let batch = group("/v1/batches", json!({ "prompts": ["a red ball"] })).await;
+    let batch = group(
+        "/v1/batches",
+        json!({ "requests": [{ "prompt": "a red ball" }] }),
+    )
+    .await;
     let sequence = group("/v1/sequences", json!({ "prompts": ["it falls"] })).await;
     let id = batch["id"].as_str().unwrap();
     kinora(&edge, &["batch", "show", id])
@@ -240,10 +235,15 @@ async fn a_preview_is_approved_by_another_command() {
 #[tokio::test]
 async fn an_estimate_and_a_remix_say_what_is_asked() {
     let edge = TestEdge::start().await;
-    let estimate = kinora(&edge, &["estimate", "p", "--width", "96"]).await;
-    estimate.check(0, "96x", "");
+    let line = ["estimate", "p", "--seed", "96"];
+    let estimate = kinora(&edge, &line).await;
     estimate.check(0, "device   1.5 s", "");
-    let id = edge.submit().await.id;
+    let estimate = kinora(&edge, &[&line[..], &["--json"]].concat())
+        .await
+        .json();
+    assert_eq!(estimate["settings"]["seed"], "96", "{estimate}");
+    assert_eq!(estimate.get("queue_seconds"), None, "{estimate}");
+    let id = edge.submit().await;
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("again.mp4");
     let line = [
@@ -269,7 +269,7 @@ async fn an_estimate_and_a_remix_say_what_is_asked() {
 #[tokio::test]
 async fn an_extension_of_what_is_not_complete_is_refused() {
     let edge = TestEdge::start().await;
-    let id = edge.submit().await.id;
+    let id = edge.submit().await;
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("clip.mp4");
     let line = ["extend", &id, "it jumps", "-o", output.to_str().unwrap()];
@@ -368,7 +368,7 @@ async fn operators_look_after_the_mesh_and_others_do_not() {
     kinora(&edge, &tenant)
         .await
         .check(0, "200     no limit", "");
-    let id = edge.submit().await.id;
+    let id = edge.submit().await;
     fail(&edge, &json!({ "id": id }));
     let letters = kinora(&edge, &["admin", "dead-letters"]).await;
     letters.check(0, "DEVICE_LOST", "");

@@ -1,11 +1,11 @@
 //! What operators do.
 
-use kinora_edge::view::{
-    DeadLetter, DeadLetterList, Queue, QueueList, Tenant, Video, Worker, WorkerList,
-};
 use reqwest::{Method, Url};
 use serde_json::json;
 
+use super::view::{
+    DeadLetter, DeadLetterList, Queue, QueueList, Tenant, Video, Worker, WorkerList,
+};
 use super::{Api, ApiError, segment};
 
 impl Api {
@@ -50,7 +50,7 @@ impl Api {
     /// [`ApiError`].
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, ApiError> {
         let path = "/v1/admin/dead-letters";
-        self.pages(path, None, limit, |page: DeadLetterList| {
+        self.pages(path, &[], limit, |page: DeadLetterList| {
             (page.dead_letters, page.next_page_token)
         })
         .await

@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinora_edge::view::Outputs;
 use kinora_media::MAX_STILL_BYTES;
 use reqwest::Method;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use super::view::VideoOutputs;
 use super::{Api, ApiError, CALL_TIMEOUT, segment};
 
 const ATTEMPTS: u32 = 4;
@@ -112,7 +112,7 @@ impl Api {
     /// [`ApiError`].
     pub async fn download(
         &self,
-        outputs: &Outputs,
+        outputs: &VideoOutputs,
         mut target: Target,
     ) -> Result<PathBuf, ApiError> {
         let mut attempt = 1;
@@ -160,7 +160,7 @@ impl Api {
         Ok(bytes)
     }
 
-    async fn fetch(&self, outputs: &Outputs, target: &mut Target) -> Result<(), ApiError> {
+    async fn fetch(&self, outputs: &VideoOutputs, target: &mut Target) -> Result<(), ApiError> {
         target
             .rewind()
             .map_err(|error| local(&target.path, &error))?;
@@ -186,7 +186,7 @@ impl Api {
     }
 }
 
-fn check(outputs: &Outputs, bytes: u64, sha256: &str) -> Result<(), ApiError> {
+fn check(outputs: &VideoOutputs, bytes: u64, sha256: &str) -> Result<(), ApiError> {
     if bytes == outputs.bytes && sha256 == outputs.sha256 {
         return Ok(());
     }

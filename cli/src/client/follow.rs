@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kinora_edge::view::VideoEvent;
 use reqwest::{Method, RequestBuilder, Response};
 use tokio::time::Instant;
 
 use super::groups::GroupKind;
 use super::sse::{Parser, ServerEvent};
+use super::view::VideoEvent;
 use super::{Api, ApiError, segment};
 
 /// The server pings every 15 s; a stream that is silent for longer is dead.
@@ -32,7 +32,7 @@ impl Api {
         id: &str,
         on_event: impl FnMut(&VideoEvent),
     ) -> Result<VideoEvent, ApiError> {
-        let is_last = |event: &VideoEvent| event.state.is_terminal();
+        let is_last = |event: &VideoEvent| event.status.is_terminal();
         self.follow_until(id, 0, is_last, on_event).await
     }
 
@@ -44,7 +44,7 @@ impl Api {
     pub async fn follow_until(
         &self,
         id: &str,
-        mut after_seq: u64,
+        mut after_seq: u32,
         is_last: impl Fn(&VideoEvent) -> bool,
         mut on_event: impl FnMut(&VideoEvent),
     ) -> Result<VideoEvent, ApiError> {

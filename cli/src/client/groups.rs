@@ -1,8 +1,8 @@
 //! Batches and sequences.
 
-use kinora_edge::view::Group;
 use reqwest::Method;
 
+use super::view::VideoGroup;
 use super::{Api, ApiError, BatchSubmission, SequenceSubmission, segment};
 
 /// The two kinds of groups.
@@ -25,7 +25,7 @@ impl GroupKind {
 
     /// The kind of a group.
     #[must_use]
-    pub fn of(group: &Group) -> Self {
+    pub fn of(group: &VideoGroup) -> Self {
         if group.object == "sequence" {
             Self::Sequence
         } else {
@@ -44,7 +44,7 @@ impl Api {
         &self,
         batch: &BatchSubmission,
         key: &str,
-    ) -> Result<Group, ApiError> {
+    ) -> Result<VideoGroup, ApiError> {
         self.submit_to(GroupKind::Batch.path(), batch, key).await
     }
 
@@ -58,7 +58,7 @@ impl Api {
         source: Option<&str>,
         sequence: &SequenceSubmission,
         key: &str,
-    ) -> Result<Group, ApiError> {
+    ) -> Result<VideoGroup, ApiError> {
         let path = match source {
             Some(id) => format!("/v1/videos/{}:extend", segment(id)),
             None => GroupKind::Sequence.path().to_owned(),
@@ -71,7 +71,7 @@ impl Api {
     /// # Errors
     ///
     /// [`ApiError`].
-    pub async fn group(&self, kind: GroupKind, id: &str) -> Result<Group, ApiError> {
+    pub async fn group(&self, kind: GroupKind, id: &str) -> Result<VideoGroup, ApiError> {
         let path = format!("{}/{}", kind.path(), segment(id));
         self.json(self.request(Method::GET, &path)).await
     }
@@ -81,7 +81,7 @@ impl Api {
     /// # Errors
     ///
     /// [`ApiError`].
-    pub async fn any_group(&self, id: &str) -> Result<Group, ApiError> {
+    pub async fn any_group(&self, id: &str) -> Result<VideoGroup, ApiError> {
         match self.group(GroupKind::Batch, id).await {
             Err(ApiError::Refused(problem)) if problem.status == 404 => {
                 self.group(GroupKind::Sequence, id).await
@@ -95,7 +95,7 @@ impl Api {
     /// # Errors
     ///
     /// [`ApiError`].
-    pub async fn cancel_group(&self, kind: GroupKind, id: &str) -> Result<Group, ApiError> {
+    pub async fn cancel_group(&self, kind: GroupKind, id: &str) -> Result<VideoGroup, ApiError> {
         let path = format!("{}/{}:cancel", kind.path(), segment(id));
         self.json(self.request(Method::POST, &path)).await
     }

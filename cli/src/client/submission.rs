@@ -34,9 +34,9 @@ pub struct Submission {
     /// RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<String>,
-    /// Seconds.
+    /// For example `1800s`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expire_after: Option<u64>,
+    pub expire_after: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub preview_first: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,8 +50,7 @@ pub enum BatchSubmission {
     /// One request with several prompts, several seeds, or both.
     Varied {
         /// What they have in common.
-        #[serde(flatten)]
-        common: Box<Submission>,
+        template: Box<Submission>,
         /// A prompt each; empty for the common one.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         prompts: Vec<String>,
@@ -70,7 +69,6 @@ pub enum BatchSubmission {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SequenceSubmission {
     /// What the segments have in common.
-    #[serde(flatten)]
     pub segment: Submission,
     /// A prompt each; empty for a number of segments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -97,9 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_one_flat_object() {
+    fn a_batch_has_its_common_part_as_a_template() {
         let batch = BatchSubmission::Varied {
-            common: Box::new(Submission {
+            template: Box::new(Submission {
                 steps: Some(4),
                 ..Default::default()
             }),
@@ -107,6 +105,6 @@ mod tests {
             seeds: Vec::new(),
         };
         let json = serde_json::to_string(&batch).unwrap();
-        assert_eq!(json, r#"{"steps":4,"prompts":["a","b"]}"#);
+        assert_eq!(json, r#"{"template":{"steps":4},"prompts":["a","b"]}"#);
     }
 }

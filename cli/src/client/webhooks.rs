@@ -1,10 +1,10 @@
 //! Webhooks.
 
-use kinora_edge::view::{Delivery, DeliveryList, Webhook, WebhookList, WebhookWithSecret};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::json;
 
+use super::view::{Delivery, DeliveryList, Webhook, WebhookList};
 use super::{Api, ApiError, CALL_TIMEOUT, segment};
 
 /// What changes of a webhook.
@@ -30,7 +30,7 @@ impl Api {
         url: &str,
         events: &[String],
         video_id: Option<&str>,
-    ) -> Result<WebhookWithSecret, ApiError> {
+    ) -> Result<Webhook, ApiError> {
         let body = json!({ "url": url, "events": events, "video_id": video_id });
         self.json(self.request(Method::POST, "/v1/webhooks").json(&body))
             .await
@@ -76,11 +76,7 @@ impl Api {
     /// # Errors
     ///
     /// [`ApiError`].
-    pub async fn rotate_secret(
-        &self,
-        id: &str,
-        drop_former: bool,
-    ) -> Result<WebhookWithSecret, ApiError> {
+    pub async fn rotate_secret(&self, id: &str, drop_former: bool) -> Result<Webhook, ApiError> {
         let path = format!("{}:rotate-secret", webhook_path(id));
         let body = json!({ "drop_former": drop_former });
         self.json(self.request(Method::POST, &path).json(&body))
@@ -94,7 +90,7 @@ impl Api {
     /// [`ApiError`].
     pub async fn deliveries(&self, id: &str, limit: usize) -> Result<Vec<Delivery>, ApiError> {
         let path = format!("{}/deliveries", webhook_path(id));
-        self.pages(&path, None, limit, |page: DeliveryList| {
+        self.pages(&path, &[], limit, |page: DeliveryList| {
             (page.deliveries, page.next_page_token)
         })
         .await

@@ -1,11 +1,10 @@
 //! `kinora admin`.
 
-use kinora_edge::view::{DeadLetter, Queue, Tenant, Worker};
-
 use super::connect::any_mesh;
 use super::{accounts, billing, vouchers};
 use crate::arguments::{AdminArguments, AdminCommand, Folders};
 use crate::client::Api;
+use crate::client::view::{DeadLetter, Queue, Tenant, Worker};
 use crate::exit::Failure;
 use crate::output::{self, show};
 use crate::progress::duration;
@@ -131,7 +130,7 @@ fn letter_table(letters: &[DeadLetter]) -> String {
     let mut rows = Vec::new();
     for letter in letters {
         let video = &letter.video;
-        let reason = video.failure.as_ref().map(|failure| failure.reason.clone());
+        let reason = video.error.as_ref().map(|error| error.code.clone());
         let fate = match (&letter.retried_as, letter.quarantined) {
             (Some(id), _) => format!("retried as {id}"),
             (None, true) => "quarantined".to_owned(),
@@ -181,9 +180,9 @@ mod tests {
     fn a_worker_shows_all_that_keeps_it_from_jobs() {
         let json = serde_json::json!({
             "id": "gpu-1", "object": "worker", "version": "1", "device": "cuda:0", "pool": "h100",
-            "slots": 2, "models": ["m"], "resident_models": [], "memory_total_bytes": 0,
-            "memory_free_bytes": 0, "attached": true, "draining": true, "cordoned": true,
-            "seen_time": null, "video_ids": ["x"],
+            "slots": 2, "models": ["m"], "resident_models": [], "memory_total_bytes": "0",
+            "memory_free_bytes": "0", "attached": true, "draining": true, "cordoned": true,
+            "video_ids": ["x"],
         });
         let worker: Worker = serde_json::from_value(json).unwrap();
         let table = worker_table(&[worker]);

@@ -4,7 +4,6 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
-use kinora_edge::view::{Group, Video};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +15,7 @@ use super::request::{frames, submission};
 use crate::arguments::{
     BatchArguments, BatchCommand, BatchRunArguments, BatchWatchArguments, Folders, GroupArguments,
 };
+use crate::client::view::{Video, VideoGroup};
 use crate::client::{BatchSubmission, GroupKind, Submission};
 use crate::exit::Failure;
 use crate::output;
@@ -75,7 +75,7 @@ fn batch_of(text: &str, common: Submission) -> Result<BatchSubmission, Failure> 
         return Err(Failure::usage("there is no prompt in the file"));
     }
     Ok(BatchSubmission::Varied {
-        common: Box::new(common),
+        template: Box::new(common),
         prompts,
         seeds: Vec::new(),
     })
@@ -139,14 +139,14 @@ async fn cancel(arguments: &GroupArguments, folders: &Folders) -> Result<(), Fai
     print(&group, arguments.json)
 }
 
-fn print(group: &Group, as_json: bool) -> Result<(), Failure> {
+fn print(group: &VideoGroup, as_json: bool) -> Result<(), Failure> {
     if as_json {
         return Ok(output::json(group)?);
     }
     let counts: Vec<String> = group
         .counts
         .iter()
-        .map(|(state, count)| format!("{count} {state}"))
+        .map(|(status, count)| format!("{count} {status}"))
         .collect();
     let (name, id) = (&group.object, &group.id);
     output::result(format!("{name} {id}: {}", counts.join(", ")))?;
@@ -164,7 +164,7 @@ mod tests {
             let batch = batch_of(text, Submission::default()).ok()?;
             Some(serde_json::to_value(batch).unwrap())
         };
-        let lines = serde_json::json!({ "prompts": ["a red star", "b"] });
+        let lines = serde_json::json!({ "template": {}, "prompts": ["a red star", "b"] });
         assert_eq!(json("\n a red star \r\n\nb"), Some(lines));
         let requests = serde_json::json!({ "requests": [{ "prompt": "a" }] });
         assert_eq!(json(" [{\"prompt\":\"a\"}]"), Some(requests));

@@ -1,11 +1,10 @@
 //! `kinora estimate`.
 
-use kinora_edge::view::Estimate;
-
 use super::connect::any_mesh;
 use super::request::submission;
 use crate::arguments::{EstimateArguments, Folders};
 use crate::client::Submission;
+use crate::client::view::Estimate;
 use crate::exit::Failure;
 use crate::output;
 use crate::progress::duration;
@@ -70,15 +69,14 @@ fn describe(estimate: &Estimate) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kinora_edge::view::Settings;
-
     use super::*;
+    use crate::client::view::VideoSettings;
 
     #[test]
     fn what_is_not_known_is_said() {
         let mut estimate = Estimate {
             object: "estimate".to_owned(),
-            settings: Settings::default(),
+            settings: VideoSettings::default(),
             gpu_seconds: Some(12.3),
             queue_seconds: None,
             memory_bytes: None,

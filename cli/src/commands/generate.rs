@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use kinora_edge::view::State;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::any_mesh;
@@ -14,6 +13,7 @@ use crate::arguments::{
     ApproveArguments, ClipArguments, Folders, GenerateArguments, RemixArguments, RunArguments,
     SettingsArguments,
 };
+use crate::client::view::VideoStatus;
 use crate::client::{BatchSubmission, Submission};
 use crate::exit::Failure;
 use crate::output;
@@ -92,9 +92,9 @@ pub async fn approve(
         if run.json {
             return Ok(output::json(&video)?);
         }
-        return Ok(output::result(match video.state {
-            State::Queued => format!("{id} is approved"),
-            state => format!("{id} was approved before: {}", state.name()),
+        return Ok(output::result(match video.status {
+            VideoStatus::Queued => format!("{id} is approved"),
+            status => format!("{id} was approved before: {}", status.name()),
         })?);
     };
     let clip = ClipArguments {
@@ -195,7 +195,7 @@ fn varied(
         common.prompt = prompts.remove(0);
     }
     Ok(BatchSubmission::Varied {
-        common: Box::new(common),
+        template: Box::new(common),
         prompts,
         seeds,
     })
@@ -228,7 +228,7 @@ mod tests {
         let json = serde_json::to_value(batch).unwrap();
         assert_eq!(
             json,
-            serde_json::json!({ "prompt": "a", "seeds": [7, 8, 9] })
+            serde_json::json!({ "template": { "prompt": "a" }, "seeds": [7, 8, 9] })
         );
     }
 

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinora_edge::view::{Group, Kind, State, Video};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +11,7 @@ use super::request::with_infix;
 use super::session::submit;
 use super::single::save_still;
 use crate::client::download::Target;
+use crate::client::view::{Kind, Video, VideoGroup, VideoStatus};
 use crate::client::{Api, ApiError, GroupKind};
 use crate::exit::{Failure, Status};
 use crate::group_progress::GroupProgress;
@@ -38,7 +38,7 @@ impl Several<'_> {
     /// [`Failure`], also when only some of the clips were made.
     pub(super) async fn make(
         &self,
-        call: impl AsyncFn(&str) -> Result<Group, ApiError>,
+        call: impl AsyncFn(&str) -> Result<VideoGroup, ApiError>,
         display: &mut Display,
     ) -> Result<(), Failure> {
         let begun = Instant::now();
@@ -56,11 +56,11 @@ impl Several<'_> {
     /// # Errors
     ///
     /// As [`Several::make`].
-    pub(super) async fn save(&self, group: &Group, begun: Instant) -> Result<(), Failure> {
+    pub(super) async fn save(&self, group: &VideoGroup, begun: Instant) -> Result<(), Failure> {
         let elapsed_seconds = begun.elapsed().as_secs_f64();
         let mut saved = Vec::new();
         for (path, video) in self.results(group) {
-            if video.state == State::Completed {
+            if video.status == VideoStatus::Completed {
                 saved.push((self.save_video(&path, video).await?, video));
             }
         }
@@ -83,7 +83,7 @@ impl Several<'_> {
     }
 
     /// What is to be saved: of a sequence the joined clip, of a batch everything.
-    fn results<'g>(&self, group: &'g Group) -> Vec<(PathBuf, &'g Video)> {
+    fn results<'g>(&self, group: &'g VideoGroup) -> Vec<(PathBuf, &'g Video)> {
         if let Some(id) = &group.result_id {
             let result = group.videos.iter().filter(|video| video.id == *id);
             return result
@@ -96,7 +96,7 @@ impl Several<'_> {
     }
 
     /// Numbers of the same length, so that the files sort as they were asked for.
-    fn numbered(&self, index: usize, group: &Group) -> PathBuf {
+    fn numbered(&self, index: usize, group: &VideoGroup) -> PathBuf {
         let digits = group.videos.len().to_string().len();
         with_infix(self.output, '-', &format!("{:0digits$}", index + 1))
     }
@@ -113,7 +113,7 @@ impl Several<'_> {
     }
 
     /// Cancels what a person does not want to wait for.
-    async fn give_up(&self, group: &Group) -> Failure {
+    async fn give_up(&self, group: &VideoGroup) -> Failure {
         let (id, name) = (&group.id, &group.object);
         let kind = GroupKind::of(group);
         match tokio::time::timeout(CANCEL_TIMEOUT, self.api.cancel_group(kind, id)).await {
@@ -133,10 +133,10 @@ impl Several<'_> {
 /// [`Failure`] when the mesh refuses, or stays away.
 pub(super) async fn follow(
     api: &Api,
-    group: &Group,
+    group: &VideoGroup,
     shutdown: &CancellationToken,
     display: &mut Display,
-) -> Result<Option<Group>, Failure> {
+) -> Result<Option<VideoGroup>, Failure> {
     let kind = GroupKind::of(group);
     let mut progress = GroupProgress::new(group);
     let following = api.follow_group(kind, &group.id, |event| progress.show(event, display));
@@ -153,19 +153,20 @@ pub(super) async fn follow(
 }
 
 /// Nothing, if every video was made; else what became of the others, the cause before what followed from it.
-pub(super) fn complete(group: &Group) -> Result<(), Failure> {
+pub(super) fn complete(group: &VideoGroup) -> Result<(), Failure> {
     let lost: Vec<&Video> = group
         .videos
         .iter()
-        .filter(|video| video.state != State::Completed)
+        .filter(|video| video.status != VideoStatus::Completed)
         .collect();
     if lost.is_empty() {
         return Ok(());
     }
     for video in &lost {
-        let failure = video.failure.as_ref();
-        let cause = failure.map_or_else(String::new, |failure| format!(": {}", failure.message));
-        output::remark(format!("job {} is {}{cause}", video.id, video.state.name()));
+        let error = video.error.as_ref();
+        let cause = error.map_or_else(String::new, |error| format!(": {}", error.message));
+        let status = video.status.name();
+        output::remark(format!("job {} is {status}{cause}", video.id));
     }
     let (made, all) = (group.videos.len() - lost.len(), group.videos.len());
     let what = match group.videos.last().map(|video| video.kind) {

@@ -1,9 +1,8 @@
 //! `kinora jobs`, `kinora cancel`, and the models of a mesh.
 
-use kinora_edge::view::{Kind, Model, State, Video};
-
 use super::connect::any_mesh;
 use crate::arguments::{CancelArguments, Folders, JobsArguments, ServerArguments};
+use crate::client::view::{Kind, Model, Video, VideoStatus};
 use crate::exit::Failure;
 use crate::output;
 
@@ -45,13 +44,13 @@ pub async fn cancel(arguments: &CancelArguments, folders: &Folders) -> Result<()
     if arguments.json {
         return Ok(output::json(&video)?);
     }
-    if video.state == State::Cancelled {
+    if video.status == VideoStatus::Cancelled {
         output::result(format!("{} is cancelled", video.id))?;
     } else {
         output::result(format!(
             "{} had ended before: {}",
             video.id,
-            video.state.name()
+            video.status.name()
         ))?;
     }
     Ok(())
@@ -79,9 +78,9 @@ pub async fn models(
 }
 
 fn row(video: &Video) -> [String; 5] {
-    let state = match video.state {
-        State::Running => format!("running {:.0}%", video.progress.fraction * 100.0),
-        state => state.name().to_owned(),
+    let status = match video.status {
+        VideoStatus::InProgress => format!("in_progress {}%", video.progress),
+        status => status.name().to_owned(),
     };
     // To the second: `2026-01-31T12:00:00`.
     let created: String = video
@@ -96,7 +95,7 @@ fn row(video: &Video) -> [String; 5] {
     };
     [
         video.id.clone(),
-        state,
+        status,
         created,
         video.seed.to_string(),
         prompt,

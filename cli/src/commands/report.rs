@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use kinora_edge::view::{State, Video, VideoEvent};
 use serde::Serialize;
 
+use crate::client::view::{Video, VideoEvent, VideoStatus};
 use crate::exit::{Failure, Status};
 use crate::progress::duration;
 
@@ -40,12 +40,12 @@ pub(super) fn line(saved: &Saved<'_>) -> String {
 
 /// Why there is no clip.
 pub(super) fn failed(last: &VideoEvent) -> Failure {
-    let error = match (&last.failure, last.state) {
-        (Some(failure), State::Failed) => {
-            anyhow::anyhow!("the job failed: {} ({})", failure.message, failure.reason)
+    let error = match (&last.error, last.status) {
+        (Some(error), VideoStatus::Failed) => {
+            anyhow::anyhow!("the job failed: {} ({})", error.message, error.code)
         }
-        (_, State::Cancelled) => anyhow::anyhow!("somebody cancelled the job"),
-        (_, state) => anyhow::anyhow!("the job is {} without a clip", state.name()),
+        (_, VideoStatus::Cancelled) => anyhow::anyhow!("somebody cancelled the job"),
+        (_, status) => anyhow::anyhow!("the job is {} without a clip", status.name()),
     };
     Failure::new(Status::Failed, error.context(format!("job {}", last.id)))
 }

@@ -20,6 +20,9 @@ pub(super) fn submission(settings: &SettingsArguments) -> Result<Submission, Fai
         encoded.transpose().map_err(Failure::usage)
     };
     let at = settings.at;
+    let expire_after = settings
+        .expire_after
+        .map(|time| format!("{}s", time.as_secs()));
     Ok(Submission {
         model: settings.model.clone(),
         negative_prompt: settings.negative.clone(),
@@ -33,7 +36,7 @@ pub(super) fn submission(settings: &SettingsArguments) -> Result<Submission, Fai
         last_image: read(&settings.last_image)?,
         priority: settings.priority.clone(),
         not_before: at.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)),
-        expire_after: settings.expire_after.map(|duration| duration.as_secs()),
+        expire_after,
         ..Submission::default()
     })
 }

@@ -123,14 +123,17 @@ mod tests {
         };
         assert_eq!(
             made(&["a", "b"], None),
-            Some(json!({ "prompts": ["a", "b"] }))
+            Some(json!({ "segment": {}, "prompts": ["a", "b"] }))
         );
         assert_eq!(
             made(&["a"], Some(3)),
-            Some(json!({ "prompt": "a", "segments": 3 }))
+            Some(json!({ "segment": { "prompt": "a" }, "segments": 3 }))
         );
-        assert_eq!(made(&[], Some(2)), Some(json!({ "segments": 2 })));
-        assert_eq!(made(&[], None), Some(json!({})));
+        assert_eq!(
+            made(&[], Some(2)),
+            Some(json!({ "segment": {}, "segments": 2 }))
+        );
+        assert_eq!(made(&[], None), Some(json!({ "segment": {} })));
         assert_eq!(made(&["a", "b"], Some(2)), None);
     }
 }

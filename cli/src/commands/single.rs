@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinora_edge::view::{State, Video, VideoEvent};
 use kinora_media::StillFormat;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +13,7 @@ use super::request::with_infix;
 use super::session::submit;
 use crate::arguments::ClipArguments;
 use crate::client::download::Target;
+use crate::client::view::{Video, VideoEvent, VideoStatus};
 use crate::client::{Api, Submission};
 use crate::exit::{Failure, Status};
 use crate::output;
@@ -67,10 +67,10 @@ impl Single<'_> {
         let call = async |key: &str| self.api.submit(submission, key).await;
         let video = submit(self.shutdown, call).await?;
         let is_decided = |event: &VideoEvent| {
-            event.state.is_terminal() || event.state == State::AwaitingApproval
+            event.status.is_terminal() || event.status == VideoStatus::AwaitingApproval
         };
         let mut last = self.follow(&video.id, 0, is_decided, display).await?;
-        if last.state == State::AwaitingApproval {
+        if last.status == VideoStatus::AwaitingApproval {
             display.clear();
             match self.decide(&last, begun).await? {
                 Answer::Yes => last = self.follow_to_the_end(&video.id, last.seq, display).await?,
@@ -99,17 +99,17 @@ impl Single<'_> {
     async fn follow_to_the_end(
         &self,
         id: &str,
-        after_seq: u64,
+        after_seq: u32,
         display: &mut Display,
     ) -> Result<VideoEvent, Failure> {
-        let is_over = |event: &VideoEvent| event.state.is_terminal();
+        let is_over = |event: &VideoEvent| event.status.is_terminal();
         self.follow(id, after_seq, is_over, display).await
     }
 
     async fn follow(
         &self,
         id: &str,
-        after_seq: u64,
+        after_seq: u32,
         is_last: impl Fn(&VideoEvent) -> bool,
         display: &mut Display,
     ) -> Result<VideoEvent, Failure> {
@@ -180,7 +180,7 @@ impl Single<'_> {
         let outputs = video
             .outputs
             .as_ref()
-            .filter(|_| last.state == State::Completed);
+            .filter(|_| last.status == VideoStatus::Completed);
         let Some(outputs) = outputs else {
             return Err(failed(last));
         };
@@ -197,7 +197,7 @@ impl Single<'_> {
 
     /// Saves a preview, if there is one and somebody wants it. Never more than a remark's worth.
     fn save_preview(&self, event: &VideoEvent) {
-        if let (Some(path), Some(preview)) = (&self.clip.preview, &event.preview)
+        if let (Some(path), Some(preview)) = (&self.clip.preview, &event.preview_webp)
             && let Err(error) = picture::save_preview(path, preview)
         {
             tracing::warn!(path = %path.display(), error = format!("{error:#}"), "a preview was not saved");

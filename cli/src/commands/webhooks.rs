@@ -1,10 +1,10 @@
 //! `kinora webhooks`.
 
-use kinora_edge::view::{Delivery, Webhook, WebhookWithSecret};
 use serde_json::json;
 
 use super::connect::any_mesh;
 use crate::arguments::{Folders, UpdateWebhookArguments, WebhooksArguments, WebhooksCommand};
+use crate::client::view::{Delivery, Webhook};
 use crate::client::{Api, WebhookChange};
 use crate::exit::Failure;
 use crate::output::{self, show};
@@ -88,10 +88,11 @@ fn change(update: UpdateWebhookArguments) -> Result<WebhookChange, Failure> {
 }
 
 /// The secret goes where results go, so that it can be taken from there.
-fn secret_of(made: &WebhookWithSecret) -> String {
+fn secret_of(made: &Webhook) -> String {
     format!(
         "{}\n{}\nThe second line is the secret; it is not shown again.",
-        made.webhook.id, made.secret
+        made.id,
+        made.secret.as_deref().unwrap_or_default()
     )
 }
 
@@ -114,15 +115,18 @@ fn table(webhooks: &[Webhook]) -> String {
 
 fn delivery_table(deliveries: &[Delivery]) -> String {
     let row = |delivery: &Delivery| {
-        let status = delivery.last_status.map(|status| status.to_string());
-        let remark = delivery.last_error.clone().or(status);
+        let remark = match (delivery.last_error.as_str(), delivery.last_status) {
+            ("", 0) => String::new(),
+            ("", status) => status.to_string(),
+            (error, _) => error.to_owned(),
+        };
         [
             delivery.id.clone(),
             delivery.state.name().to_owned(),
             delivery.event.clone(),
             delivery.video_id.clone(),
             delivery.attempts.to_string(),
-            remark.unwrap_or_default(),
+            remark,
         ]
     };
     let rows: Vec<_> = deliveries.iter().map(row).collect();

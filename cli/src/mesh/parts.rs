@@ -12,6 +12,7 @@ use kinora_inference::InferenceOptions;
 use kinora_inference::backend::{Backend, Folders};
 use kinora_mesh::identity::Identity;
 use kinora_mesh::lifecycle::{DrainOptions, ProbeOptions};
+use kinora_mesh::serve::{HttpOptions, TlsOptions};
 use kinora_models::LoadOptions;
 use kinora_scheduler::SchedulerOptions;
 use kinora_store::DatabaseUrl;
@@ -140,6 +141,8 @@ fn edge_options(
         cors_origins: options.cors_origins.clone(),
         link_lifetime: LINK_LIFETIME,
         call_timeout: CALL_TIMEOUT,
+        tls: TlsOptions::default(),
+        http: HttpOptions::default(),
         drain: DrainOptions::default(),
         blobs: blobs.clone(),
     }
