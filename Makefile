@@ -28,12 +28,12 @@ WORKERS ?= 10000
 PYTHON ?= python3
 CASES ?=
 
-.PHONY: help setup run up test stripe-live fake-stripe chaos lint deny bench bench-models bench-accounts bench-billing bench-scheduler simulate clean-cache
+.PHONY: help setup run up test openapi contracts release-contracts stripe-live fake-stripe chaos lint deny bench bench-models bench-accounts bench-billing bench-scheduler simulate clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## fetch libtorch, an OpenID provider, a mail server, and ffmpeg, PostgreSQL and NATS where missing (once, into the user's cache)
+setup: ## fetch libtorch, an OpenID provider, a mail server, clients of other people, what checks contracts, and ffmpeg, PostgreSQL and NATS where missing (once, into the user's cache)
 	@scripts/env
 
 run: ## draw PROMPT on this machine's CPU and write OUT, an mp4
@@ -46,7 +46,7 @@ up: ## start the whole mesh in one process
 	cargo build -p kinora-cli
 	$(kinora) up
 
-test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID provider, mail server and ffmpeg
+test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID provider, mail server and ffmpeg, and with clients of other people
 	@$(test_settings)
 	# The journeys start the programs themselves. With --tests, or dependencies would be built once for these and once for those.
 	cargo build --workspace --bins --tests
@@ -62,6 +62,16 @@ test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID
 	else
 		echo "== full volumes not tested: no right to mount here"
 	fi
+
+openapi: ## write docs/openapi.json from the contracts; a test fails while it is another
+	@cargo run -q -p kinora-edge --example openapi > docs/openapi.json.new
+	mv docs/openapi.json.new docs/openapi.json
+
+contracts: ## buf lint, buf breaking against what was released, and whether docs/openapi.json is valid
+	@scripts/check-contracts
+
+release-contracts: ## what the contracts are now is what `make contracts` compares with from now on
+	@scripts/check-contracts --release
 
 stripe-live: ## the gateway against Stripe's test mode, with the key in KINORA_STRIPE_TEST_KEY (docs/stripe-live.md); makes customers there
 	@[ -n "$${KINORA_STRIPE_TEST_KEY:-}" ] || { echo "set KINORA_STRIPE_TEST_KEY to a secret key of Stripe's test mode" >&2 ; exit 1 ; }

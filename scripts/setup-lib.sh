@@ -71,26 +71,34 @@ run_pip() {
 # node_server NAME VARIABLE WHAT WHY: prints the path of the server of tools/NAME, with its packages installed in the cache,
 # or what VARIABLE names instead. WHAT it is, and WHY it is needed, is for people.
 node_server() {
-    local name=$1 variable=$2 what=$3 why=$4 hint="install node 20 or later with npm."
-    local source_dir=$scripts_dir/../tools/$name version final
+    local name=$1 variable=$2 what=$3 why=$4 folder
     if [ -n "${!variable:-}" ]; then
         [ -f "${!variable}" ] || die "$variable is ${!variable}, which is no file" "Unset it to have one made ready."
         printf '%s\n' "${!variable}"
         return
     fi
+    folder=$(node_packages "$name" "$what" "$why" server.mjs)
+    printf '%s\n' "$folder/server.mjs"
+}
+
+# node_packages NAME WHAT WHY FILE...: prints a folder in the cache that has the packages of tools/NAME installed, and the
+# FILEs from there beside them.
+node_packages() {
+    local name=$1 what=$2 why=$3 hint="install node 20 or later with npm."
+    local source_dir=$scripts_dir/../tools/$name version final
     command -v node >/dev/null || die "node is missing" "$why, $hint"
     command -v npm >/dev/null || die "npm is missing" "$why, $hint"
     [[ "$(node --version)" =~ ^v([2-9][0-9]|[1-9][0-9]{2})\. ]] || die "node is $(node --version)" "Instead, $hint"
 
-    # Another server or other packages get another folder: a test never runs old ones.
-    version=$(cat "$source_dir"/{package.json,package-lock.json,server.mjs} | sha256sum | cut -c1-16)
+    # Other files or other packages get another folder: a test never runs old ones.
+    version=$(cd "$source_dir" && cat package.json package-lock.json "${@:4}" | sha256sum | cut -c1-16)
     final=$cache_dir/$name-$version
     if [ ! -d "$final" ]; then
         lock "$name"
         if [ ! -d "$final" ]; then
             rm -rf "$final.partial" && mkdir -p "$final.partial"
-            cp "$source_dir"/{package.json,package-lock.json,server.mjs} "$final.partial"
-            say "installing $what for tests"
+            (cd "$source_dir" && cp package.json package-lock.json "${@:4}" "$final.partial")
+            say "installing $what"
             npm ci --prefix "$final.partial" --ignore-scripts --no-audit --no-fund >&2 ||
                 die "could not install the packages of tools/$name" \
                     "Check the network and npm's registry settings, then run this again."
@@ -98,5 +106,5 @@ node_server() {
             say "$what is ready in $final"
         fi
     fi
-    printf '%s\n' "$final/server.mjs"
+    printf '%s\n' "$final"
 }

@@ -150,7 +150,7 @@ impl Api {
         kinora_testkit::wait::until("the mesh offers a model", JOB, || async {
             match self.send(Method::GET, "/v1/models", None).await {
                 Ok(reply) if reply.status.is_success() => {
-                    let models = reply.json()["models"].as_array().map_or(0, Vec::len);
+                    let models = reply.json()["data"].as_array().map_or(0, Vec::len);
                     if models > 0 {
                         Ok(())
                     } else {
@@ -186,21 +186,21 @@ impl Api {
         .await
     }
 
-    /// Waits until a job has ended in `state`; any other end fails the test.
-    pub async fn wait_state(&self, id: &str, state: &str) -> Value {
+    /// Waits until a job has ended in `status`; any other end fails the test.
+    pub async fn wait_status(&self, id: &str, status: &str) -> Value {
         let is_end = |job: &Value| {
-            ["completed", "failed", "cancelled"].contains(&job["state"].as_str().unwrap_or(""))
+            ["completed", "failed", "cancelled"].contains(&job["status"].as_str().unwrap_or(""))
         };
         let job = self.wait_job(id, "the job has ended", is_end).await;
-        assert_eq!(job["state"], state, "{job}");
+        assert_eq!(job["status"], status, "{job}");
         job
     }
 
     /// Waits until a worker has finished `step` denoising steps of a job.
     pub async fn wait_step(&self, id: &str, step: u64) -> Value {
         let is_there = |job: &Value| {
-            job["progress"]["stage"] == "denoising"
-                && job["progress"]["step"]
+            job["work"]["stage"] == "denoising"
+                && job["work"]["step"]
                     .as_u64()
                     .is_some_and(|done| done >= step)
         };

@@ -14,10 +14,10 @@ impl SeparateProcesses {
     /// Waits until an attempt is denoising and has stored a checkpoint of at least `step`.
     pub async fn wait_checkpoint(&self, id: &str, attempt: u32, step: u32) {
         let is_going = |job: &Value| {
-            let progress = &job["progress"];
+            let work = &job["work"];
             job["attempt"] == attempt
-                && job["state"] == "running"
-                && progress["stage"] == "denoising"
+                && job["status"] == "in_progress"
+                && work["stage"] == "denoising"
         };
         self.api
             .wait_job(id, "the attempt is denoising", is_going)

@@ -122,7 +122,7 @@ impl RandomModel {
         card["id"] = self.id().into();
         // The shift is what one layout says in a file and the other takes for granted.
         card["defaults"]["shift"] = 5.0.into();
-        card["limits"]["max_steps"] = 200.into();
+        card["limits"]["max_steps"] = 600.into();
         std::fs::write(folder.join("kinora.json"), card.to_string()).unwrap();
     }
 }

@@ -162,7 +162,7 @@ async fn make_key(person: &Api) -> (String, String) {
 
 async fn gets_a_clip(api: &Api) {
     let id = api.submit(json!({ "prompt": PROMPT, "steps": 2 })).await;
-    api.wait_state(&id, "completed").await;
+    api.wait_status(&id, "completed").await;
     let clip = api.get(&format!("/v1/videos/{id}/content")).await;
     assert!(clip.status.is_success(), "{clip:?}");
     assert_eq!(&clip.body[4..8], b"ftyp");

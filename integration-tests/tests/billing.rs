@@ -83,7 +83,7 @@ async fn told_of_the_soft_cap(data: &Path, user: &Api, cost: i64) {
     let id = user
         .submit(json!({ "prompt": PROMPT, "steps": 2, "seed": 7 }))
         .await;
-    user.wait_state(&id, "completed").await;
+    user.wait_status(&id, "completed").await;
     balance_becomes(user, before - cost).await;
     let mails = data.join("mails");
     let mail = accounts::mail_that_says(&mails, "mina@example.org", "soft cap is spent").await;
@@ -131,7 +131,7 @@ async fn a_user_pays_for_what_was_delivered_and_for_nothing_else() {
     let cost = number(&estimate["credits"]);
     assert!(cost > 0, "{estimate}");
     let id = user.submit(clip.clone()).await;
-    user.wait_state(&id, "completed").await;
+    user.wait_status(&id, "completed").await;
     balance_becomes(&user, had - cost).await;
     let usage = user.get("/v1/usage").await.json();
     assert_eq!(number(&usage["credits"]), cost, "{usage}");
@@ -160,7 +160,7 @@ async fn a_user_pays_for_what_was_delivered_and_for_nothing_else() {
     let suggested = number(&refused.json()["metadata"]["suggested_frames"]);
     let shorter = json!({ "prompt": PROMPT, "steps": 2, "frames": suggested });
     let id = user.submit(shorter).await;
-    user.wait_state(&id, "completed").await;
+    user.wait_status(&id, "completed").await;
 
     let checked = mesh.api.get("/v1/admin/ledger:check").await.json();
     assert_eq!(checked["problems"], json!([]), "{checked}");

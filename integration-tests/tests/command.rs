@@ -49,7 +49,7 @@ async fn generate_uses_the_mesh_that_is_running_and_jobs_lists_it() {
     let jobs = kinora(data.path(), &["jobs", "--json"]).await;
     assert!(jobs.status.success(), "{jobs:?}");
     let listed = mesh.api.get("/v1/videos").await.json();
-    let id = listed["videos"][0]["id"].as_str().unwrap();
+    let id = listed["data"][0]["id"].as_str().unwrap();
     assert!(jobs.output.contains(id), "{}", jobs.output);
 }
 
@@ -88,18 +88,18 @@ async fn an_interrupted_generate_cancels_its_job() {
     let limit = std::time::Duration::from_secs(60);
     let id = kinora_testkit::wait::until("the job is there", limit, || async {
         let jobs = mesh.api.get("/v1/videos").await.json();
-        jobs["videos"][0]["id"]
+        jobs["data"][0]["id"]
             .as_str()
             .map(str::to_owned)
             .ok_or(jobs.to_string())
     })
     .await;
-    let is_running = |job: &serde_json::Value| job["state"] == "running";
+    let is_running = |job: &serde_json::Value| job["status"] == "in_progress";
     mesh.api.wait_job(&id, "the job runs", is_running).await;
     program.interrupt();
     let ended = program.finish().await;
     assert!(!ended.status.success(), "{ended:?}");
-    mesh.api.wait_state(&id, "cancelled").await;
+    mesh.api.wait_status(&id, "cancelled").await;
     assert!(!out.exists());
 }
 

@@ -54,7 +54,7 @@ impl Mesh {
     /// Generates a clip; returns its job and manifest.
     async fn generate(&self, request: Value) -> (Value, Value) {
         let id = self.api().submit(request).await;
-        let job = self.api().wait_state(&id, "completed").await;
+        let job = self.api().wait_status(&id, "completed").await;
         (job, self.api().manifest(&id).await)
     }
 
@@ -95,7 +95,7 @@ async fn every_family_in_both_layouts_becomes_a_clip() {
     }
     let mut seen: BTreeMap<&str, BTreeSet<[String; 3]>> = BTreeMap::new();
     for (model, id) in jobs {
-        let job = mesh.api().wait_state(&id, "completed").await;
+        let job = mesh.api().wait_status(&id, "completed").await;
         let file = mesh.probe(&job).await;
         assert_eq!([file.width, file.height], model.size, "{model:?}");
         assert_eq!((file.frames, file.fps), (9, 8), "{model:?}");
@@ -268,8 +268,8 @@ async fn a_picture_that_lies_of_its_pixels_fails_its_job_alone() {
             .await;
         assert!(reply.status.is_success(), "{reply:?}");
         let id = reply.json()["id"].as_str().unwrap().to_owned();
-        let job = mesh.api().wait_state(&id, "failed").await;
-        assert_eq!(job["failure"]["reason"], "IMAGE_NOT_READABLE", "{job}");
+        let job = mesh.api().wait_status(&id, "failed").await;
+        assert_eq!(job["error"]["code"], "IMAGE_NOT_READABLE", "{job}");
         assert_eq!(
             job["attempt"], 1,
             "nothing is gained by trying again: {job}"

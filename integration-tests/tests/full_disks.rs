@@ -70,7 +70,7 @@ async fn jobs_wait_for_a_full_object_store_and_are_stored_once_there_is_room() {
         let id = mesh.clients[0].submit(seed, 4).await.unwrap();
         accepted.push(Accepted { caller: 0, id });
     }
-    let has_failed_once = |job: &Value| job["failure"]["reason"].is_string();
+    let has_failed_once = |job: &Value| job["error"]["code"].is_string();
     kinora_testkit::wait::until("an attempt has failed", Duration::from_secs(60), || async {
         let job = mesh.clients[0].job(&accepted[0].id).await;
         job.clone().filter(has_failed_once).ok_or(job)
@@ -106,9 +106,9 @@ async fn a_full_disk_under_the_embedded_database_loses_no_accepted_job() {
     assert!(refused > 0, "the disk was never full");
     std::fs::remove_file(ballast).unwrap();
     for id in &accepted {
-        let is_end = |job: &Value| job["state"] == "completed" || job["state"] == "failed";
+        let is_end = |job: &Value| job["status"] == "completed" || job["status"] == "failed";
         mesh.api.wait_job(id, "the job has ended", is_end).await;
     }
     let id = mesh.api.submit(job(1000)).await;
-    mesh.api.wait_state(&id, "completed").await;
+    mesh.api.wait_status(&id, "completed").await;
 }

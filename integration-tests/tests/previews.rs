@@ -19,21 +19,20 @@ async fn a_watcher_sees_the_clip_come() {
     let events = mesh.api.events(&id).await;
     let previews: Vec<&str> = events
         .iter()
-        .filter_map(|event| event["preview"].as_str())
+        .filter_map(|event| event["preview_webp"].as_str())
         .collect();
     assert!(!previews.is_empty(), "{events:?}");
     for preview in previews {
-        let encoded = preview.strip_prefix("data:image/webp;base64,").unwrap();
-        let webp = STANDARD.decode(encoded).unwrap();
+        let webp = STANDARD.decode(preview).unwrap();
         assert!(webp.len() <= 64 << 10);
         kinora_media::decode_still(&webp).unwrap();
     }
     let last = events.last().unwrap();
-    assert_eq!(last["state"], "completed", "{last}");
+    assert_eq!(last["status"], "completed", "{last}");
     // Looking changes nothing.
     let unseen = mesh.worker("other", &[("KINORA_PREVIEW_INTERVAL", "0s")]);
     let again = mesh.api.submit(request).await;
-    let again = mesh.api.wait_state(&again, "completed").await;
+    let again = mesh.api.wait_status(&again, "completed").await;
     assert_eq!(again["outputs"]["sha256"], last["outputs"]["sha256"]);
     drop(unseen);
 }

@@ -32,7 +32,7 @@ async fn a_killed_worker_costs_an_attempt_and_nothing_else() {
     mesh.api.wait_step(&id, 3).await;
     first.kill();
     let _second = mesh.worker("second", &[]);
-    let job = mesh.api.wait_state(&id, "completed").await;
+    let job = mesh.api.wait_status(&id, "completed").await;
     assert_eq!(job["attempt"], 2, "{job}");
     let videos = videos_of(&mesh, &id);
     assert_eq!(videos.len(), 1, "one set of outputs: {videos:?}");
@@ -54,7 +54,7 @@ async fn a_restarted_scheduler_interrupts_no_attempt() {
         .await;
     mesh.api.wait_step(&id, 3).await;
     mesh.restart_scheduler();
-    let job = mesh.api.wait_state(&id, "completed").await;
+    let job = mesh.api.wait_status(&id, "completed").await;
     assert_eq!(job["attempt"], 1, "the worker kept its lease: {job}");
 }
 
@@ -68,7 +68,7 @@ async fn a_killed_encoder_is_one_failed_attempt_and_the_worker_lives() {
         .api
         .submit(json!({ "prompt": PROMPT, "steps": 2 }))
         .await;
-    let job = mesh.api.wait_state(&id, "completed").await;
+    let job = mesh.api.wait_status(&id, "completed").await;
     assert_eq!(job["attempt"], 2, "{job}");
     assert!(worker.is_running());
 }
@@ -99,13 +99,12 @@ async fn a_store_that_is_away_at_upload_fails_the_attempt_and_the_next_one_deliv
         .await;
     mesh.api.wait_step(&id, 1).await;
     mesh.store.cancel();
-    let is_queued_again =
-        |job: &serde_json::Value| job["failure"]["reason"] == "STORAGE_UNAVAILABLE";
+    let is_queued_again = |job: &serde_json::Value| job["error"]["code"] == "STORAGE_UNAVAILABLE";
     mesh.api
         .wait_job(&id, "the attempt has failed", is_queued_again)
         .await;
     mesh.restart_store().await;
-    mesh.api.wait_state(&id, "completed").await;
+    mesh.api.wait_status(&id, "completed").await;
     assert_eq!(videos_of(&mesh, &id).len(), 1);
     assert!(worker.is_running());
 }

@@ -61,7 +61,7 @@ async fn a_submitted_job_is_one_trace_down_to_the_steps() {
     let mesh = OneProcess::start_with(data.path(), &["--otlp-endpoint", &endpoint]).await;
     let body = json!({ "prompt": "a red star spins on a gray background", "steps": 3 });
     let id = mesh.api.submit(body).await;
-    mesh.api.wait_state(&id, "completed").await;
+    mesh.api.wait_status(&id, "completed").await;
 
     let mut seen: Vec<Span> = Vec::new();
     let is_complete = |seen: &[Span]| {

@@ -30,8 +30,8 @@ pub struct Client {
 /// How a job that was followed to its end went.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Its last state.
-    pub state: String,
+    /// Its last status.
+    pub status: String,
     /// Attempts it took.
     pub attempt: u64,
     /// What was wrong with the order of its events.
@@ -56,7 +56,7 @@ impl Client {
 
     /// Waits until a model is on offer.
     pub async fn wait_ready(&self) {
-        let has_model = |answer: &Value| answer["models"].get(0).is_some();
+        let has_model = |answer: &Value| answer["data"].get(0).is_some();
         let deadline = Instant::now() + PATIENCE;
         while !self
             .read("/v1/models")
@@ -163,7 +163,7 @@ impl Client {
         loop {
             let path = format!("/v1/videos?page_size=100&page_token={token}");
             let page = self.read(&path).await.unwrap_or_default();
-            let videos = page["videos"].as_array().cloned().unwrap_or_default();
+            let videos = page["data"].as_array().cloned().unwrap_or_default();
             let found = videos.iter().filter_map(|video| video["id"].as_str());
             ids.extend(found.map(str::to_owned));
             token = page["next_page_token"].as_str().unwrap_or("").to_owned();
@@ -180,10 +180,12 @@ impl Client {
         while Instant::now() < deadline {
             self.follow_once(id, &mut seen).await;
             if seen.is_over {
-                let Seen { state, attempt, .. } = seen;
+                let Seen {
+                    status, attempt, ..
+                } = seen;
                 let disorder = seen.disorder;
                 return Some(Ended {
-                    state,
+                    status,
                     attempt,
                     disorder,
                 });
@@ -267,7 +269,7 @@ fn number(value: &Value) -> Option<i64> {
 struct Seen {
     seq: u64,
     attempt: u64,
-    state: String,
+    status: String,
     is_over: bool,
     disorder: Option<String>,
 }
@@ -276,12 +278,12 @@ impl Seen {
     fn note(&mut self, event: &Value) {
         let seq = event["seq"].as_u64().unwrap_or(0);
         let attempt = event["attempt"].as_u64().unwrap_or(0);
-        let state = event["state"].as_str().unwrap_or("").to_owned();
+        let status = event["status"].as_str().unwrap_or("").to_owned();
         if seq <= self.seq || attempt < self.attempt || self.is_over {
-            let before = (self.seq, self.attempt, &self.state);
-            self.disorder = Some(format!("{before:?}, then {:?}", (seq, attempt, &state)));
+            let before = (self.seq, self.attempt, &self.status);
+            self.disorder = Some(format!("{before:?}, then {:?}", (seq, attempt, &status)));
         }
-        self.is_over = ["completed", "failed", "cancelled", "expired"].contains(&state.as_str());
-        (self.seq, self.attempt, self.state) = (seq, attempt, state);
+        self.is_over = ["completed", "failed", "cancelled", "expired"].contains(&status.as_str());
+        (self.seq, self.attempt, self.status) = (seq, attempt, status);
     }
 }

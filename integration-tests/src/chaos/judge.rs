@@ -176,14 +176,14 @@ async fn judge_events(client: &Client, id: &str) -> Verdict {
         verdict.lost.push(format!("{id} is unknown"));
         return verdict;
     };
-    if job["state"] != ended.state.as_str() {
-        let both = format!("{id}: {} after {}", job["state"], ended.state);
+    if job["status"] != ended.status.as_str() {
+        let both = format!("{id}: {} after {}", job["status"], ended.status);
         verdict.duplicated.push(both);
     }
-    let reason = job["failure"]["reason"].as_str();
-    let outcome = match (ended.state.as_str(), reason) {
+    let reason = job["error"]["code"].as_str();
+    let outcome = match (ended.status.as_str(), reason) {
         ("failed", Some(reason)) => format!("failed: {reason}"),
-        (state, _) => state.to_owned(),
+        (status, _) => status.to_owned(),
     };
     verdict.outcomes.insert(outcome, 1);
     verdict

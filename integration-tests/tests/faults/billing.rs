@@ -27,7 +27,7 @@ async fn nothing_is_accepted_while_billing_is_away_and_what_was_is_delivered_and
     has_begun(&mesh, &accepted[0]).await;
     mesh.billing.kill();
     assert_refused(&mesh, 6).await;
-    let is_done = |job: &Value| job["state"] == "completed";
+    let is_done = |job: &Value| job["status"] == "completed";
     for job in &accepted {
         job_that(&mesh, job, "it is done without billing", is_done).await;
     }

@@ -50,8 +50,8 @@ async fn job_that(
 
 async fn has_begun(mesh: &ChaosMesh, job: &Accepted) {
     job_that(mesh, job, "the job has begun", |job| {
-        let is_under_way = job["progress"]["step"].as_u64() > Some(0);
-        job["state"] == "completed" || (job["state"] == "running" && is_under_way)
+        let is_under_way = job["work"]["step"].as_u64() > Some(0);
+        job["status"] == "completed" || (job["status"] == "in_progress" && is_under_way)
     })
     .await;
 }

@@ -38,7 +38,7 @@ async fn jobs_go_on_while_nats_is_away_and_after_it_is_back() {
     accepted.extend(submit(&mesh, 4..8, 20).await);
     mesh.schedulers[0].restart();
     accepted.extend(submit(&mesh, 8..10, 20).await);
-    let is_done = |job: &Value| job["state"] == "completed";
+    let is_done = |job: &Value| job["status"] == "completed";
     for job in &accepted {
         job_that(&mesh, job, "it is done without NATS", is_done).await;
     }
@@ -55,7 +55,7 @@ async fn clips_wait_for_an_object_store_that_is_away() {
     has_begun(&mesh, &accepted[0]).await;
     mesh.store.kill();
     accepted.extend(submit(&mesh, 4..6, 4).await);
-    let has_failed = |job: &Value| job["failure"]["reason"] == "STORAGE_UNAVAILABLE";
+    let has_failed = |job: &Value| job["error"]["code"] == "STORAGE_UNAVAILABLE";
     for job in &accepted {
         job_that(&mesh, job, "an attempt has failed", has_failed).await;
     }

@@ -24,7 +24,7 @@ async fn a_worker_that_is_paused_past_its_lease_comes_back_to_a_finished_job_and
     has_begun(&mesh, &accepted[0]).await;
     mesh.workers[0].freeze();
     mesh.add_worker("heir");
-    let is_done = |job: &Value| job["state"] == "completed";
+    let is_done = |job: &Value| job["status"] == "completed";
     let job = job_that(&mesh, &accepted[0], "the heir has done it", is_done).await;
     assert!(is_later_attempt(&job), "{job}");
     mesh.workers[0].thaw();
@@ -41,7 +41,7 @@ async fn a_zombie_that_comes_back_beside_its_heir_takes_nothing_from_it() {
     has_begun(&mesh, &accepted[0]).await;
     mesh.workers[0].freeze();
     mesh.add_worker("heir");
-    let is_with_heir = |job: &Value| is_later_attempt(job) && job["state"] == "running";
+    let is_with_heir = |job: &Value| is_later_attempt(job) && job["status"] == "in_progress";
     job_that(&mesh, &accepted[0], "the heir is at it", is_with_heir).await;
     mesh.workers[0].thaw();
     assert_clean(&mesh, &accepted).await;
@@ -57,7 +57,7 @@ async fn a_scheduler_that_is_paused_past_all_leases_undoes_nothing_when_it_comes
     has_begun(&mesh, &accepted[0]).await;
     mesh.schedulers[0].freeze();
     accepted.extend(submit(&mesh, 6..9, 20).await);
-    let is_done = |job: &Value| job["state"] == "completed";
+    let is_done = |job: &Value| job["status"] == "completed";
     for job in &accepted {
         job_that(&mesh, job, "the other one has seen to it", is_done).await;
     }

@@ -210,7 +210,7 @@ async fn dues(
             continue;
         };
         let frames = job["outputs"]["frames"].as_u64();
-        let delivered = match frames.filter(|_| job["state"] == "completed") {
+        let delivered = match frames.filter(|_| job["status"] == "completed") {
             None => None,
             Some(frames) => {
                 let lease = leases.get(id).copied().unwrap_or_default();

@@ -24,7 +24,7 @@ pub(super) async fn judge(
         return verdict;
     };
     let prefix = format!("jobs/{id}/");
-    let is_completed = job["state"] == "completed";
+    let is_completed = job["status"] == "completed";
     let expected = if is_completed { FILES.len() } else { 0 };
     let keys = loop {
         let found = blobs.list(&prefix).await;
