@@ -11,3 +11,5 @@ mod files;
 mod issuing;
 mod raw;
 mod rotation;
+#[path = "../shared/takes_all.rs"]
+mod takes_all;

@@ -8,4 +8,6 @@
 mod client;
 mod limits;
 mod port;
+#[path = "../shared/takes_all.rs"]
+mod takes_all;
 mod tls;
