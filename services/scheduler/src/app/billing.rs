@@ -1,11 +1,12 @@
 //! Calls to billing: measured, told to callers as they should see them, and not made for a moment after it was away.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kinora_ids::JobId;
 use kinora_mesh::error::{Kind, PublicError};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::clients::ledger::{HoldPage, Ledger, LedgerError, Quote, Token};
 use crate::domain::hold::{Due, JobWork, OpenHold, Work};
@@ -145,7 +146,10 @@ fn concerns_caller(refused: &PublicError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tonic::transport::Channel;
+
     use super::*;
+    use crate::clients::ledger::MeshLedger;
 
     fn refused(kind: Kind, reason: &str) -> Error {
         for_caller(LedgerError::Refused(PublicError::new(kind, reason, "no")))
@@ -172,5 +176,49 @@ mod tests {
             assert_eq!(told.reason, "BILLING_UNAVAILABLE");
             assert!(told.retry_after.is_some());
         }
+    }
+
+    /// With a ledger that no test here calls.
+    #[expect(clippy::disallowed_methods, reason = "nothing is sent over it")]
+    fn billing() -> Billing {
+        let channel = Channel::from_static("http://127.0.0.1:1").connect_lazy();
+        let ledger = MeshLedger::new(channel, Duration::from_secs(1));
+        Billing::new(Arc::new(ledger), Metrics::global())
+    }
+
+    fn error() -> PublicError {
+        PublicError::new(Kind::Unavailable, "AWAY", "nobody is there")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn billing_that_was_away_is_left_alone_for_a_moment() {
+        let billing = billing();
+        assert!(billing.check_awake().is_ok());
+        let away = async { Err::<(), _>(LedgerError::Away(error())) };
+        assert!(billing.measured("hold", away).await.is_err());
+        tokio::time::advance(REST - Duration::from_millis(1)).await;
+        assert!(matches!(
+            billing.check_awake(),
+            Err(Error::BillingUnavailable)
+        ));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(billing.check_awake().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn billing_that_says_no_is_there() {
+        let billing = billing();
+        let refused = async { Err::<(), _>(LedgerError::Refused(error())) };
+        assert!(billing.measured("hold", refused).await.is_err());
+        assert!(billing.check_awake().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_ends_the_rest() {
+        let billing = billing();
+        let away = async { Err::<(), _>(LedgerError::Away(error())) };
+        assert!(billing.measured("hold", away).await.is_err());
+        assert!(billing.measured("capture", async { Ok(()) }).await.is_ok());
+        assert!(billing.check_awake().is_ok());
     }
 }

@@ -166,9 +166,6 @@ kinora_store::on_both_databases! {
         ledger.be_away(true);
         check_unavailable(&anna.submit(named("r")).await.expect_err("billing is away"));
         check_unavailable(&anna.estimate(prompt("a ball")).await.expect_err("billing is away"));
-        let asked = ledger.calls("hold");
-        check_unavailable(&anna.submit(prompt("a")).await.expect_err("at once"));
-        assert_eq!(ledger.calls("hold"), asked, "billing has its rest");
         assert_eq!(anna.list(0, "").await.expect("lists").data.len(), 1);
         assert_eq!(complete(&mut worker).await, running.id);
         assert_eq!(anna.get(&running.id).await.expect("reads").status(), VideoStatus::Completed);
