@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 19] = [
+const FILES: [&str; 20] = [
+    "kinora/access/v1/access.proto",
     "kinora/accounts/v1/account.proto",
     "kinora/accounts/v1/admin_service.proto",
     "kinora/accounts/v1/auth_service.proto",

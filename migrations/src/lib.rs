@@ -4,5 +4,6 @@
 //! that has been released is never changed; the next one corrects it.
 
 pub mod accounts;
+mod append_only;
 pub mod billing;
 pub mod scheduler;

@@ -5,6 +5,15 @@
 /// The encoded `FileDescriptorSet` of all contracts.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// What methods want of their callers: options of the contracts.
+pub mod access {
+    /// Version 1 of these options.
+    #[expect(missing_docs, reason = "generated code")]
+    pub mod v1 {
+        tonic::include_proto!("kinora.access.v1");
+    }
+}
+
 /// People, programs and organisations, and what proves who calls.
 pub mod accounts {
     /// Version 1 of the accounts' contract.

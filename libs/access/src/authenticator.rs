@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::error::Refusal;
+use crate::rules::Wanted;
 use crate::token::{Unverified, Verifier};
 use crate::trust::{Standing, TrustBundle, TrustKeeper};
 
@@ -43,6 +44,15 @@ impl Authenticator {
     /// [`Refusal::Token`] or [`Refusal::TrustUnavailable`].
     pub async fn authenticate(&self, token: &str) -> Result<Caller, Refusal> {
         Ok(self.check(token).await?.caller)
+    }
+
+    /// Whether a caller, whose token was good a moment ago, is one whom a method wants.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the service that has the method, or [`Refusal::TrustUnavailable`].
+    pub async fn admit(&self, caller: &Caller, wanted: Wanted) -> Result<(), Refusal> {
+        let bundle = self.trust.bundle().await?;
+        wanted.admit(caller, bundle.terms_version(), unix_now())
     }
 
     /// The caller, and by what the token was good.

@@ -22,7 +22,7 @@ use self::body::Watch;
 pub use self::body::WatchedBody;
 use crate::authenticator::{Authenticator, unix_now};
 use crate::error::Refusal;
-use crate::rules::{Method, Rule, RulesError, Wanted, complete};
+use crate::rules::{Callers, Method, RulesError, methods};
 use crate::token::TokenError;
 
 /// The rules of a service, and what is needed to apply them. Cheap to clone.
@@ -33,23 +33,23 @@ pub struct Access {
 
 struct Inner {
     own: Workload,
-    methods: HashMap<&'static str, Method>,
+    methods: HashMap<String, Method>,
     authenticator: Authenticator,
 }
 
 impl Access {
-    /// Applies `rules` to all methods of `services` (full names), for the workload `own` and its siblings.
+    /// Applies the rules of `descriptors` to all methods of the services that `callers` names, for the workload `own` and
+    /// its siblings.
     ///
     /// # Errors
-    /// [`RulesError`] names every method without a rule, with two of them, and every rule without a method.
+    /// [`RulesError`] names every method without a rule, every one that no workload may call, and what is not there.
     pub fn new(
         own: Workload,
         descriptors: &[u8],
-        services: &[&str],
-        rules: &[Rule],
+        callers: &[Callers],
         authenticator: Authenticator,
     ) -> Result<Self, RulesError> {
-        let methods = complete(descriptors, services, rules)?;
+        let methods = methods(descriptors, callers)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 own,
@@ -70,18 +70,18 @@ impl Access {
     async fn admit<B>(&self, request: &mut Request<B>) -> Result<Option<Watch>, Status> {
         let path = request.uri().path();
         let method = *self.inner.methods.get(path).ok_or_else(unknown_method)?;
-        let rule = method.rule;
-        check_workload(&self.inner.own, rule.workloads, request.extensions())?;
+        check_workload(&self.inner.own, method.workloads, request.extensions())?;
         // Nobody but this layer says who calls.
         request.extensions_mut().remove::<crate::Caller>();
-        if rule.caller == Wanted::Nobody {
+        if !method.wanted.is_user() {
             return Ok(None);
         }
         let token = bearer(request.headers())?;
         let authenticator = &self.inner.authenticator;
         let checked = authenticator.check(token).await.map_err(logged)?;
         let terms_version = checked.bundle.terms_version();
-        rule.caller
+        method
+            .wanted
             .admit(&checked.caller, terms_version, unix_now())?;
         request.extensions_mut().insert(checked.caller);
         let watch = || Watch::new(checked.standing, checked.at, authenticator.trust().news());

@@ -5,9 +5,9 @@
 //! sessions and keys that have ended. No call asks the accounts service, and what has been revoked is refused everywhere
 //! within seconds.
 //!
-//! A service declares one [`rules::Rule`] for each method it serves: which workloads of the mesh may call it, and what it
-//! wants of the person or program behind the call. [`layer::Access`] does not start when a method has no rule, and lets a
-//! call through once all of it holds; the handler then finds a [`Caller`] with [`caller`].
+//! What a method wants of the person or program behind a call is an option of its contract, `kinora.access.v1.rule`; which
+//! workloads of the mesh may call it, its service declares as [`rules::Callers`]. [`layer::Access`] does not start when
+//! either is missing, and lets a call through once all of it holds; the handler then finds a [`Caller`] with [`caller`].
 //!
 //! This crate issues nothing by itself, keeps nothing, and knows no user but by id.
 
@@ -19,6 +19,7 @@ pub mod layer;
 pub mod rules;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod throttle;
 pub mod token;
 pub mod trust;
 
@@ -27,6 +28,6 @@ pub use caller::{Caller, caller};
 pub use claims::{Age, Claims, Role, Scope, Scopes};
 pub use error::Refusal;
 pub use layer::Access;
-pub use rules::{Rule, RulesError};
+pub use rules::{Callers, RulesError, Wanted, Workloads};
 pub use token::{SigningKey, TokenError, Verifier};
 pub use trust::{GrpcTrust, TrustKeeper, TrustSource};

@@ -1,11 +1,17 @@
 //! Which workloads may call a method, and what it wants of the caller.
+//!
+//! What a method wants stands in its contract, as the option `kinora.access.v1.rule`; [`wanted`] reads it. Which workloads
+//! may call it is known to the service that serves it, as its [`Callers`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod contract;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use prost::Message;
-use prost_types::FileDescriptorSet;
-
+pub use self::contract::wanted;
+use self::contract::{Contract, Declared};
 use crate::caller::Caller;
 use crate::claims::Scope;
 use crate::error::Refusal;
@@ -36,22 +42,13 @@ impl Freshness {
     }
 }
 
-/// What one method wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// The full path: `/kinora.scheduler.v1.VideoService/CreateVideo`.
-    pub method: &'static str,
-    /// The services of this mesh that may call it.
-    pub workloads: &'static [&'static str],
-    /// The person or program that must be behind the call.
-    pub caller: Wanted,
-}
-
 /// Whom a method wants behind a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// The workload calls for itself.
-    Nobody,
+    /// Nobody: the workload calls for itself.
+    Workload,
+    /// Whoever it is, strangers too.
+    Anybody,
     /// Somebody with a token.
     User {
         /// What the token must be good for.
@@ -65,74 +62,13 @@ pub enum Wanted {
     },
 }
 
-impl Rule {
-    /// For calls that a workload makes for itself.
-    #[must_use]
-    pub const fn nobody(method: &'static str, workloads: &'static [&'static str]) -> Self {
-        Self {
-            method,
-            workloads,
-            caller: Wanted::Nobody,
-        }
-    }
-
-    /// For callers with this scope.
-    #[must_use]
-    pub const fn user(
-        method: &'static str,
-        workloads: &'static [&'static str],
-        scope: Scope,
-    ) -> Self {
-        Self {
-            method,
-            workloads,
-            caller: Wanted::User {
-                scope,
-                needs_terms: false,
-                fresh: Freshness::Any,
-                first_password: false,
-            },
-        }
-    }
-
-    /// For those alone who have accepted the terms that are in force.
-    #[must_use]
-    pub const fn with_terms(mut self) -> Self {
-        if let Wanted::User { needs_terms, .. } = &mut self.caller {
-            *needs_terms = true;
-        }
-        self
-    }
-
-    /// For those alone who have shown a credential in the last ten minutes.
-    #[must_use]
-    pub const fn freshly(mut self) -> Self {
-        if let Wanted::User { fresh, .. } = &mut self.caller {
-            *fresh = Freshness::Always;
-        }
-        self
-    }
-
-    /// For those alone who have shown a credential in the last ten minutes, and for keys.
-    #[must_use]
-    pub const fn freshly_in_sessions(mut self) -> Self {
-        if let Wanted::User { fresh, .. } = &mut self.caller {
-            *fresh = Freshness::InSessions;
-        }
-        self
-    }
-
-    /// Also for those who have a first password, which others know: what it takes to change it.
-    #[must_use]
-    pub const fn with_first_password(mut self) -> Self {
-        if let Wanted::User { first_password, .. } = &mut self.caller {
-            *first_password = true;
-        }
-        self
-    }
-}
-
 impl Wanted {
+    /// Whether a token is wanted at all.
+    #[must_use]
+    pub const fn is_user(self) -> bool {
+        matches!(self, Self::User { .. })
+    }
+
     /// Whether a caller is wanted, and whether this one will do, at `now` (Unix time in seconds).
     pub(crate) fn admit(self, caller: &Caller, terms: u32, now: i64) -> Result<(), Refusal> {
         let Self::User {
@@ -160,6 +96,71 @@ impl Wanted {
     }
 }
 
+/// Services of the mesh, by their names.
+pub type Workloads = &'static [&'static str];
+
+/// The workloads that may call a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Callers {
+    service: &'static str,
+    workloads: Workloads,
+    except: &'static [(&'static str, Workloads)],
+}
+
+impl Callers {
+    /// All methods of `service`, a full name, may be called by `workloads`.
+    #[must_use]
+    pub const fn new(service: &'static str, workloads: Workloads) -> Self {
+        Self {
+            service,
+            workloads,
+            except: &[],
+        }
+    }
+
+    /// But these methods, by their names, may be called by those beside them, and by no others.
+    #[must_use]
+    pub const fn except(mut self, methods: &'static [(&'static str, Workloads)]) -> Self {
+        self.except = methods;
+        self
+    }
+
+    /// The full names of the services.
+    #[must_use]
+    pub const fn services<const N: usize>(all: &[Self; N]) -> [&'static str; N] {
+        let mut names = [""; N];
+        let mut index = 0;
+        while index < N {
+            names[index] = all[index].service;
+            index += 1;
+        }
+        names
+    }
+
+    /// Who may call a method, by its name.
+    fn of(&self, method: &str) -> Workloads {
+        let mut except = self.except.iter();
+        let found = except.find(|(name, _)| *name == method);
+        found.map_or(self.workloads, |(_, workloads)| workloads)
+    }
+
+    /// What is wrong with the exceptions, for these methods of the service.
+    fn problems(&self, methods: &[Declared]) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (index, (name, _)) in self.except.iter().enumerate() {
+            let is_served = methods.iter().any(|method| method.name == *name);
+            if !is_served {
+                problems.push(format!("`{}` has no method `{name}`", self.service));
+            }
+            let mut before = self.except.iter().take(index);
+            if before.any(|(other, _)| other == name) {
+                problems.push(format!("`{}/{name}` is named twice", self.service));
+            }
+        }
+        problems
+    }
+}
+
 /// The rules of a service do not fit its methods.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct RulesError {
@@ -178,124 +179,119 @@ impl fmt::Display for RulesError {
 
 /// A method that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Method {
-    pub(crate) rule: Rule,
+pub struct Method {
+    /// The services of this mesh that may call it.
+    pub workloads: Workloads,
+    /// The person or program that must be behind the call.
+    pub wanted: Wanted,
     /// Whether it answers with a stream.
-    pub(crate) is_streaming: bool,
+    pub is_streaming: bool,
 }
 
-/// Methods by path, each that is served with its rule.
-pub(crate) fn complete(
+/// The methods of all services that `callers` names, by their full paths: `/kinora.scheduler.v1.VideoService/CreateVideo`.
+///
+/// # Errors
+/// [`RulesError`] names every method whose contract does not say what it wants, every one that no workload may call, and
+/// whatever is named and not there, or named twice.
+pub fn methods(
     descriptors: &[u8],
-    services: &[&str],
-    rules: &[Rule],
-) -> Result<HashMap<&'static str, Method>, RulesError> {
-    let methods = methods_of(descriptors, services)?;
+    callers: &[Callers],
+) -> Result<HashMap<String, Method>, RulesError> {
+    let contract = Contract::read(descriptors)?;
     let mut problems = Vec::new();
-    let mut table: BTreeMap<&'static str, Method> = BTreeMap::new();
-    for &rule in rules {
-        let method = rule.method;
-        let is_streaming = methods.get(method).copied().unwrap_or_else(|| {
-            problems.push(format!("`{method}` has a rule and is not served"));
-            false
-        });
-        if rule.workloads.is_empty() {
-            problems.push(format!("no workload may call `{method}`"));
+    let mut by_service: BTreeMap<&str, &Callers> = BTreeMap::new();
+    let mut table = HashMap::new();
+    for callers in callers {
+        let service = callers.service;
+        if by_service.insert(service, callers).is_some() {
+            problems.push(format!("`{service}` is named twice"));
         }
-        if table
-            .insert(method, Method { rule, is_streaming })
-            .is_some()
-        {
-            problems.push(format!("`{method}` has two rules"));
+        let methods = contract.methods_of(service, &mut problems);
+        problems.extend(callers.problems(&methods));
+        for method in methods {
+            let path = format!("/{service}/{}", method.name);
+            let workloads = callers.of(&method.name);
+            if workloads.is_empty() {
+                problems.push(format!("no workload may call `{path}`"));
+            }
+            let method = Method {
+                workloads,
+                wanted: method.wanted,
+                is_streaming: method.is_streaming,
+            };
+            table.insert(path, method);
         }
     }
-    let without = methods
-        .keys()
-        .filter(|method| !table.contains_key(method.as_str()));
-    problems.extend(without.map(|method| format!("`{method}` has no rule")));
-    if problems.is_empty() {
-        Ok(table.into_iter().collect())
-    } else {
-        Err(RulesError { problems })
-    }
+    RulesError::unless_none(problems).map(|()| table)
 }
 
-/// The paths of all methods of these services, and whether they answer with a stream.
-fn methods_of(descriptors: &[u8], services: &[&str]) -> Result<BTreeMap<String, bool>, RulesError> {
-    let problem = |text: String| RulesError {
-        problems: vec![text],
-    };
-    let set = FileDescriptorSet::decode(descriptors)
-        .map_err(|error| problem(format!("the descriptors cannot be read: {error}")))?;
-    let mut methods = BTreeMap::new();
-    let mut missing: BTreeSet<&str> = services.iter().copied().collect();
-    for file in &set.file {
-        for service in &file.service {
-            let name = format!("{}.{}", file.package(), service.name());
-            if missing.remove(name.as_str()) {
-                let of_service = service.method.iter().map(|method| {
-                    let path = format!("/{name}/{}", method.name());
-                    (path, method.server_streaming())
-                });
-                methods.extend(of_service);
-            }
+impl RulesError {
+    fn unless_none(problems: Vec<String>) -> Result<(), Self> {
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Self { problems })
         }
-    }
-    match missing.first() {
-        Some(name) => Err(problem(format!("`{name}` is no service"))),
-        None => Ok(methods),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kinora_proto::DESCRIPTORS;
-
+    use super::testing::{SERVICE, contract};
     use super::*;
 
-    const TRUST: &str = "kinora.accounts.v1.TrustService";
-    const GET_TRUST: Rule = Rule::nobody("/kinora.accounts.v1.TrustService/GetTrust", &["edge"]);
+    const EDGE: Workloads = &["edge"];
+    const ALL: Callers = Callers::new(SERVICE, EDGE);
 
     #[track_caller]
-    fn check(rules: &[Rule], services: &[&str], problem: &str) {
-        let error = complete(DESCRIPTORS, services, rules).expect_err("not complete");
+    fn check(callers: &[Callers], problem: &str) {
+        let contract = contract(
+            "rpc One(M) returns (M) { option (kinora.access.v1.rule).anybody = {}; }
+             rpc Two(M) returns (M) { option (kinora.access.v1.rule).workload = {}; }",
+        );
+        let error = methods(&contract, callers).expect_err("not complete");
         assert!(error.to_string().contains(problem), "{error}");
     }
 
     #[test]
-    fn each_method_has_exactly_one_rule() {
-        let table = complete(DESCRIPTORS, &[TRUST], &[GET_TRUST]).expect("complete");
-        let method = Method {
-            rule: GET_TRUST,
+    fn each_method_has_what_its_contract_wants_and_who_may_bring_it() {
+        let contract = contract(
+            "rpc One(M) returns (M) { option (kinora.access.v1.rule).anybody = {}; }
+             rpc Two(stream M) returns (stream M) { option (kinora.access.v1.rule).workload = {}; }",
+        );
+        let callers = ALL.except(&[("Two", &["worker"])]);
+        let table = methods(&contract, &[callers]).expect("complete");
+        assert_eq!(table.len(), 2);
+        let one = Method {
+            workloads: EDGE,
+            wanted: Wanted::Anybody,
             is_streaming: false,
         };
-        assert_eq!(table[GET_TRUST.method], method);
-        check(
-            &[],
-            &[TRUST],
-            "`/kinora.accounts.v1.TrustService/GetTrust` has no rule",
-        );
-        check(&[GET_TRUST, GET_TRUST], &[TRUST], "has two rules");
-        let other = Rule::nobody("/kinora.accounts.v1.TrustService/Get", &["edge"]);
-        check(
-            &[GET_TRUST, other],
-            &[TRUST],
-            "has a rule and is not served",
-        );
-        let nobody = Rule::nobody(GET_TRUST.method, &[]);
-        check(&[nobody], &[TRUST], "no workload may call");
-        check(
-            &[GET_TRUST],
-            &[TRUST, "kinora.Nothing"],
-            "`kinora.Nothing` is no service",
-        );
+        assert_eq!(table["/t.S/One"], one);
+        let two = Method {
+            workloads: &["worker"],
+            wanted: Wanted::Workload,
+            is_streaming: true,
+        };
+        assert_eq!(table["/t.S/Two"], two);
     }
 
     #[test]
-    fn methods_that_answer_with_a_stream_are_known() {
-        let attach = Rule::nobody("/kinora.scheduler.v1.WorkerService/Attach", &["worker"]);
-        let services = ["kinora.scheduler.v1.WorkerService"];
-        let table = complete(DESCRIPTORS, &services, &[attach]).expect("complete");
-        assert!(table[attach.method].is_streaming);
+    fn nothing_is_left_out_and_nothing_is_named_in_vain() {
+        check(&[Callers::new(SERVICE, &[])], "may call `/t.S/One`");
+        check(&[ALL.except(&[("Two", &[])])], "may call `/t.S/Two`");
+        let three = ALL.except(&[("Three", EDGE)]);
+        check(&[three], "`t.S` has no method `Three`");
+        let twice = ALL.except(&[("Two", EDGE), ("Two", &["worker"])]);
+        check(&[twice], "`t.S/Two` is named twice");
+        check(&[ALL, ALL], "`t.S` is named twice");
+        let nothing = Callers::new("t.Nothing", EDGE);
+        check(&[ALL, nothing], "`t.Nothing` is no service");
+    }
+
+    #[test]
+    fn services_are_those_that_have_callers() {
+        const NAMES: [&str; 2] = Callers::services(&[ALL, Callers::new("t.T", EDGE)]);
+        assert_eq!(NAMES, [SERVICE, "t.T"]);
     }
 }

@@ -50,7 +50,7 @@ pub struct Database {
 
 /// Keeps other replicas from migrating until it is released.
 #[must_use = "the lock is given back when this drops"]
-pub struct MigrationLock(Option<DatabaseTransaction>);
+struct MigrationLock(Option<DatabaseTransaction>);
 
 impl Database {
     /// Opens a database; a SQLite file is created when it is missing.
@@ -117,11 +117,21 @@ impl Database {
         Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
     }
 
-    /// Waits until no other replica migrates this database, and keeps them out.
+    /// Brings the schema up to date with `up`, while no other replica does.
     ///
     /// # Errors
-    /// [`StoreError::Statement`] when the database does not answer.
-    pub async fn lock_for_migration(&self) -> Result<MigrationLock, StoreError> {
+    /// [`StoreError::Migration`] when `up` fails, [`StoreError::Statement`] when the database does not answer.
+    pub async fn migrate(
+        &self,
+        up: impl AsyncFnOnce(&DatabaseConnection) -> Result<(), DbErr>,
+    ) -> Result<(), StoreError> {
+        let lock = self.lock_for_migration().await?;
+        up(&self.writer).await.map_err(StoreError::Migration)?;
+        lock.release().await
+    }
+
+    /// Waits until no other replica migrates this database, and keeps them out.
+    async fn lock_for_migration(&self) -> Result<MigrationLock, StoreError> {
         if self.engine == Engine::Sqlite {
             // A SQLite file belongs to one process.
             return Ok(MigrationLock(None));
@@ -147,11 +157,8 @@ impl Database {
 }
 
 impl MigrationLock {
-    /// Lets other replicas go on.
-    ///
-    /// # Errors
-    /// [`StoreError::Statement`] when the connection was lost; the lock is gone then, too.
-    pub async fn release(self) -> Result<(), StoreError> {
+    /// Lets other replicas go on. When the connection was lost, the lock is gone, too.
+    async fn release(self) -> Result<(), StoreError> {
         match self.0 {
             Some(tx) => Ok(tx.commit().await?),
             None => Ok(()),

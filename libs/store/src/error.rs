@@ -16,6 +16,9 @@ pub enum StoreError {
     /// A statement failed.
     #[error("a database statement failed")]
     Statement(#[from] DbErr),
+    /// The schema cannot be brought up to date.
+    #[error("the schema cannot be brought up to date")]
+    Migration(#[source] DbErr),
 }
 
 /// PostgreSQL's serialization failure, deadlock, lock time-out and idle transaction, and SQLite's busy
@@ -27,7 +30,7 @@ impl StoreError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::InvalidUrl => false,
+            Self::InvalidUrl | Self::Migration(_) => false,
             Self::Open(_) => true,
             Self::Statement(error) => is_transient(error),
         }

@@ -16,7 +16,7 @@ mod error;
 pub mod page;
 mod url;
 
-pub use database::{Database, MigrationLock};
+pub use database::Database;
 pub use error::StoreError;
 pub use url::DatabaseUrl;
 

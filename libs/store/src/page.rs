@@ -79,13 +79,16 @@ impl Page {
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let token = match rows.last() {
-            Some(last) if has_more => {
-                let bytes = [id(last).as_bytes().as_slice(), &self.scope].concat();
-                URL_SAFE_NO_PAD.encode(bytes)
-            }
+            Some(last) if has_more => self.token_after(id(last)),
             _ => String::new(),
         };
         (rows, token)
+    }
+
+    /// The token of a page that begins after an id, whether that is shown or not.
+    #[must_use]
+    pub fn token_after(&self, id: Uuid) -> String {
+        URL_SAFE_NO_PAD.encode([id.as_bytes().as_slice(), &self.scope].concat())
     }
 }
 
@@ -149,6 +152,7 @@ mod tests {
         let second = page(&["anna", "key."], 1, &token).unwrap();
         assert_eq!(second.after, Some(ids[0]));
         assert_eq!(second.cut(vec![ids[1]], |id| *id).1, "");
+        assert_eq!(first.token_after(ids[0]), token);
         let long = "A".repeat(100_000);
         for (scope, token) in [
             (["anna", "key"], token.as_str()),

@@ -2,7 +2,9 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Statement};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Statement,
+};
 
 use crate::{Database, DatabaseUrl, StoreError};
 
@@ -133,11 +135,13 @@ crate::on_both_databases! {
         assert_eq!(total(db.reader()).await, 20);
     }
 
-    async fn migration_lock_is_held_by_one_at_a_time(url: DatabaseUrl) {
+    async fn a_schema_that_cannot_be_brought_up_to_date_keeps_nobody_out(url: DatabaseUrl) {
         let db = Database::connect(&url).await.expect("opens");
+        let fails = async |_: &DatabaseConnection| Err(DbErr::Custom("odd".to_owned()));
+        let failed = db.migrate(fails).await.expect_err("fails");
+        assert!(matches!(failed, StoreError::Migration(_)) && !failed.is_transient());
         for _ in 0..2 {
-            let lock = db.lock_for_migration().await.expect("locks");
-            lock.release().await.expect("releases");
+            db.migrate(async |_: &DatabaseConnection| Ok(())).await.expect("goes up");
         }
     }
 }

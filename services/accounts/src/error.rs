@@ -45,9 +45,6 @@ pub enum Error {
     /// The database failed.
     #[error("the database failed")]
     Database(#[from] StoreError),
-    /// The schema cannot be brought up to date.
-    #[error("the schema cannot be brought up to date")]
-    Migration(#[source] sea_orm::DbErr),
     /// The server failed.
     #[error("the server failed")]
     Server(#[from] MeshError),
@@ -106,7 +103,6 @@ impl From<Error> for PublicError {
             | Error::Options(_)
             | Error::Rules(_)
             | Error::Database(_)
-            | Error::Migration(_)
             | Error::Server(_)) => Self::internal(error),
         }
     }

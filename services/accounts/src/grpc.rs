@@ -34,7 +34,7 @@ use std::pin::Pin;
 use futures::Stream;
 use tonic::Status;
 
-pub use access::{SERVICES, access};
+pub use access::{CALLERS, SERVICES, access};
 pub use admin::AdminGrpc;
 pub use auth::AuthGrpc;
 pub use key::KeyGrpc;

@@ -44,6 +44,7 @@ use tonic::service::Routes;
 pub use config::{AccountsOptions, MailOptions};
 pub use domain::api_key::{self, ApiKey};
 pub use error::Error;
+pub use grpc::CALLERS;
 
 use app::App;
 use clients::mail::Carrier;
@@ -53,7 +54,7 @@ use store::Store;
 /// Serves accounts on `listener` until `shutdown`, then drains.
 ///
 /// # Errors
-/// [`Error::Options`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
+/// [`Error::Options`] or [`Error::Database`] before the first call is answered;
 /// [`Error::Server`] when a listener fails.
 pub async fn serve(
     options: AccountsOptions,
@@ -92,11 +93,7 @@ pub async fn serve(
 async fn open(options: &AccountsOptions) -> Result<Database, Error> {
     let db = Database::connect(&options.database).await?;
     if options.migrate {
-        let lock = db.lock_for_migration().await?;
-        kinora_migrations::accounts::migrate(db.writer())
-            .await
-            .map_err(Error::Migration)?;
-        lock.release().await?;
+        db.migrate(kinora_migrations::accounts::migrate).await?;
     }
     Ok(db)
 }

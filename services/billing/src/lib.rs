@@ -55,6 +55,7 @@ use tonic::service::Routes;
 pub use config::BillingOptions;
 pub use domain::voucher_code::VoucherKey;
 pub use error::Error;
+pub use grpc::CALLERS;
 
 use app::App;
 use clients::Notices;
@@ -71,7 +72,7 @@ const ACCOUNTS: &str = "accounts";
 /// the same mesh as `identity`.
 ///
 /// # Errors
-/// [`Error::Options`], [`Error::Rules`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
+/// [`Error::Options`], [`Error::Rules`] or [`Error::Database`] before the first call is answered;
 /// [`Error::Server`] when the listener fails.
 pub async fn serve(
     options: BillingOptions,
@@ -122,11 +123,7 @@ pub async fn serve(
 async fn open(options: &BillingOptions) -> Result<Database, Error> {
     let db = Database::connect(&options.database).await?;
     if options.migrate {
-        let lock = db.lock_for_migration().await?;
-        kinora_migrations::billing::migrate(db.writer())
-            .await
-            .map_err(Error::Migration)?;
-        lock.release().await?;
+        db.migrate(kinora_migrations::billing::migrate).await?;
     }
     Ok(db)
 }

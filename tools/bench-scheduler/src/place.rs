@@ -72,9 +72,7 @@ impl Place {
         };
         let url: DatabaseUrl = url.parse()?;
         let db = Database::connect(&url).await?;
-        let lock = db.lock_for_migration().await?;
-        migrate(db.writer()).await?;
-        lock.release().await?;
+        db.migrate(migrate).await?;
         let store = JobStore::new(db.clone()).with_caps(CAPS);
         store.prepare(now()).await?;
         Ok(Self {

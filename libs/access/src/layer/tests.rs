@@ -5,11 +5,17 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::caller::{Caller, caller};
-use crate::claims::{Claims, Scope};
+use crate::claims::Claims;
+use crate::rules::Workloads;
+use crate::rules::testing::{SERVICE, contract_of};
 use crate::testing::{TestIssuer, id_of, workload};
 
-const SERVICE: &str = "kinora.scheduler.v1.WorkerService";
-const ATTACH: &str = "/kinora.scheduler.v1.WorkerService/Attach";
+const ASK: &str = "/t.S/Ask";
+
+/// A method for people, and one that wants all there is to want.
+const WRITING: &str = "user = {scope: SCOPE_VIDEOS_WRITE}";
+const CAREFUL: &str =
+    "user = {scope: SCOPE_VIDEOS_WRITE, needs_terms: true, freshness: FRESHNESS_ALWAYS}";
 
 /// One method behind a rule, and a service that answers who called.
 struct Guard {
@@ -18,15 +24,17 @@ struct Guard {
 }
 
 impl Guard {
-    fn new(rule: Rule) -> Self {
+    fn new(rule: &str) -> Self {
+        Self::between(&["edge", "operator"], rule)
+    }
+
+    fn between(workloads: Workloads, rule: &str) -> Self {
         let issuer = TestIssuer::new();
-        let authenticator = issuer.authenticator("scheduler");
         let access = Access::new(
             workload("scheduler"),
-            DESCRIPTORS,
-            &[SERVICE],
-            &[rule],
-            authenticator,
+            &contract_of(rule),
+            &[Callers::new(SERVICE, workloads)],
+            issuer.authenticator("scheduler"),
         );
         Self {
             issuer,
@@ -68,7 +76,7 @@ impl Guard {
 }
 
 fn request(service: &str, token: Option<&str>) -> Request<Body> {
-    let mut request = Request::post(ATTACH);
+    let mut request = Request::post(ASK);
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
@@ -78,13 +86,9 @@ fn request(service: &str, token: Option<&str>) -> Request<Body> {
         .expect("a request")
 }
 
-fn writing() -> Rule {
-    Rule::user(ATTACH, &["edge", "operator"], Scope::VideosWrite)
-}
-
 #[tokio::test]
 async fn caller_of_a_good_token_reaches_the_handler() {
-    let guard = Guard::new(writing().with_terms().freshly());
+    let guard = Guard::new(CAREFUL);
     let claims = guard.issuer.claims("acme:anna");
     let caller = guard
         .admits(&claims)
@@ -109,7 +113,7 @@ async fn caller_of_a_good_token_reaches_the_handler() {
 
 #[tokio::test]
 async fn only_named_siblings_may_call() {
-    let guard = Guard::new(writing());
+    let guard = Guard::new(WRITING);
     let token = guard.issuer.token("anna");
     for service in ["worker", "scheduler", "accounts", "edge2", "Edge"] {
         guard
@@ -134,7 +138,7 @@ async fn only_named_siblings_may_call() {
 
 #[tokio::test]
 async fn call_without_a_good_token_is_refused() {
-    let guard = Guard::new(writing());
+    let guard = Guard::new(WRITING);
     let missing = guard.refuses(request("edge", None), "TOKEN_MISSING").await;
     assert_eq!(missing.kind, kinora_mesh::error::Kind::Unauthenticated);
     guard
@@ -178,7 +182,7 @@ async fn call_without_a_good_token_is_refused() {
 
 #[tokio::test]
 async fn scope_comes_before_step_up_and_terms() {
-    let guard = Guard::new(writing().with_terms().freshly());
+    let guard = Guard::new(CAREFUL);
     let claims = guard.issuer.claims("anna");
     let old = Claims {
         terms: 0,
@@ -207,7 +211,7 @@ async fn scope_comes_before_step_up_and_terms() {
 
 #[tokio::test]
 async fn first_password_is_good_for_changing_it_alone() {
-    let guard = Guard::new(writing().with_terms().freshly());
+    let guard = Guard::new(CAREFUL);
     let claims = guard.issuer.claims("anna");
     let initial = Claims {
         init: true,
@@ -218,7 +222,9 @@ async fn first_password_is_good_for_changing_it_alone() {
     let refused = guard.admits(&initial).await.expect_err("not changed");
     assert_eq!(refused.reason, "PASSWORD_CHANGE_REQUIRED");
     assert!(guard.admits(&claims).await.is_ok());
-    let change = Guard::new(writing().freshly().with_first_password());
+    let change = Guard::new(
+        "user = {scope: SCOPE_ACCOUNT, freshness: FRESHNESS_ALWAYS, first_password: true}",
+    );
     let claims = change.issuer.claims("anna");
     let initial = Claims {
         init: true,
@@ -230,12 +236,13 @@ async fn first_password_is_good_for_changing_it_alone() {
 
 #[tokio::test]
 async fn key_needs_no_credential_where_sessions_do() {
-    for (rule, expected) in [
-        (writing(), [true, true, true]),
-        (writing().freshly_in_sessions(), [true, false, true]),
-        (writing().freshly(), [true, false, false]),
+    for (freshness, expected) in [
+        ("UNSPECIFIED", [true, true, true]),
+        ("IN_SESSIONS", [true, false, true]),
+        ("ALWAYS", [true, false, false]),
     ] {
-        let guard = Guard::new(rule);
+        let rule = format!("user = {{scope: SCOPE_ACCOUNT, freshness: FRESHNESS_{freshness}}}");
+        let guard = Guard::new(&rule);
         let fresh = guard.issuer.claims("anna");
         let old = Claims {
             auth_time: fresh.auth_time - 601,
@@ -248,10 +255,10 @@ async fn key_needs_no_credential_where_sessions_do() {
         };
         for (claims, may) in [fresh, old, key].iter().zip(expected) {
             match guard.admits(claims).await {
-                Ok(_) => assert!(may, "{rule:?} {claims:?}"),
+                Ok(_) => assert!(may, "{rule} {claims:?}"),
                 Err(error) => {
                     assert_eq!(error.reason, "STEP_UP_REQUIRED");
-                    assert!(!may, "{rule:?} {claims:?}");
+                    assert!(!may, "{rule} {claims:?}");
                 }
             }
         }
@@ -260,7 +267,7 @@ async fn key_needs_no_credential_where_sessions_do() {
 
 #[tokio::test]
 async fn operators_scope_is_worth_nothing_to_others() {
-    let guard = Guard::new(Rule::user(ATTACH, &["edge"], Scope::Admin));
+    let guard = Guard::new("user = {scope: SCOPE_ADMIN}");
     let operator = guard.issuer.operator("olga");
     assert!(guard.admits(&operator).await.is_ok());
     let posing = Claims {
@@ -282,23 +289,25 @@ async fn operators_scope_is_worth_nothing_to_others() {
 }
 
 #[tokio::test]
-async fn nobody_stands_behind_calls_that_want_nobody() {
-    let guard = Guard::new(Rule::nobody(ATTACH, &["worker"]));
-    let mut forged = request("worker", Some("whatever"));
-    let token = guard.issuer.claims("anna");
-    forged.extensions_mut().insert(Caller::from(token));
-    assert_eq!(guard.call(forged).await, Ok(None));
+async fn nobody_stands_behind_calls_that_want_no_user() {
+    for rule in ["workload = {}", "anybody = {}"] {
+        let guard = Guard::between(&["worker"], rule);
+        let mut forged = request("worker", Some("whatever"));
+        let token = guard.issuer.claims("anna");
+        forged.extensions_mut().insert(Caller::from(token));
+        assert_eq!(guard.call(forged).await, Ok(None));
+        let other = request("edge", None);
+        guard.refuses(other, "WORKLOAD_REFUSED").await;
+    }
     let seen = tonic::Request::new(());
     assert_eq!(caller(&seen).expect_err("nobody").reason, "INTERNAL");
 }
 
 #[tokio::test]
 async fn method_that_is_not_served_is_not_implemented() {
-    let guard = Guard::new(writing());
+    let guard = Guard::new(WRITING);
     let mut other = request("edge", None);
-    *other.uri_mut() = "/kinora.scheduler.v1.WorkerService/Detach"
-        .parse()
-        .expect("a path");
+    *other.uri_mut() = "/t.S/Tell".parse().expect("a path");
     let refused = guard.call(other).await.expect_err("unknown");
     assert_eq!(refused.kind, kinora_mesh::error::Kind::Unimplemented);
 }
@@ -306,15 +315,12 @@ async fn method_that_is_not_served_is_not_implemented() {
 #[tokio::test]
 async fn guarded_routes_answer_siblings_and_refuse_others() {
     let issuer = TestIssuer::new();
-    let rule = Rule::nobody("/kinora.accounts.v1.TrustService/GetTrust", &["edge"]);
-    let services = ["kinora.accounts.v1.TrustService"];
-    let authenticator = issuer.authenticator("accounts");
+    let callers = Callers::new("kinora.accounts.v1.TrustService", &["edge"]);
     let access = Access::new(
         workload("accounts"),
         DESCRIPTORS,
-        &services,
-        &[rule],
-        authenticator,
+        &[callers],
+        issuer.authenticator("accounts"),
     );
     let routes = access
         .expect("complete")

@@ -8,6 +8,7 @@
 //! one code, one mail.
 
 use chrono::TimeDelta;
+use kinora_access::throttle::network;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ use crate::domain::name;
 use crate::domain::origin::Origin;
 use crate::domain::password::Password;
 use crate::domain::refusal::Refusal;
-use crate::domain::throttle::{Kind, network};
+use crate::domain::throttle::Kind;
 use crate::domain::tokens::{Shown, Tokens};
 use crate::error::Error;
 use crate::random;

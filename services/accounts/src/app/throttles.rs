@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use kinora_access::throttle::{Counter, network};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use super::hashing::Comparison;
 use crate::domain::origin::Origin;
 use crate::domain::password::Password;
 use crate::domain::refusal::Refusal;
-use crate::domain::throttle::{Counter, Kind, network};
+use crate::domain::throttle::Kind;
 use crate::error::Error;
 use crate::store::throttles;
 

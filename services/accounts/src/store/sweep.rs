@@ -1,6 +1,7 @@
 //! Rows that are good for nothing any more. The audit log and the history of accepted terms are not among them.
 
 use chrono::TimeDelta;
+use kinora_access::throttle::FORGET;
 use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
@@ -14,7 +15,6 @@ use super::entity::trust::{ended, signing_key};
 use crate::domain::Time;
 use crate::domain::session::IDLE;
 use crate::domain::signing_key::{KeyState, REMEMBER_ENDED};
-use crate::domain::throttle::FORGET;
 
 /// Clocks of replicas may differ by less than this.
 const SKEW: TimeDelta = TimeDelta::minutes(5);

@@ -1,5 +1,6 @@
 //! Counters of tries, and networks from which people have signed in.
 
+use kinora_access::throttle::{Counter, Rule};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
@@ -9,7 +10,6 @@ use uuid::Uuid;
 
 use super::entity::people::{known_address, throttle};
 use crate::domain::Time;
-use crate::domain::throttle::{Counter, Rule};
 
 /// A counter, which nobody else changes until the transaction ends. Lock several in the order of their keys.
 ///

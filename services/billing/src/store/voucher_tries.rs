@@ -1,5 +1,6 @@
 //! Counters of wrong voucher codes.
 
+use kinora_access::throttle::{Counter, FORGET};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
@@ -7,7 +8,6 @@ use sea_orm::{
 
 use super::entity::vouchers::tries;
 use crate::domain::Time;
-use crate::domain::voucher_tries::{Counter, FORGET};
 
 /// A counter, which nobody else changes until the transaction ends. Lock several in the order of their keys.
 ///

@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use kinora_mesh::error::{Kind, PublicError};
-use kinora_proto::DESCRIPTORS;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -15,19 +14,20 @@ use tonic::codegen::Bytes;
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
-use crate::claims::{Claims, Scope};
+use crate::claims::Claims;
 use crate::layer::Access;
-use crate::rules::Rule;
+use crate::rules::Callers;
+use crate::rules::testing::{SERVICE, contract_of};
 use crate::testing::{TestIssuer, workload};
 use crate::trust::{MAX_AGE, POLL_INTERVAL};
 
-const ATTACH: &str = "/kinora.scheduler.v1.WorkerService/Attach";
-const GET_TRUST: &str = "/kinora.accounts.v1.TrustService/GetTrust";
+const ASK: &str = "/t.S/Ask";
+const WATCH: &str = "/t.S/Watch";
 
 /// By then a service knows what has ended.
 const SOON: Duration = Duration::from_secs(4);
 
-/// One method for people.
+/// Methods for people, of which one is called.
 struct Bench {
     issuer: TestIssuer,
     access: Access,
@@ -43,12 +43,10 @@ struct Open {
 impl Bench {
     fn new(method: &'static str) -> Self {
         let issuer = TestIssuer::new();
-        let (service, _) = method[1..].split_once('/').expect("a path");
         let access = Access::new(
             workload("scheduler"),
-            DESCRIPTORS,
-            &[service],
-            &[Rule::user(method, &["edge"], Scope::VideosRead)],
+            &contract_of("user = {scope: SCOPE_VIDEOS_READ}"),
+            &[Callers::new(SERVICE, &["edge"])],
             issuer.authenticator("scheduler"),
         );
         Self {
@@ -119,7 +117,7 @@ impl Open {
 
 #[tokio::test(start_paused = true)]
 async fn idle_stream_ends_when_its_session_key_or_account_does() {
-    let bench = Bench::new(ATTACH);
+    let bench = Bench::new(WATCH);
     let (anna, ben) = (bench.issuer.claims("anna"), bench.issuer.claims("ben"));
     for (claims, id) in [(&anna, anna.sid), (&ben, ben.sub)] {
         let mut open = bench.open(claims).await;
@@ -133,7 +131,7 @@ async fn idle_stream_ends_when_its_session_key_or_account_does() {
 
 #[tokio::test(start_paused = true)]
 async fn busy_stream_ends_before_its_next_message() {
-    let bench = Bench::new(ATTACH);
+    let bench = Bench::new(WATCH);
     let claims = bench.issuer.claims("anna");
     let mut open = bench.open(&claims).await;
     open.goes_on().await;
@@ -145,7 +143,7 @@ async fn busy_stream_ends_before_its_next_message() {
 
 #[tokio::test(start_paused = true)]
 async fn end_that_came_before_the_first_message_counts() {
-    let bench = Bench::new(ATTACH);
+    let bench = Bench::new(WATCH);
     let claims = bench.issuer.claims("anna");
     let open = bench.open(&claims).await;
     bench.issuer.end(claims.sid);
@@ -156,7 +154,7 @@ async fn end_that_came_before_the_first_message_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn ends_of_others_and_other_changes_disturb_nobody() {
-    let bench = Bench::new(ATTACH);
+    let bench = Bench::new(WATCH);
     let mut open = bench.open(&bench.issuer.claims("anna")).await;
     bench.issuer.end(bench.issuer.claims("anna").sid);
     bench.issuer.end(bench.issuer.claims("ben").sub);
@@ -171,7 +169,7 @@ async fn ends_of_others_and_other_changes_disturb_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn stream_under_a_newer_token_goes_on() {
-    let bench = Bench::new(ATTACH);
+    let bench = Bench::new(WATCH);
     let claims = bench.issuer.claims("anna");
     bench.issuer.end(claims.sub);
     sleep(SOON).await;
@@ -190,7 +188,7 @@ async fn stream_under_a_newer_token_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn answer_that_is_no_stream_is_not_watched() {
-    let bench = Bench::new(GET_TRUST);
+    let bench = Bench::new(ASK);
     let claims = bench.issuer.claims("anna");
     let mut open = bench.open(&claims).await;
     bench.issuer.end(claims.sid);
@@ -200,7 +198,7 @@ async fn answer_that_is_no_stream_is_not_watched() {
 
 #[tokio::test(start_paused = true)]
 async fn stream_goes_on_while_accounts_is_away_and_ends_when_too_much_may_be_forgotten() {
-    let bench = Bench::new(ATTACH);
+    let bench = Bench::new(WATCH);
     let mut open = bench.open(&bench.issuer.claims("anna")).await;
     bench.issuer.be_away(true);
     sleep(MAX_AGE - 4 * POLL_INTERVAL).await;
