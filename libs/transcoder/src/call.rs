@@ -3,12 +3,13 @@
 use bytes::Buf;
 use kinora_mesh::channel::RetryChannel;
 use prost::Message;
-use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions, Value};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::route::Route;
+use crate::routes::InvalidRoutes;
 
 /// No answer is longer: a page of a hundred videos with the longest prompts.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -46,14 +47,43 @@ pub async fn stream(
 /// # Errors
 /// `Internal` when it holds what JSON cannot say, such as a timestamp out of range.
 pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, Status> {
-    let options = SerializeOptions::new()
-        .skip_default_fields(false)
-        .use_proto_field_name(true);
     let mut json = Vec::new();
     message
-        .serialize_with_options(&mut serde_json::Serializer::new(&mut json), &options)
+        .serialize_with_options(&mut serde_json::Serializer::new(&mut json), &CANONICAL)
         .map_err(|error| Status::internal(format!("an answer is no JSON: {error}")))?;
     Ok(json)
+}
+
+const CANONICAL: SerializeOptions = SerializeOptions::new()
+    .skip_default_fields(false)
+    .use_proto_field_name(true);
+
+/// Writes messages of one generated type as JSON, as [`to_json`] does.
+#[derive(Clone, Debug)]
+pub struct JsonWriter(MessageDescriptor);
+
+impl JsonWriter {
+    /// For messages of the type `name`, a full name in an encoded descriptor set.
+    ///
+    /// # Errors
+    /// [`InvalidRoutes::Descriptors`] when the set cannot be read, or has no such type.
+    pub fn new(descriptors: &[u8], name: &str) -> Result<Self, InvalidRoutes> {
+        let pool = DescriptorPool::decode(descriptors)
+            .map_err(|error| InvalidRoutes::Descriptors(error.to_string()))?;
+        let missing = || InvalidRoutes::Descriptors(format!("there is no message {name}"));
+        Ok(Self(pool.get_message_by_name(name).ok_or_else(missing)?))
+    }
+
+    /// Writes a message.
+    ///
+    /// # Errors
+    /// When it is none of the type, or holds what JSON cannot say.
+    pub fn write(&self, message: &impl Message) -> Result<serde_json::Value, serde_json::Error> {
+        let bytes = message.encode_to_vec();
+        let message = DynamicMessage::decode(self.0.clone(), bytes.as_slice());
+        let message = message.map_err(<serde_json::Error as serde::ser::Error>::custom)?;
+        message.serialize_with_options(serde_json::value::Serializer, &CANONICAL)
+    }
 }
 
 /// Writes an answer of a route as JSON, as [`to_json`] does: the method's message, or the field of it that the route answers

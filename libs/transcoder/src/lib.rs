@@ -7,6 +7,7 @@
 //! It knows no service. Who calls, limits and problem documents are its user's.
 
 mod call;
+mod form;
 mod json;
 mod message;
 pub mod openapi;
@@ -17,7 +18,8 @@ mod template;
 #[cfg(test)]
 mod testing;
 
-pub use call::{answer, answer_json, call, stream, to_json};
+pub use call::{JsonWriter, answer, answer_json, call, stream, to_json};
+pub use form::{Form, read_form};
 pub use json::read_json;
 pub use message::{set_message, set_text};
 pub use prost_reflect::DynamicMessage;

@@ -6,7 +6,8 @@ use kinora_mesh::error::{Kind as ErrorKind, PublicError};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value};
 use serde_json::{Map, Value as Json};
 
-use self::value::{Problems, field_named, is_well_known, read_members, read_value};
+pub(crate) use self::value::field_named;
+use self::value::{Problems, is_well_known, read_members, read_value};
 use crate::json::{read_json, shown};
 use crate::route::Body;
 use crate::routes::Found;

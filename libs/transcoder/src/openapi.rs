@@ -28,22 +28,37 @@ pub struct Info<'a> {
     pub version: &'a str,
     /// What it is, in Markdown.
     pub description: &'a str,
-    /// Whether anybody may call it. All others need one of the ways in `security` of the document.
-    pub is_open: fn(&Route) -> bool,
+    /// What a route needs of its caller.
+    pub needs: &'a dyn Fn(&Route) -> Needs,
     /// Full names of messages that the server fills in itself. Fields of these types are not shown in requests.
     pub set_by_server: &'a [&'a str],
     /// Headers that stand for fields: the field of the input, and the name in `components.parameters`. A header without a
     /// field goes with every call.
     pub headers: &'a [(&'a str, &'a str)],
+    /// Headers of answers, and their names in `components.headers`.
+    pub answer_headers: &'a [(&'a str, &'a str)],
+    /// What any call may be answered with: a status, and the name in `components.responses`.
+    pub answers: &'a [(&'a str, &'a str)],
 }
 
-/// Writes down all routes, and merges `more` into that: objects are joined, lists are appended, and anything else replaces
-/// what is there.
+/// What an operation needs of its caller.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// The operation's `security`: ways to say who calls, any of which will do, by their names in
+    /// `components.securitySchemes` and with the roles that they must give. Empty where strangers may call.
+    pub security: Vec<Value>,
+    /// The same in words, for the end of the description. Errors are found in it as in a method's comment.
+    pub words: String,
+}
+
+/// Writes down all routes, and merges each of `more` into that: objects are joined, lists are appended, and anything else
+/// replaces what is there.
 ///
-/// `more` has at least `components.responses.Problem`, which is how errors are answered, and the parameters of
-/// [`Info::headers`].
+/// In `more` there are at least the components that operations refer to: the response `Problem`, which is how errors are
+/// answered; the response `NotModified`, the header `EntityTag` and the parameter `IfNoneMatch` of what has entity tags;
+/// the parameters of [`Info::headers`]; and the headers and responses of [`Info::answer_headers`] and [`Info::answers`].
 #[must_use]
-pub fn document(routes: &Transcoder, info: &Info<'_>, more: &Value) -> Value {
+pub fn document(routes: &Transcoder, info: &Info<'_>, more: &[Value]) -> Value {
     let pool = routes.routes().first().map(|route| {
         let method = route.descriptor();
         method.parent_pool().clone()
@@ -65,7 +80,9 @@ pub fn document(routes: &Transcoder, info: &Info<'_>, more: &Value) -> Value {
         "paths": paths,
         "components": { "schemas": schemas },
     });
-    merge(&mut document, more);
+    for more in more {
+        merge(&mut document, more);
+    }
     document
 }
 

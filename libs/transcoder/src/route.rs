@@ -67,6 +67,11 @@ impl Route {
         self.template.fields().collect()
     }
 
+    /// Those of them that a client chooses. The others are said by the template, as `kind` is by `/v1/{kind=batches}/{id}`.
+    pub(crate) fn open_variables(&self) -> Vec<&str> {
+        self.template.open_fields().collect()
+    }
+
     /// Whether a request has a body: the message, or a field of it.
     #[must_use]
     pub fn takes_body(&self) -> bool {

@@ -48,6 +48,16 @@ impl Template {
             .map(|variable| variable.field.as_str())
     }
 
+    /// The fields that the path sets to what a client chooses, and not to a text of the template.
+    pub(crate) fn open_fields(&self) -> impl Iterator<Item = &str> {
+        let open = self.variables.iter().filter(|variable| {
+            let segments = self.segments.get(variable.first..=variable.last);
+            let mut segments = segments.unwrap_or_default().iter();
+            segments.any(|segment| !matches!(segment, Segment::Literal(_)))
+        });
+        open.map(|variable| variable.field.as_str())
+    }
+
     /// A template whose paths are all another one's, too, comes before that one.
     pub(crate) fn order(&self) -> impl Ord + '_ {
         (&self.segments, self.verb.is_empty(), &self.verb)
@@ -283,6 +293,14 @@ mod tests {
             "/v1/o/1/m/2",
             Some(&[("o.id", "1"), ("u", "2")]),
         );
+        check("/v1/{kind=a}/{id}", "/v1/b/1", None);
+        check(
+            "/v1/{kind=a}/{id}",
+            "/v1/a/1",
+            Some(&[("kind", "a"), ("id", "1")]),
+        );
+        let template = Template::parse("/v1/{kind=a}/{id}/{name=b/*}").expect("a template");
+        assert!(template.open_fields().eq(["id", "name"]));
     }
 
     #[test]

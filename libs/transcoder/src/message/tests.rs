@@ -65,7 +65,7 @@ fn the_path_of_another_binding_goes_into_its_field() {
         (&json!("v1"), &json!("a cat"))
     );
     let json = read("GET", "/v1/sequences/s1", "").unwrap();
-    assert_eq!(json, json!({ "id": "s1" }));
+    assert_eq!(json, json!({ "id": "s1", "collection": "sequences" }));
 }
 
 #[test]

@@ -92,7 +92,7 @@ pub(super) fn read_members(
 }
 
 /// A field by its name in the contract or by the camel case of it.
-pub(super) fn field_named(message: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
+pub(crate) fn field_named(message: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
     message
         .get_field_by_name(name)
         .or_else(|| message.get_field_by_json_name(name))

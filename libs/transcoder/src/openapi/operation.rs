@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use http::Method;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value as Field};
 use serde_json::{Map, Value, json};
 
@@ -59,14 +60,15 @@ impl<'a> Operations<'a> {
 
     /// What the path's variables are called: as their fields, or as the same path of another verb calls them.
     fn path_names(&mut self, route: &Route) -> Vec<String> {
-        let own = route.variables().into_iter().map(|variable| {
+        let own = route.open_variables().into_iter().map(|variable| {
             let last = variable.rsplit('.').next();
             last.unwrap_or(variable).to_owned()
         });
         let mut own: Vec<String> = own.collect();
         let is_twice = (1..own.len()).any(|at| own[..at].contains(&own[at]));
         if is_twice {
-            own = route.variables().into_iter().map(str::to_owned).collect();
+            let variables = route.open_variables();
+            own = variables.into_iter().map(str::to_owned).collect();
         }
         let blanks = vec![String::new(); own.len()];
         let shape = with_variables(&route.path(), &blanks);
@@ -77,6 +79,10 @@ impl<'a> Operations<'a> {
         let method = route.descriptor();
         let file = method.parent_file();
         let comment = self.comments.get(file.name(), method.path());
+        let needs = (self.info.needs)(route);
+        let texts = comment.into_iter().chain([needs.words.as_str()]);
+        let texts: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
+        let description = texts.join("\n\n");
         let summary = comment.and_then(comments::first_sentence);
         let summary = summary.map_or_else(|| in_words(method.name()), str::to_owned);
         let mut parameters = self.in_path(route, variables);
@@ -87,22 +93,20 @@ impl<'a> Operations<'a> {
             "tags": [self.names.tag(&route.service())],
             "summary": summary,
             "parameters": parameters,
-            "responses": self.responses(route, comment),
+            "responses": self.responses(route, &description),
+            "security": needs.security,
         });
-        if let Some(comment) = comment {
-            set(&mut operation, "description", comment);
+        if !description.is_empty() {
+            set(&mut operation, "description", description);
         }
         if let Some(body) = self.body(route) {
             set(&mut operation, "requestBody", body);
-        }
-        if (self.info.is_open)(route) {
-            set(&mut operation, "security", Vec::<Value>::new());
         }
         operation
     }
 
     fn in_path(&mut self, route: &Route, names: &[String]) -> Vec<Value> {
-        let fields = route.variables().into_iter().zip(names);
+        let fields = route.open_variables().into_iter().zip(names);
         let parameters = fields.map(|(variable, name)| {
             let field = field_at(&route.descriptor().input(), variable);
             let mut schema = json!({ "type": "string" });
@@ -183,6 +187,9 @@ impl<'a> Operations<'a> {
                 parameters.push(json!({ "$ref": reference }));
             }
         }
+        if has_tag(route) {
+            parameters.push(json!({ "$ref": "#/components/parameters/IfNoneMatch" }));
+        }
     }
 
     fn body(&mut self, route: &Route) -> Option<Value> {
@@ -211,17 +218,47 @@ impl<'a> Operations<'a> {
         Some(json!({ "required": is_required, "content": content }))
     }
 
-    fn responses(&mut self, route: &Route, comment: Option<&str>) -> Value {
+    fn responses(&mut self, route: &Route, description: &str) -> Value {
         let content = self.answer(route);
         let mut responses = json!({
             "200": { "description": what_is_answered(route), "content": content },
             "default": { "$ref": "#/components/responses/Problem" },
         });
-        let errors = comment.map(comments::errors).unwrap_or_default();
-        for (status, reasons) in errors {
+        if has_tag(route) {
+            let tag = json!({ "ETag": { "$ref": "#/components/headers/EntityTag" } });
+            set(&mut responses["200"], "headers", tag);
+            let same = json!({ "$ref": "#/components/responses/NotModified" });
+            set(&mut responses, "304", same);
+        }
+        for (status, component) in self.info.answers {
+            let reference = format!("#/components/responses/{component}");
+            set(&mut responses, status, json!({ "$ref": reference }));
+        }
+        for (status, reasons) in comments::errors(description) {
             set(&mut responses, &status.to_string(), problem(&reasons));
         }
+        self.with_headers(&mut responses);
         responses
+    }
+
+    /// Gives the answers that are no references the headers that they all have.
+    fn with_headers(&self, responses: &mut Value) {
+        let headers = self.info.answer_headers.iter().map(|(name, component)| {
+            let reference = format!("#/components/headers/{component}");
+            ((*name).to_owned(), json!({ "$ref": reference }))
+        });
+        let headers: Map<String, Value> = headers.collect();
+        let responses = responses.as_object_mut().into_iter().flatten();
+        for (_, response) in responses {
+            if headers.is_empty() || response.get("$ref").is_some() {
+                continue;
+            }
+            let own = response.get("headers").and_then(Value::as_object);
+            let own = own.into_iter().flatten();
+            let own = own.map(|(name, header)| (name.clone(), header.clone()));
+            let all: Map<String, Value> = headers.clone().into_iter().chain(own).collect();
+            set(response, "headers", all);
+        }
     }
 
     fn answer(&mut self, route: &Route) -> Value {
@@ -232,22 +269,15 @@ impl<'a> Operations<'a> {
         if !route.is_streaming() {
             return json!({ "application/json": { "schema": schema } });
         }
-        let stream = |description: &str| {
-            json!({ "schema": {
-                "type": "string", "contentMediaType": "application/json", "contentSchema": &schema,
-                "description": description,
-            }})
-        };
-        let numbered = if route.is_of_events() {
-            " `id` is `seq`, and `event` is `type`."
-        } else {
-            ""
-        };
-        let events =
-            format!("The `data` of each event is JSON of the schema that is named here.{numbered}");
+        let json = json!({
+            "type": "string", "contentMediaType": "application/json", "contentSchema": &schema,
+        });
+        let mut lines = json.clone();
+        let text = "Each line is JSON of the schema that is named here.";
+        set(&mut lines, "description", text);
         json!({
-            "application/x-ndjson": stream("Each line is JSON of the schema that is named here."),
-            "text/event-stream": stream(&events),
+            "application/x-ndjson": { "schema": lines },
+            "text/event-stream": { "schema": event(json, route.is_of_events()) },
         })
     }
 
@@ -260,6 +290,23 @@ impl<'a> Operations<'a> {
             }
         }
     }
+}
+
+/// Whether answers are told apart by entity tags: those that are only asked for, and are single.
+fn has_tag(route: &Route) -> bool {
+    route.verb() == Method::GET && !route.is_streaming()
+}
+
+/// One event of a stream, whose `data` is this.
+fn event(data: Value, is_numbered: bool) -> Value {
+    let mut properties = json!({ "data": data });
+    if is_numbered {
+        let id = json!({ "type": "string", "description": "`seq`." });
+        let name = json!({ "type": "string", "description": "`type`." });
+        set(&mut properties, "id", id);
+        set(&mut properties, "event", name);
+    }
+    json!({ "type": "object", "description": "One event of the stream.", "properties": properties })
 }
 
 /// A form has files among its own fields.
@@ -314,16 +361,22 @@ fn field_at(message: &MessageDescriptor, path: &str) -> Option<FieldDescriptor> 
     }
 }
 
-/// `/v1/webhooks/{id}` of `/v1/webhooks/{webhook.id}` and `id`.
+/// `/v1/webhooks/{id}` of `/v1/webhooks/{webhook.id}` and `id`; `/v1/batches/{id}` of `/v1/{collection=batches}/{id}`.
 fn with_variables(template: &str, names: &[String]) -> String {
     let mut names = names.iter();
     let mut path = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
-        let name = names.next().map_or("", String::as_str);
+        let (variable, after) = after.split_once('}').unwrap_or((after, ""));
         path.push_str(before);
-        path.push_str(&format!("{{{name}}}"));
-        rest = after.split_once('}').map_or("", |(_, rest)| rest);
+        match variable.split_once('=') {
+            Some((_, text)) if !text.contains('*') => path.push_str(text),
+            _ => {
+                let name = names.next().map_or("", String::as_str);
+                path.push_str(&format!("{{{name}}}"));
+            }
+        }
+        rest = after;
     }
     path.push_str(rest);
     path

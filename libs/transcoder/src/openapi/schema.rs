@@ -14,6 +14,16 @@ const REQUIRED: i32 = 2;
 const OUTPUT_ONLY: i32 = 3;
 const INPUT_ONLY: i32 = 4;
 
+/// Base64 of either alphabet, padded or not, alone or as a data URL.
+const BASE64: &str = concat!(
+    "^([Dd][Aa][Tt][Aa]:[^,]*;[Bb][Aa][Ss][Ee]64,)?(",
+    "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?",
+    "|([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}(==)?|[A-Za-z0-9_-]{3}=?)?)$",
+);
+
+/// How many items a page has; never negative (AIP-158).
+const PAGE_SIZES: [&str; 2] = ["page_size", "limit"];
+
 /// The schemas that were asked for, and those that these need.
 pub(super) struct Schemas<'a> {
     names: &'a Names,
@@ -88,6 +98,10 @@ impl<'a> Schemas<'a> {
         }
         if side == Side::Request {
             set(&mut schema, "additionalProperties", false);
+            let pairs = pairs_of_choices(shown);
+            if !pairs.is_empty() {
+                set(&mut schema, "allOf", pairs);
+            }
         }
         schema
     }
@@ -99,9 +113,12 @@ impl<'a> Schemas<'a> {
             let value = self.kind(&entry.map_entry_value_field().kind(), side);
             return json!({ "type": "object", "additionalProperties": value });
         }
-        let one = self.kind(&kind, side);
+        let mut one = self.kind(&kind, side);
         if field.is_list() {
             return json!({ "type": "array", "items": one });
+        }
+        if side == Side::Request {
+            narrow(&mut one, field);
         }
         one
     }
@@ -198,6 +215,35 @@ pub(super) fn is_required(field: &FieldDescriptor, side: Side) -> bool {
     }
 }
 
+/// What a request's field takes of what its kind has.
+fn narrow(schema: &mut Value, field: &FieldDescriptor) {
+    let is_text = matches!(field.kind(), Kind::String);
+    if is_text && is_required(field, Side::Request) {
+        // An empty text is none.
+        set(schema, "minLength", 1);
+    }
+    if matches!(field.kind(), Kind::Int32) && PAGE_SIZES.contains(&field.name()) {
+        set(schema, "minimum", 0);
+    }
+}
+
+/// That no two fields of one choice are there.
+fn pairs_of_choices(shown: &Shown) -> Vec<Value> {
+    let choices = shown.message.oneofs().filter(|one| !one.is_synthetic());
+    let mut pairs = Vec::new();
+    for choice in choices {
+        let fields = choice.fields();
+        let names = fields.map(|field| field.name().to_owned());
+        let names: Vec<String> = names.filter(|name| !shown.omitted.contains(name)).collect();
+        for (index, second) in names.iter().enumerate() {
+            for first in names.iter().take(index) {
+                pairs.push(json!({ "not": { "required": [first, second] } }));
+            }
+        }
+    }
+    pairs
+}
+
 /// What `google.api.field_behavior` says of a field.
 fn behavior(field: &FieldDescriptor) -> BTreeSet<i32> {
     let message = field.parent_message();
@@ -262,7 +308,13 @@ fn scalar(kind: &Kind, side: Side) -> Value {
             schema
         }
         Kind::Bool => json!({ "type": "boolean" }),
-        Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
+        Kind::Bytes => {
+            let mut schema = json!({ "type": "string", "contentEncoding": "base64" });
+            if side == Side::Request {
+                set(&mut schema, "pattern", BASE64);
+            }
+            schema
+        }
         // The others have schemas of their own.
         Kind::String | Kind::Message(_) | Kind::Enum(_) => json!({ "type": "string" }),
     }

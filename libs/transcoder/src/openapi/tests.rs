@@ -8,9 +8,21 @@ fn info() -> Info<'static> {
         title: "Test",
         version: "1",
         description: "For a test.",
-        is_open: |route| route.method().ends_with("/SignIn"),
+        needs: &needs,
         set_by_server: &["kinora.accounts.v1.Origin"],
         headers: &[("request_id", "IdempotencyKey"), ("", "RequestTimeout")],
+        answer_headers: &[("RateLimit", "Level")],
+        answers: &[("429", "TooMany")],
+    }
+}
+
+fn needs(route: &Route) -> Needs {
+    if route.method().ends_with("/SignIn") {
+        return Needs::default();
+    }
+    Needs {
+        security: vec![json!({ "bearer": ["a scope"] })],
+        words: "Needs a scope; otherwise PERMISSION_DENIED with reason SCOPE_MISSING.".to_owned(),
     }
 }
 
@@ -18,8 +30,9 @@ fn more() -> Value {
     json!({
         "paths": { "/v1/videos/{id}": { "get": { "tags": ["More"] } }, "/healthz": { "get": {} } },
         "components": {
-            "parameters": { "IdempotencyKey": {}, "RequestTimeout": {} },
-            "responses": { "Problem": {} },
+            "headers": { "EntityTag": {}, "Level": {} },
+            "parameters": { "IdempotencyKey": {}, "IfNoneMatch": {}, "RequestTimeout": {} },
+            "responses": { "NotModified": {}, "Problem": {}, "TooMany": {} },
             "schemas": { "Problem": {} },
         },
     })
@@ -30,7 +43,7 @@ fn routes() -> Transcoder {
 }
 
 fn written() -> Value {
-    document(&routes(), &info(), &more())
+    document(&routes(), &info(), &[more()])
 }
 
 fn schema<'a>(document: &'a Value, name: &str) -> &'a Value {
@@ -239,6 +252,33 @@ fn a_query_reaches_into_messages() {
 }
 
 #[test]
+fn any_call_may_be_answered_with_what_is_common_to_all() {
+    let document = written();
+    let responses = &document["paths"]["/v1/videos"]["get"]["responses"];
+    assert_eq!(responses["429"]["$ref"], "#/components/responses/TooMany");
+    let headers = &responses["200"]["headers"];
+    assert_eq!(headers["RateLimit"]["$ref"], "#/components/headers/Level");
+}
+
+#[test]
+fn requests_are_as_narrow_as_what_is_taken() {
+    let document = written();
+    let email = &schema(&document, "SignInRequest")["properties"]["email"];
+    assert_eq!(email["minLength"], 1, "an empty text is none");
+    let list = &document["paths"]["/v1/videos"]["get"]["parameters"];
+    let sizes = list.as_array().unwrap().iter();
+    let sizes = sizes
+        .filter(|one| ["page_size", "limit"].contains(&one["name"].as_str().unwrap_or_default()));
+    let least: Vec<&Value> = sizes.map(|one| &one["schema"]["minimum"]).collect();
+    assert_eq!(least, [&json!(0), &json!(0)]);
+    let image = &schema(&document, "CreateVideoRequest")["properties"]["image"];
+    assert!(image["pattern"].is_string(), "what is no base64 is refused");
+    let checkout = schema(&document, "CreateCheckoutRequest");
+    let both = json!({ "not": { "required": ["pack", "plan"] } });
+    assert_eq!(checkout["allOf"], json!([both]), "one of a choice");
+}
+
+#[test]
 fn streams_are_what_they_are_sent_as() {
     let document = written();
     let content = |path: &str, verb: &str| {
@@ -253,6 +293,29 @@ fn streams_are_what_they_are_sent_as() {
         content("/v1/me:export", "get"),
         ["application/octet-stream"]
     );
+    let answer = &document["paths"]["/v1/videos/{id}/events"]["get"]["responses"]["200"];
+    let event = &answer["content"]["text/event-stream"]["schema"]["properties"];
+    let data = &event["data"]["contentSchema"]["$ref"];
+    assert_eq!(data, "#/components/schemas/VideoEvent");
+    assert!(event["id"].is_object() && event["event"].is_object());
+}
+
+#[test]
+fn what_is_only_asked_for_has_an_entity_tag() {
+    let document = written();
+    let has_tag = |path: &str, verb: &str| {
+        let responses = &document["paths"][path][verb]["responses"];
+        let is_told = responses["200"]["headers"].get("ETag").is_some();
+        let is_taken = parameters(&document, path, verb).contains(&"IfNoneMatch");
+        assert_eq!(
+            (responses.get("304").is_some(), is_taken),
+            (is_told, is_told)
+        );
+        is_told
+    };
+    assert!(has_tag("/v1/videos", "get"));
+    assert!(!has_tag("/v1/videos", "post"));
+    assert!(!has_tag("/v1/videos/{id}/events", "get"));
 }
 
 #[test]
@@ -268,11 +331,16 @@ fn errors_that_a_comment_names_are_answers() {
 }
 
 #[test]
-fn strangers_may_call_what_is_open() {
+fn operations_say_what_they_need_of_their_caller() {
     let document = written();
     let operation = |path: &str| &document["paths"][path]["post"];
     assert_eq!(operation("/v1/auth:signIn")["security"], json!([]));
-    assert!(operation("/v1/videos").get("security").is_none());
+    let video = operation("/v1/videos");
+    assert_eq!(video["security"], json!([{ "bearer": ["a scope"] }]));
+    let text = video["description"].as_str().unwrap();
+    assert!(text.contains("Needs a scope;"), "{text}");
+    let refused = &video["responses"]["403"]["description"];
+    assert!(refused.as_str().unwrap().contains("`SCOPE_MISSING`"));
     let required = &schema(&document, "SignInRequest")["required"];
     assert_eq!(*required, json!(["email", "password"]));
 }
@@ -293,8 +361,21 @@ fn equal_paths_are_one_whatever_their_variables_are_called() {
         rpc Change(M) returns (M) { option (google.api.http) = { patch: "/v1/things/{m.b}" body: "m" }; }
         "#,
     );
-    let document = document(&transcoder.unwrap(), &info(), &more());
+    let document = document(&transcoder.unwrap(), &info(), &[more()]);
     let item = document["paths"]["/v1/things/{a}"].as_object().unwrap();
     assert!(item.contains_key("get") && item.contains_key("patch"));
     assert_eq!(parameters(&document, "/v1/things/{a}", "patch")[0], "a");
+}
+
+#[test]
+fn what_a_path_says_itself_is_no_parameter() {
+    let document = written();
+    for (collection, id) in [("batches", "getGroup"), ("sequences", "getGroup2")] {
+        let path = format!("/v1/{collection}/{{id}}");
+        let operation = &document["paths"][&path]["get"];
+        assert_eq!(operation["operationId"], id);
+        assert_eq!(parameters(&document, &path, "get")[0], "id");
+        let all = operation["parameters"].to_string();
+        assert!(!all.contains("collection"), "{all}");
+    }
 }
