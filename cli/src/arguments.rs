@@ -3,6 +3,7 @@
 pub mod accounts;
 mod admin;
 pub mod billing;
+mod dates;
 mod generate;
 mod identity;
 pub mod model;
@@ -22,6 +23,7 @@ use kinora_mesh::telemetry::TelemetryOptions;
 use reqwest::header::HeaderValue;
 
 use crate::mesh::UNLIMITED_PLAN;
+use dates::{from_date, until_date};
 
 pub use admin::{AdminArguments, AdminCommand, TenantArguments};
 pub use generate::{
@@ -74,11 +76,13 @@ const STATES: [&str; 7] = [
 
 const JOBS_HELP: &str = "\
 States: awaiting_approval, queued, in_progress, completed, failed, cancelled, expired.
+DATE is a day in UTC, such as 2027-01-31, or a time, such as 2027-01-31T18:00:00Z; --until a day is until its end.
 
 Examples:
   kinora jobs
   kinora jobs --state queued,in_progress
   kinora jobs --state awaiting_approval       previews that wait for `kinora approve ID`
+  kinora jobs --query \"red ball\" --since 2027-01-31 --order asc
   kinora jobs --state failed --limit 100 --json";
 
 const CANCEL_HELP: &str = "\
@@ -121,7 +125,7 @@ pub enum Command {
     Estimate(Box<EstimateArguments>),
     /// Approve a preview, so that its clip is made.
     Approve(Box<ApproveArguments>),
-    /// List jobs, newest first.
+    /// List and search jobs, newest first.
     Jobs(JobsArguments),
     /// Cancel a job that waits or runs.
     Cancel(CancelArguments),
@@ -259,6 +263,21 @@ pub struct JobsArguments {
     /// Those in a state alone, for example queued,in_progress.
     #[arg(long, value_name = "STATE", value_delimiter = ',', hide_possible_values = true, value_parser = STATES)]
     pub state: Vec<String>,
+    /// Those whose prompt has all of these words, in any order; capital and small letters are the same.
+    #[arg(long, value_name = "WORDS")]
+    pub query: Option<String>,
+    /// Those of a model alone.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Those accepted from then on.
+    #[arg(long, value_name = "DATE", value_parser = from_date)]
+    pub since: Option<String>,
+    /// Those accepted before then.
+    #[arg(long, value_name = "DATE", value_parser = until_date)]
+    pub until: Option<String>,
+    /// The newest or the oldest first.
+    #[arg(long, default_value = "desc", value_parser = ["desc", "asc"])]
+    pub order: String,
     /// Print them as JSON.
     #[arg(long)]
     pub json: bool,

@@ -143,17 +143,17 @@ impl Api {
             .await
     }
 
-    /// Lists at most `limit` jobs, newest first; of some statuses, unless none is named.
+    /// Lists at most `limit` jobs that fit `filter`: parameters of the list with their values.
     ///
     /// # Errors
     ///
     /// [`ApiError`].
-    pub async fn videos(&self, limit: usize, statuses: &[String]) -> Result<Vec<Video>, ApiError> {
-        let filter: Vec<_> = statuses
-            .iter()
-            .map(|status| ("status", status.as_str()))
-            .collect();
-        self.pages("/v1/videos", &filter, limit, |page: VideoList| {
+    pub async fn videos(
+        &self,
+        limit: usize,
+        filter: &[(&str, &str)],
+    ) -> Result<Vec<Video>, ApiError> {
+        self.pages("/v1/videos", filter, limit, |page: VideoList| {
             (page.data, page.next_page_token)
         })
         .await

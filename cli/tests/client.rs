@@ -116,6 +116,7 @@ fn outputs(sha256: String) -> VideoOutputs {
         thumbnail_url: String::new(),
         still_url: None,
         manifest_url: String::new(),
+        spritesheet_url: None,
     }
 }
 
@@ -162,7 +163,7 @@ async fn each_state_is_asked_for_by_itself_on_every_page() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let router = Router::new().route("/v1/videos", get(pages));
     let api = serve(router.with_state(Arc::clone(&asked))).await;
-    let states = ["queued", "in_progress"].map(str::to_owned);
+    let states = [("status", "queued"), ("status", "in_progress")];
     assert_eq!(api.videos(5, &states).await.unwrap(), []);
     let both = "status=queued&status=in_progress";
     let expected = ["", "more"].map(|token| format!("page_size=5&page_token={token}&{both}"));

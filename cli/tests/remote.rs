@@ -233,6 +233,33 @@ async fn a_preview_is_approved_by_another_command() {
 }
 
 #[tokio::test]
+async fn jobs_are_searched_and_put_in_order() {
+    let edge = TestEdge::start().await;
+    let mut ids = Vec::new();
+    for prompt in ["a red ball", "a blue ball", "a red star"] {
+        let body = json!({ "prompt": prompt });
+        let video: Value = edge.post("/v1/videos", body).await.json().await.unwrap();
+        ids.push(video["id"].as_str().unwrap().to_owned());
+    }
+    let listed = async |arguments: &[&str]| {
+        let line = [&["jobs", "--json"][..], arguments].concat();
+        let jobs = kinora(&edge, &line).await.json();
+        let jobs = jobs.as_array().unwrap().iter();
+        let ids = jobs.map(|job| job["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&["--query", "red"]).await, [&*ids[2], &*ids[0]]);
+    let oldest = ["--query", "red", "--order", "asc", "--limit", "1"];
+    assert_eq!(listed(&oldest).await, [&*ids[0]]);
+    assert_eq!(listed(&["--model", "another"]).await, [""; 0]);
+    assert_eq!(listed(&["--until", "2020-01-31"]).await, [""; 0]);
+    assert_eq!(listed(&["--since", "2020-01-31"]).await.len(), 3);
+    kinora(&edge, &["jobs", "--since", "yesterday"])
+        .await
+        .check(2, "", "is no date");
+}
+
+#[tokio::test]
 async fn an_estimate_and_a_remix_say_what_is_asked() {
     let edge = TestEdge::start().await;
     let line = ["estimate", "p", "--seed", "96"];

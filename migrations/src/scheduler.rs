@@ -5,6 +5,7 @@ mod m20261121_000002_checkpoints;
 mod m20261121_000003_lanes;
 mod m20261121_000004_webhooks;
 mod m20261122_000005_settlements;
+mod m20261122_000006_uploads;
 
 use sea_orm_migration::prelude::DbErr;
 use sea_orm_migration::sea_orm::DatabaseConnection;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_lanes::Migration),
             Box::new(m20261121_000004_webhooks::Migration),
             Box::new(m20261122_000005_settlements::Migration),
+            Box::new(m20261122_000006_uploads::Migration),
         ]
     }
 }

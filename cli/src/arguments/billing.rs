@@ -1,6 +1,5 @@
 //! Arguments of `kinora balance`, `usage` and `redeem`, and of `kinora admin vouchers` and `billing`.
 
-mod dates;
 mod payments;
 
 use std::path::PathBuf;
@@ -8,7 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::ServerArguments;
-use dates::{day, from_date, until_date};
+use super::dates::{day, from_date, until_date};
 
 pub use payments::{CancelSubscriptionArguments, ReceiptsArguments, RefundArguments};
 

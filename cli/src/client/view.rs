@@ -210,6 +210,9 @@ pub struct VideoOutputs {
     pub still_url: Option<String>,
     /// Path that redirects to the list of what is needed to repeat the result.
     pub manifest_url: String,
+    /// Path that redirects to the sprite sheet; only of clips that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spritesheet_url: Option<String>,
 }
 
 /// One numbered change of a video, the data of a server-sent event.

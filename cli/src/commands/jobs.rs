@@ -15,7 +15,7 @@ const PROMPT_CHARS: usize = 60;
 /// [`Failure`].
 pub async fn list(arguments: &JobsArguments, folders: &Folders) -> Result<(), Failure> {
     let api = any_mesh(&arguments.server, folders).await?;
-    let videos = api.videos(arguments.limit, &arguments.state).await?;
+    let videos = api.videos(arguments.limit, &filter(arguments)).await?;
     if arguments.json {
         return Ok(output::json(&videos)?);
     }
@@ -25,6 +25,25 @@ pub async fn list(arguments: &JobsArguments, folders: &Folders) -> Result<(), Fa
     }
     let videos: Vec<&Video> = videos.iter().collect();
     Ok(output::result(table(&videos))?)
+}
+
+/// What is asked for, as parameters.
+fn filter(arguments: &JobsArguments) -> Vec<(&str, &str)> {
+    let states = arguments
+        .state
+        .iter()
+        .map(|state| ("status", state.as_str()));
+    let others = [
+        ("query", &arguments.query),
+        ("model", &arguments.model),
+        ("created_after", &arguments.since),
+        ("created_before", &arguments.until),
+    ];
+    let others = others
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let order = ("order", arguments.order.as_str());
+    states.chain(others).chain([order]).collect()
 }
 
 /// A line a job.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use kinora_accounts::{AccountsOptions, MailOptions};
 use kinora_billing::BillingOptions;
 use kinora_blobs::{BlobOptions, BlobStore, EmbeddedS3, Secret};
-use kinora_edge::EdgeOptions;
+use kinora_edge::{EdgeOptions, LimitOptions};
 use kinora_inference::InferenceOptions;
 use kinora_inference::backend::{Backend, Folders};
 use kinora_mesh::identity::Identity;
@@ -141,6 +141,8 @@ fn edge_options(
         cors_origins: options.cors_origins.clone(),
         link_lifetime: LINK_LIFETIME,
         call_timeout: CALL_TIMEOUT,
+        reflection: false,
+        limits: LimitOptions::default(),
         tls: TlsOptions::default(),
         http: HttpOptions::default(),
         drain: DrainOptions::default(),

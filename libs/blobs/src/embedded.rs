@@ -2,7 +2,8 @@
 //!
 //! s3s speaks the protocol and checks every signature; [`files`] keeps the objects; [`protocol`] joins the two. It
 //! offers what [`BlobStore`](crate::BlobStore) and a browser with a presigned URL use (buckets, put, get with ranges,
-//! head, list, delete) and answers `NotImplemented` to the rest.
+//! head, list, delete) and answers `NotImplemented` to the rest. Pages of every origin may use a presigned URL: it is the
+//! URL that lets its holder in, and nothing that a browser adds by itself.
 
 mod files;
 mod protocol;
@@ -11,12 +12,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
+use http::header::{ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, ETAG};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::{TcpListener, TcpStream};
+use tower::Layer as _;
+use tower_http::cors::{AllowHeaders, Any, Cors, CorsLayer};
 use tracing::{debug, warn};
 
 use self::files::ObjectFiles;
@@ -26,6 +32,8 @@ use crate::Secret;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long answers under way may take to finish after a shutdown was asked for.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a browser may remember that a page may use a URL.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 /// Pause after a failed accept, such as when file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -71,9 +79,20 @@ impl EmbeddedS3 {
         let files = Arc::new(open(&root)?);
         let mut builder = S3ServiceBuilder::new(Protocol::new(files));
         builder.set_auth(SimpleAuth::from_single(access_key, secret_key.reveal()));
-        accept(listener, builder.build(), shutdown).await;
+        let service = cors().layer(builder.build());
+        accept(listener, service, shutdown).await;
         Ok(())
     }
+}
+
+/// Pages may read and write with a signed URL, whatever headers their browser sends along.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::HEAD, Method::PUT])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, ETAG])
+        .max_age(PREFLIGHT_AGE)
 }
 
 fn open(root: &Path) -> Result<ObjectFiles, EmbeddedError> {
@@ -87,7 +106,11 @@ fn open(root: &Path) -> Result<ObjectFiles, EmbeddedError> {
     })
 }
 
-async fn accept(listener: TcpListener, service: S3Service, shutdown: impl Future<Output = ()>) {
+async fn accept(
+    listener: TcpListener,
+    service: Cors<S3Service>,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut http = Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
@@ -118,10 +141,11 @@ async fn accept(listener: TcpListener, service: S3Service, shutdown: impl Future
 fn spawn_connection(
     http: &Builder<TokioExecutor>,
     stream: TcpStream,
-    service: &S3Service,
+    service: &Cors<S3Service>,
     open_connections: &GracefulShutdown,
 ) {
-    let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+    let service = TowerToHyperService::new(service.clone());
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     let connection = open_connections.watch(connection.into_owned());
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -17,4 +17,4 @@ pub use error::{BlobError, BlobErrorKind};
 
 pub use kinora_mesh::secret::Secret;
 pub use options::BlobOptions;
-pub use store::{BlobInfo, BlobStore};
+pub use store::{BlobInfo, BlobStore, PresignedPut, PutTerms};

@@ -2,6 +2,8 @@
 
 mod presign;
 
+pub use presign::{PresignedPut, PutTerms};
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use kinora_testkit::wait::until;
 use reqwest::StatusCode;
 use reqwest::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    RANGE,
 };
 use support::{ACCESS_KEY, Server, browser, files_below, temp_root};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,6 +47,7 @@ async fn presigned_url_plays_in_place_with_its_type() {
     assert_eq!(header(&answer, CONTENT_LENGTH), "10");
     assert_eq!(header(&answer, ACCEPT_RANGES), "bytes");
     assert_eq!(header(&answer, CONTENT_DISPOSITION), "inline");
+    assert_eq!(header(&answer, CACHE_CONTROL), "private, max-age=60");
     assert_eq!(answer.bytes().await.expect("body"), &b"0123456789"[..]);
 }
 
@@ -56,12 +58,16 @@ async fn a_url_for_head_tells_the_size_and_reads_nothing() {
     let ttl = Duration::from_secs(60);
     let url = server
         .store
-        .presign_head(KEY, ttl)
+        .presign_head(KEY, ttl, Some("clip.mp4"), Some("a/b"))
         .await
         .expect("presigned");
     let answer = browser().head(&url).send().await.expect("head");
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(header(&answer, CONTENT_LENGTH), "10");
+    assert_eq!(header(&answer, CONTENT_TYPE), "a/b");
+    assert_eq!(header(&answer, CACHE_CONTROL), "private, max-age=60");
+    let disposition = header(&answer, CONTENT_DISPOSITION);
+    assert_eq!(disposition, "attachment; filename=\"clip.mp4\"");
     let answer = browser().get(&url).send().await.expect("get");
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
 }

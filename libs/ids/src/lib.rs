@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 /// Identifies a job. UUIDv7, so that ids sort by the time of their creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,14 +48,56 @@ impl FromStr for JobId {
     type Err = InvalidJobId;
 
     fn from_str(text: &str) -> Result<Self, InvalidJobId> {
-        // Only the canonical form, so that one job has one spelling in keys and URLs.
-        let id = Uuid::try_parse(text).map_err(|_| InvalidJobId)?;
-        if id.to_string() == text {
-            Ok(Self(id))
-        } else {
-            Err(InvalidJobId)
-        }
+        canonical(text).map(Self).ok_or(InvalidJobId)
     }
+}
+
+/// Identifies something that an owner uploads. UUIDv7: it tells when it was made, and its other 74 bits are random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UploadId(Uuid);
+
+impl UploadId {
+    /// Makes a new id at a time, in milliseconds of Unix.
+    #[must_use]
+    pub fn generate(unix_millis: u64) -> Self {
+        let nanos = u32::try_from(unix_millis % 1000 * 1_000_000).unwrap_or(0);
+        let time = Timestamp::from_unix(NoContext, unix_millis / 1000, nanos);
+        Self(Uuid::new_v7(time))
+    }
+
+    /// When it was made, in milliseconds of Unix.
+    #[must_use]
+    pub fn unix_millis(self) -> u64 {
+        // The first 48 bits of a UUIDv7.
+        let millis = self.0.as_u128() >> 80;
+        u64::try_from(millis).unwrap_or(u64::MAX)
+    }
+}
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The text is not an upload id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not an upload id")]
+pub struct InvalidUploadId;
+
+impl FromStr for UploadId {
+    type Err = InvalidUploadId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUploadId> {
+        canonical(text).map(Self).ok_or(InvalidUploadId)
+    }
+}
+
+/// Only the canonical form, so that one thing has one spelling in keys and URLs.
+fn canonical(text: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(text).ok()?;
+    (id.to_string() == text).then_some(id)
 }
 
 /// The right to work on a job, with its fencing number: of two leases on a job the higher one stands.
@@ -106,6 +148,12 @@ pub fn job_input_prefix(job: JobId) -> String {
     format!("{}inputs/", job_object_prefix(job))
 }
 
+/// The key prefix of an upload, ending in a slash. Whose it is follows from the prefix: nobody else's id leads there.
+#[must_use]
+pub fn upload_prefix(owner: &str, upload: UploadId) -> String {
+    format!("uploads/{owner}/{upload}/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +175,19 @@ mod tests {
         ] {
             assert_eq!(text.parse::<JobId>(), Err(InvalidJobId), "{text}");
         }
+    }
+
+    #[test]
+    fn an_upload_tells_when_it_was_made_and_nothing_else() {
+        let millis = 1_800_000_000_123;
+        let (one, other) = (UploadId::generate(millis), UploadId::generate(millis));
+        assert_eq!((one.unix_millis(), other.unix_millis()), (millis, millis));
+        assert_ne!(one, other);
+        assert_eq!(one.to_string().parse(), Ok(one));
+        let loud = one.to_string().to_uppercase();
+        assert_eq!(loud.parse::<UploadId>(), Err(InvalidUploadId));
+        let prefix = upload_prefix("anna", one);
+        assert_eq!(prefix, format!("uploads/anna/{one}/"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod groups;
 mod holds;
 mod images;
 mod jobs;
+mod lists;
 mod outlook;
 mod places;
 mod prepare;
@@ -19,6 +20,7 @@ mod submit;
 #[cfg(test)]
 mod testing;
 mod upkeep;
+mod uploads;
 mod watch;
 
 use std::sync::Arc;
@@ -49,11 +51,13 @@ pub use approvals::Estimate;
 pub use content::{Content, ContentKind};
 pub use dispatch::Greeting;
 pub use floor::Floor;
-pub use groups::GroupView;
-pub use jobs::{VideoQuery, View};
+pub use groups::{GroupName, GroupView};
+pub use jobs::View;
+pub use lists::VideoQuery;
 use places::Places;
 pub use places::QueuePlace;
 use progress::ProgressBoard;
+pub use uploads::{Announced, Upload};
 pub use watch::{Out, Sighting, Watching};
 
 /// How many rows lists show at a time.

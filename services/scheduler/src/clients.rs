@@ -3,9 +3,10 @@
 pub mod ledger;
 
 use std::error::Error;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use kinora_blobs::{BlobError, BlobStore};
+use kinora_blobs::{BlobError, BlobStore, PresignedPut, PutTerms};
 
 /// Why the object store did not do what was asked. Only logged.
 pub type ObjectError = Box<dyn Error + Send + Sync>;
@@ -23,6 +24,14 @@ pub trait Objects: Send + Sync {
         max: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ObjectError>>;
 
+    /// Signs a link on which whoever has it may put an object of these terms, for a while.
+    fn presign_put<'a>(
+        &'a self,
+        key: &'a str,
+        lifetime: Duration,
+        terms: PutTerms<'a>,
+    ) -> BoxFuture<'a, Result<PresignedPut, ObjectError>>;
+
     /// Stores an object, whole or not at all.
     fn put<'a>(
         &'a self,
@@ -30,6 +39,13 @@ pub trait Objects: Send + Sync {
         bytes: Vec<u8>,
         content_type: &'a str,
     ) -> BoxFuture<'a, Result<(), ObjectError>>;
+}
+
+/// Whether an object was not read because it is longer than was allowed.
+#[must_use]
+pub fn is_too_large(error: &ObjectError) -> bool {
+    let error = error.downcast_ref::<BlobError>();
+    matches!(error, Some(BlobError::TooLarge { .. }))
 }
 
 impl Objects for BlobStore {
@@ -53,6 +69,15 @@ impl Objects for BlobStore {
                 Err(error) => Err(error.into()),
             }
         })
+    }
+
+    fn presign_put<'a>(
+        &'a self,
+        key: &'a str,
+        lifetime: Duration,
+        terms: PutTerms<'a>,
+    ) -> BoxFuture<'a, Result<PresignedPut, ObjectError>> {
+        Box::pin(async move { Ok(Self::presign_put(self, key, lifetime, terms).await?) })
     }
 
     fn put<'a>(

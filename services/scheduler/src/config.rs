@@ -106,6 +106,12 @@ pub struct SchedulerOptions {
     /// Submissions with pictures that are taken in at a time; more are refused for the moment. Each holds up to 100 MiB.
     #[arg(long, env = "KINORA_SCHEDULER_PICTURE_UPLOADS", default_value_t = 8)]
     pub picture_uploads: u16,
+    /// Uploads of a principal that may be there at a time, used or not; 0 for no limit. Each holds up to 16 MiB.
+    #[arg(long, env = "KINORA_SCHEDULER_MAX_UPLOADS", default_value_t = 250)]
+    pub max_uploads: u32,
+    /// How long after its link was made an upload is removed, used or not.
+    #[arg(long, env = "KINORA_SCHEDULER_UPLOAD_RETENTION", default_value = "24h", value_parser = parse_duration)]
+    pub upload_retention: Duration,
     /// Jobs of a principal that may be under way at a time, those that wait for others not counted; 0 for no limit.
     #[arg(long, env = "KINORA_SCHEDULER_MAX_ACTIVE", default_value_t = 3)]
     pub max_active: u32,
@@ -205,6 +211,8 @@ impl SchedulerOptions {
             sweep_interval: Duration::from_secs(2),
             late_sweep_delay: Duration::from_secs(40 * 60),
             picture_uploads: 8,
+            max_uploads: 250,
+            upload_retention: Duration::from_secs(24 * 60 * 60),
             max_active: 3,
             max_queued: 10_000,
             max_queue: 100_000,
@@ -293,6 +301,7 @@ impl SchedulerOptions {
             ("time-limit", self.time_limit),
             ("upkeep-interval", self.upkeep_interval),
             ("approval-window", self.approval_window),
+            ("upload-retention", self.upload_retention),
             ("billing-timeout", self.billing_timeout),
             ("settle-interval", self.settle_interval),
             ("hold-sweep-interval", self.hold_sweep_interval),

@@ -2,6 +2,7 @@
 
 pub mod hold;
 pub mod job;
+pub mod listing;
 pub mod model;
 pub mod price;
 pub mod retry;

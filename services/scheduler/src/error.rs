@@ -20,7 +20,10 @@ use crate::domain::transition::NotApprovable;
 use crate::sessions::NameTaken;
 use crate::store::{JobStoreError, LimitHit};
 use crate::webhooks::WebhookError;
-use public::{from_invalid, invalid, not_approvable, not_ready, over_limit, version_skew};
+use public::{
+    from_invalid, invalid, not_approvable, not_ready, over_limit, too_many_uploads,
+    upload_not_found, version_skew,
+};
 
 /// What is busy for a moment is free again after this long.
 const SOON: Duration = Duration::from_secs(1);
@@ -58,6 +61,18 @@ pub enum Error {
     /// The picture of the video to repeat is not there any more.
     #[error("the picture of the source is gone")]
     PictureGone,
+    /// No picture of this owner was uploaded under the id, or its time is over.
+    #[error("there is no such upload in {field}")]
+    UploadNotFound {
+        /// As the contract names it.
+        field: &'static str,
+    },
+    /// The caller has as many uploads as it may.
+    #[error("the caller has {limit} uploads")]
+    TooManyUploads {
+        /// Uploads of a principal at a time.
+        limit: u32,
+    },
     /// The preview cannot be approved.
     #[error("the preview cannot be approved")]
     NotApprovable(#[source] NotApprovable),
@@ -165,9 +180,6 @@ pub enum Error {
     /// The database cannot be opened.
     #[error("the database cannot be used")]
     Database(#[from] StoreError),
-    /// The schema cannot be brought up to date.
-    #[error("the schema cannot be brought up to date")]
-    Migration(#[source] sea_orm::DbErr),
     /// The access rules do not fit the contract.
     #[error("the access rules do not fit")]
     Rules(#[from] RulesError),
@@ -228,6 +240,8 @@ impl From<Error> for PublicError {
                 "PICTURE_GONE",
                 "the picture of the earlier video is gone; send it again",
             ),
+            Error::UploadNotFound { field } => upload_not_found(field),
+            Error::TooManyUploads { limit } => too_many_uploads(limit),
             Error::NotApprovable(refused) => not_approvable(refused),
             Error::NotReady { state, what } => not_ready(state, what),
             Error::OutputNotFound => Self::new(
@@ -333,7 +347,6 @@ impl From<Error> for PublicError {
             error @ (Error::Store(_)
             | Error::Options(_)
             | Error::Database(_)
-            | Error::Migration(_)
             | Error::Rules(_)
             | Error::Server(_)) => Self::internal(&error),
         }

@@ -6,11 +6,13 @@ mod attach;
 mod catalogue;
 mod convert;
 mod events;
+mod lists;
 mod orders;
 mod reports;
 mod submissions;
+mod uploads;
 mod videos;
-mod view;
+pub(crate) mod view;
 mod webhooks;
 
 use std::pin::Pin;
@@ -26,7 +28,7 @@ use tracing::Instrument;
 
 use crate::app::App;
 use crate::error::Error;
-pub use access::{SERVICES, access};
+pub use access::{CALLERS, SERVICES, access};
 pub use admin::AdminGrpc;
 pub use videos::VideoGrpc;
 pub use webhooks::WebhookGrpc;

@@ -18,7 +18,8 @@
 //! numbers that no stored change ever takes ([`domain::job::SEQ_STRIDE`]).
 //!
 //! While an attempt runs, its worker names the **checkpoints** it has stored. The row keeps the newest one of the
-//! current lease, and the next grant carries it. Pictures that come with a submission are stored before its row;
+//! current lease, and the next grant carries it. Pictures that come with a submission are stored before its row, and those
+//! that callers have uploaded before ([`app`], `uploads.rs`) are copied there;
 //! **previews** of a running attempt go to whoever watches, and nowhere else.
 //!
 //! A **preview** that was asked for is made first; its job then awaits approval. Jobs of a **sequence** need each other:
@@ -74,6 +75,7 @@ use tonic::service::Routes;
 pub use clients::Objects;
 pub use config::SchedulerOptions;
 pub use error::Error;
+pub use grpc::CALLERS;
 
 use app::{App, Floor};
 use clients::ledger::{Ledger, MeshLedger};
@@ -99,7 +101,7 @@ const MAX_CALL_BYTES: usize = 2 * kinora_media::MAX_STILL_BYTES + (1 << 20);
 /// are services of the same mesh as `identity`.
 ///
 /// # Errors
-/// [`Error::Options`], [`Error::Rules`], [`Error::Database`] or [`Error::Migration`] before the first call is answered;
+/// [`Error::Options`], [`Error::Rules`] or [`Error::Database`] before the first call is answered;
 /// [`Error::Server`] when a listener fails.
 pub async fn serve(
     options: SchedulerOptions,
@@ -214,9 +216,7 @@ fn ledger(
 async fn open(options: &SchedulerOptions) -> Result<Database, Error> {
     let db = Database::connect(&options.database).await?;
     if options.migrate {
-        let lock = db.lock_for_migration().await?;
-        migrate(db.writer()).await.map_err(Error::Migration)?;
-        lock.release().await?;
+        db.migrate(migrate).await?;
     }
     Ok(db)
 }

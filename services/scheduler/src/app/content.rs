@@ -17,6 +17,8 @@ pub enum ContentKind {
     Still,
     /// What is needed to repeat it.
     Manifest,
+    /// Frames from all over it.
+    Spritesheet,
 }
 
 /// An object, and what to call it.
@@ -68,6 +70,7 @@ impl ContentKind {
             Self::Thumbnail => &outputs.thumbnail_key,
             Self::Still => &outputs.still_key,
             Self::Manifest => &outputs.manifest_key,
+            Self::Spritesheet => &outputs.spritesheet_key,
         }
     }
 
@@ -77,6 +80,7 @@ impl ContentKind {
             Self::Thumbnail => "image/webp",
             Self::Still => "image/png",
             Self::Manifest => "application/json",
+            Self::Spritesheet => "image/jpeg",
         }
     }
 
@@ -86,6 +90,7 @@ impl ContentKind {
             Self::Thumbnail => "webp",
             Self::Still => "png",
             Self::Manifest => "json",
+            Self::Spritesheet => "jpg",
         }
     }
 }

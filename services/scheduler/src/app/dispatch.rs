@@ -169,6 +169,7 @@ impl App {
             &outputs.manifest_key,
             &outputs.still_key,
             &outputs.last_frame_key,
+            &outputs.spritesheet_key,
         ];
         if outputs.video_key.is_empty() || !keys.into_iter().all(is_own) {
             self.fail(from, outputs_invalid(), device_time).await?;

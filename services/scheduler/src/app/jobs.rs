@@ -3,9 +3,8 @@
 use std::convert::Infallible;
 
 use kinora_ids::JobId;
-use kinora_store::page::Page;
 
-use super::{App, PAGES, QueuePlace};
+use super::{App, QueuePlace};
 use crate::domain::job::{Job, State};
 use crate::domain::transition;
 use crate::error::Error;
@@ -21,19 +20,6 @@ pub struct View {
     pub place: Option<QueuePlace>,
 }
 
-/// What a list of jobs is to show.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VideoQuery {
-    /// Jobs in these states alone; in any when none is named.
-    pub states: Vec<State>,
-    /// How many at most; 0 for the usual number.
-    pub page_size: i32,
-    /// From the page before. Empty for the first one.
-    pub page_token: String,
-    /// The job after which the page begins, instead of a token.
-    pub after: Option<JobId>,
-}
-
 impl App {
     /// Reads a job.
     ///
@@ -42,37 +28,6 @@ impl App {
     pub async fn get(&self, owner: &str, id: JobId) -> Result<View, Error> {
         let job = self.store.get(owner, id).await?.ok_or(Error::JobNotFound)?;
         self.view(job).await
-    }
-
-    /// Lists jobs, newest first, with the token of the next page if there is one.
-    ///
-    /// # Errors
-    /// [`Error::PageSize`], [`Error::PageToken`], [`Error::AfterUnknown`], [`Error::Store`].
-    pub async fn list(
-        &self,
-        owner: &str,
-        query: &VideoQuery,
-    ) -> Result<(Vec<View>, String), Error> {
-        let VideoQuery {
-            states,
-            page_size,
-            page_token,
-            after,
-        } = query;
-        let scope = scope(owner, states);
-        let page = Page::of(PAGES, &[&scope], *page_size, page_token)?;
-        if let Some(id) = after {
-            let after = self.store.get(owner, *id).await?;
-            after.ok_or(Error::AfterUnknown)?;
-        }
-        let before = after.or(page.after.map(JobId::from_uuid));
-        let jobs = self.store.list(owner, states, before, page.rows()).await?;
-        let (jobs, next) = page.cut(jobs, |job| job.id.as_uuid());
-        let mut views = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            views.push(self.view(job).await?);
-        }
-        Ok((views, next))
     }
 
     /// Ends a job that has not ended.
@@ -155,13 +110,4 @@ impl App {
         let events = outcome.event.into_iter().chain(outcome.others);
         events.for_each(|event| self.announce(event));
     }
-}
-
-/// What a page token is bound to: its owner, and the states when some are named.
-fn scope(owner: &str, states: &[State]) -> String {
-    let mut names: Vec<String> = states.iter().map(|state| format!("{state:?}")).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.insert(0, owner.to_owned());
-    names.join(" ")
 }

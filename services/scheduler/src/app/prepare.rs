@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kinora_ids::JobId;
+use kinora_ids::{JobId, UploadId};
 use kinora_mesh::trace::current_traceparent;
 use uuid::Uuid;
 
@@ -13,7 +13,8 @@ use crate::domain::model::Model;
 use crate::domain::price;
 use crate::domain::sequence::{self, BatchOrder, SequenceOrder};
 use crate::domain::submission::{
-    Invalid, Schedule, SentImage, Stills, Submission, choose_model, notes, preview_of, remixed,
+    Invalid, Schedule, SentImage, Stills, Submission, check_uploads, choose_model, notes,
+    preview_of, remixed,
 };
 use crate::error::Error;
 
@@ -38,6 +39,9 @@ pub(super) struct Desk<'a> {
     now: Time,
     models: Vec<Model>,
     paces: HashMap<String, Option<f64>>,
+    /// Uploads that were read, and what all of them come to, each counted as often as it is used.
+    uploads: HashMap<UploadId, SentImage>,
+    upload_bytes: usize,
 }
 
 impl<'a> Desk<'a> {
@@ -56,6 +60,8 @@ impl<'a> Desk<'a> {
             now,
             models,
             paces: HashMap::new(),
+            uploads: HashMap::new(),
+            upload_bytes: 0,
         })
     }
 
@@ -67,9 +73,10 @@ impl<'a> Desk<'a> {
     /// Checks and completes one submission, whose form has been checked.
     ///
     /// # Errors
-    /// [`Error::Submission`], [`Error::SourceNotFound`], [`Error::Store`].
+    /// [`Error::Submission`], [`Error::SourceNotFound`], [`Error::UploadNotFound`], [`Error::Objects`], [`Error::Store`].
     pub(super) async fn prepare(&mut self, submission: &Submission) -> Result<Prepared, Error> {
-        let (submission, pictures) = self.complete_remix(submission).await?;
+        let submission = self.with_uploads(submission).await?;
+        let (submission, pictures) = self.complete_remix(&submission).await?;
         let stills = submission.check_form()?;
         let default = self.app.options.default_model.as_deref();
         let model = choose_model(submission.model.as_deref(), default, &self.models)?;
@@ -86,6 +93,30 @@ impl<'a> Desk<'a> {
             submission,
             stills,
         })
+    }
+
+    /// Reads the pictures that were uploaded before. From here on they are as if they had come with the submission.
+    async fn with_uploads(&mut self, submission: &Submission) -> Result<Submission, Error> {
+        let mut submission = submission.clone();
+        if let Some(id) = submission.image_upload {
+            submission.image = Some(self.uploaded(id, "image_upload").await?);
+        }
+        if let Some(id) = submission.last_image_upload {
+            submission.last_image = Some(self.uploaded(id, "last_image_upload").await?);
+        }
+        Ok(submission)
+    }
+
+    /// Reads an upload, once however often it is used. All of a request come to no more than a request may bring itself.
+    async fn uploaded(&mut self, id: UploadId, field: &'static str) -> Result<SentImage, Error> {
+        let image = match self.uploads.get(&id) {
+            Some(image) => image.clone(),
+            None => self.app.uploaded(self.owner, id, field).await?,
+        };
+        self.upload_bytes += image.bytes().len();
+        check_uploads(field, self.upload_bytes)?;
+        self.uploads.insert(id, image.clone());
+        Ok(image)
     }
 
     fn job(&self, submission: &Submission, spec: VideoSpec) -> Result<Job, Error> {

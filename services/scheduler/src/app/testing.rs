@@ -1,6 +1,9 @@
 //! What tests of several parts stand on.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
+use kinora_blobs::{PresignedPut, PutTerms};
 
 use crate::clients::{ObjectError, Objects};
 
@@ -18,6 +21,15 @@ impl Objects for NoObjects {
         _: u64,
     ) -> BoxFuture<'a, Result<Option<Vec<u8>>, ObjectError>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn presign_put<'a>(
+        &'a self,
+        _: &'a str,
+        _: Duration,
+        _: PutTerms<'a>,
+    ) -> BoxFuture<'a, Result<PresignedPut, ObjectError>> {
+        Box::pin(async { Err("nothing is taken".into()) })
     }
 
     fn put<'a>(

@@ -103,7 +103,7 @@ impl SequenceOrder {
                 seed => (seed + index) & MAX_SEED,
             });
             if index > 0 {
-                segment.image = None;
+                (segment.image, segment.image_upload) = (None, None);
                 segment.expire_after = None;
             }
             segment
@@ -128,8 +128,16 @@ impl SequenceOrder {
             (self.segment.remix_of.is_some(), "remix_of"),
             (self.segment.last_image.is_some(), "last_image"),
             (
+                self.segment.last_image_upload.is_some(),
+                "last_image_upload",
+            ),
+            (
                 self.segment.image.is_some() && self.source.is_some(),
                 "image",
+            ),
+            (
+                self.segment.image_upload.is_some() && self.source.is_some(),
+                "image_upload",
             ),
         ];
         let Some((_, field)) = unfit.into_iter().find(|(is_set, _)| *is_set) else {

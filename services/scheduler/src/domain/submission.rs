@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use kinora_ids::JobId;
+use kinora_ids::{JobId, UploadId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -17,9 +17,9 @@ mod schedule;
 mod template;
 mod variants;
 
-pub use pictures::{SentImage, Stills};
+pub use pictures::{SentImage, Stills, too_large};
 pub use schedule::Schedule;
-pub use template::every_pair;
+pub use template::{check_uploads, every_pair};
 pub use variants::{preview_of, remixed};
 
 use numbers::check_numbers;
@@ -67,6 +67,12 @@ pub struct Submission {
     /// The last frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_image: Option<SentImage>,
+    /// Where the first frame was put before. Once that is read it stands in `image`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_upload: Option<UploadId>,
+    /// Where the last frame was put before, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_image_upload: Option<UploadId>,
     /// Unset for the standard class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
@@ -159,9 +165,25 @@ impl Submission {
             }
         }
         Ok(Stills {
-            first: probe("image", self.image.as_ref())?,
-            last: probe("last_image", self.last_image.as_ref())?,
+            first: probe(self.image_field(), self.image.as_ref())?,
+            last: probe(self.last_image_field(), self.last_image.as_ref())?,
         })
+    }
+
+    /// The field that the first frame came in.
+    const fn image_field(&self) -> &'static str {
+        match self.image_upload {
+            Some(_) => "image_upload",
+            None => "image",
+        }
+    }
+
+    /// The field that the last frame came in.
+    const fn last_image_field(&self) -> &'static str {
+        match self.last_image_upload {
+            Some(_) => "last_image_upload",
+            None => "last_image",
+        }
     }
 
     /// Identifies the body: equal submissions have equal fingerprints. SHA-256 in lower-case hex.
@@ -183,8 +205,9 @@ impl Submission {
         stills: Stills,
         drawn_seed: u64,
     ) -> Result<VideoSpec, Invalid> {
-        check_image("image", stills.first, model.image_input)?;
-        check_image("last_image", stills.last, model.last_image_input)?;
+        check_image(self.image_field(), stills.first, model.image_input)?;
+        let last_field = self.last_image_field();
+        check_image(last_field, stills.last, model.last_image_input)?;
         let (limits, defaults) = (&model.limits, &model.defaults);
         let most = usize::try_from(limits.max_prompt_chars).unwrap_or(usize::MAX);
         check_length("prompt", &self.prompt, most)?;

@@ -66,6 +66,24 @@ pub fn invalid(reason: &'static str, field: &'static str, problem: &str) -> Publ
         .with_violation(field, problem)
 }
 
+pub fn upload_not_found(field: &'static str) -> PublicError {
+    let text = "names no upload of yours: nothing was put there yet, or its time is over";
+    let message = format!("{field} {text}");
+    PublicError::new(Kind::FailedPrecondition, "UPLOAD_NOT_FOUND", message)
+        .with_violation(field, text)
+}
+
+/// They go one by one as their time is over.
+pub fn too_many_uploads(limit: u32) -> PublicError {
+    PublicError::new(
+        Kind::ResourceExhausted,
+        "UPLOAD_LIMIT",
+        "you have as many uploads as you may; use one again, or send pictures with their requests",
+    )
+    .with_metadata("limit", limit.to_string())
+    .with_retry_after(Duration::from_secs(60))
+}
+
 pub fn version_skew(protocol: u32) -> PublicError {
     PublicError::new(
         Kind::FailedPrecondition,

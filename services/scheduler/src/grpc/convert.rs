@@ -8,12 +8,13 @@ use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::video::Status;
 use uuid::Uuid;
 
-use crate::app::QueuePlace;
+use crate::app::{GroupName, QueuePlace};
 use crate::domain::job::{
     Checkpoint, Failure, Job, Kind, Outputs, Priority, Progress, Stage, State, StitchPart,
     StoredImage, VideoSpec,
 };
 use crate::error::Error;
+use crate::store::GroupKind;
 
 /// What S3 allows.
 const MAX_KEY_CHARS: usize = 1024;
@@ -26,11 +27,18 @@ pub fn bounded(text: &str, max_chars: usize) -> String {
         .collect()
 }
 
-/// Reads a group id. Text that is none, or not in its canonical form, names no group.
-pub fn group_id_from_pb(text: &str) -> Result<Uuid, Error> {
-    let id = Uuid::try_parse(text).map_err(|_| Error::GroupNotFound)?;
-    if id.to_string() == text {
-        Ok(id)
+/// Reads which group is meant, by its id and perhaps its collection. An id that is none, or not in its canonical form, names
+/// no group, nor does another collection.
+pub fn group_from_pb(id: &str, collection: &str) -> Result<GroupName, Error> {
+    let kind = match collection {
+        "" => None,
+        "batches" => Some(GroupKind::Batch),
+        "sequences" => Some(GroupKind::Sequence),
+        _ => return Err(Error::GroupNotFound),
+    };
+    let read = Uuid::try_parse(id).map_err(|_| Error::GroupNotFound)?;
+    if read.to_string() == id {
+        Ok(GroupName { id: read, kind })
     } else {
         Err(Error::GroupNotFound)
     }
@@ -150,6 +158,7 @@ pub fn outputs_from_pb(outputs: Option<pb::Outputs>) -> Result<Outputs, Error> {
         still_key: bounded(&outputs.still_key, MAX_KEY_CHARS),
         last_frame_key: bounded(&outputs.last_frame_key, MAX_KEY_CHARS),
         last_frame_sha256: bounded(&outputs.last_frame_sha256, 64),
+        spritesheet_key: bounded(&outputs.spritesheet_key, MAX_KEY_CHARS),
     })
 }
 
@@ -254,6 +263,11 @@ const fn stage_from_pb(stage: pb::Stage) -> Stage {
         pb::Stage::Packaging => Stage::Packaging,
         pb::Stage::Uploading => Stage::Uploading,
     }
+}
+
+/// None for what is no time.
+pub fn time_from_pb(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
 }
 
 pub fn time_to_pb(time: DateTime<Utc>) -> prost_types::Timestamp {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
-use kinora_ids::JobId;
+use chrono::SubsecRound;
+use kinora_ids::{JobId, UploadId};
 use kinora_proto::scheduler::v1 as pb;
-use kinora_proto::scheduler::v1::video::Status;
 
-use crate::app::{ContentKind, VideoQuery};
-use crate::domain::job::{Priority, State, Time};
+use super::convert::time_from_pb;
+use crate::app::ContentKind;
+use crate::domain::job::{Priority, Time};
 use crate::domain::submission::{SentImage, Submission};
 use crate::error::Error;
 
@@ -23,7 +23,8 @@ pub trait HasPictures {
 
 impl HasPictures for pb::CreateVideoRequest {
     fn has_pictures(&self) -> bool {
-        !self.image.is_empty() || !self.last_image.is_empty()
+        let are_sent = !self.image.is_empty() || !self.last_image.is_empty();
+        are_sent || !self.image_upload.is_empty() || !self.last_image_upload.is_empty()
     }
 }
 
@@ -32,6 +33,7 @@ pub fn submission_from_pb(request: pb::CreateVideoRequest) -> Result<Submission,
     let priority = priority_from_pb(request.priority)?;
     let (width, height) = sides(&request)?;
     let seconds = clip_seconds(&request)?;
+    let (image_upload, last_image_upload) = uploads(&request)?;
     let sent = |bytes: Vec<u8>| (!bytes.is_empty()).then(|| SentImage::new(bytes));
     Ok(Submission {
         request_id: given(request.request_id),
@@ -47,46 +49,16 @@ pub fn submission_from_pb(request: pb::CreateVideoRequest) -> Result<Submission,
         seed: request.seed,
         image: sent(request.image),
         last_image: sent(request.last_image),
+        image_upload,
+        last_image_upload,
         priority,
-        not_before: request.not_before.map(time_from_pb).transpose()?,
+        not_before: request.not_before.map(not_before_from_pb).transpose()?,
         expire_after: request.expire_after.map(wait_from_pb).transpose()?,
         preview_first: request.preview_first,
         remix_of: given(request.remix_of)
             .map(|id| source_id(&id))
             .transpose()?,
         allow_duplicate: request.allow_duplicate,
-    })
-}
-
-/// Reads what a list is to show.
-pub fn query_from_pb(request: pb::ListVideosRequest) -> Result<VideoQuery, Error> {
-    if !matches!(request.order.as_str(), "" | "desc") {
-        return Err(Error::Field {
-            reason: "ORDER_INVALID",
-            field: "order",
-            problem: "may only be `desc`, the newest first",
-        });
-    }
-    let page_size = match (request.page_size, request.limit) {
-        (size, 0) => size,
-        (0, limit) => limit,
-        (size, limit) if size == limit => size,
-        _ => {
-            return Err(beside(
-                "limit",
-                "stands beside `page_size`, and differs from it",
-            ));
-        }
-    };
-    if !request.after.is_empty() && !request.page_token.is_empty() {
-        return Err(beside("after", "stands beside `page_token`"));
-    }
-    let after = given(request.after).map(|id| id.parse().map_err(|_| Error::AfterUnknown));
-    Ok(VideoQuery {
-        states: states_from_pb(&request.status)?,
-        page_size,
-        page_token: request.page_token,
-        after: after.transpose()?,
     })
 }
 
@@ -97,6 +69,7 @@ pub fn content_kind_from_pb(kind: pb::ContentKind) -> Result<ContentKind, Error>
         pb::ContentKind::Thumbnail => Ok(ContentKind::Thumbnail),
         pb::ContentKind::Still => Ok(ContentKind::Still),
         pb::ContentKind::Manifest => Ok(ContentKind::Manifest),
+        pb::ContentKind::Spritesheet => Ok(ContentKind::Spritesheet),
         pb::ContentKind::Unspecified => Err(Error::Field {
             reason: "KIND_INVALID",
             field: "kind",
@@ -114,23 +87,27 @@ pub const fn beside(field: &'static str, problem: &'static str) -> Error {
     }
 }
 
-/// Reads the statuses that a list is limited to.
-fn states_from_pb(statuses: &[i32]) -> Result<Vec<State>, Error> {
-    let read = |status: &i32| match Status::try_from(*status) {
-        Ok(Status::AwaitingApproval) => Ok(State::AwaitingApproval),
-        Ok(Status::Queued) => Ok(State::Queued),
-        Ok(Status::InProgress) => Ok(State::Running),
-        Ok(Status::Completed) => Ok(State::Completed),
-        Ok(Status::Failed) => Ok(State::Failed),
-        Ok(Status::Cancelled) => Ok(State::Cancelled),
-        Ok(Status::Expired) => Ok(State::Expired),
-        Ok(Status::Unspecified) | Err(_) => Err(Error::Field {
-            reason: "STATUS_INVALID",
-            field: "status",
-            problem: "names a status that there is not",
-        }),
+/// Pictures that were uploaded before, instead of those that come with the request.
+fn uploads(
+    request: &pb::CreateVideoRequest,
+) -> Result<(Option<UploadId>, Option<UploadId>), Error> {
+    if !request.image_upload.is_empty() && !request.image.is_empty() {
+        return Err(beside("image_upload", "stands beside `image`"));
+    }
+    if !request.last_image_upload.is_empty() && !request.last_image.is_empty() {
+        return Err(beside("last_image_upload", "stands beside `last_image`"));
+    }
+    let read = |field, text: &str| match text {
+        "" => Ok(None),
+        text => {
+            let id = text.parse();
+            id.map(Some).map_err(|_| Error::UploadNotFound { field })
+        }
     };
-    statuses.iter().map(read).collect()
+    Ok((
+        read("image_upload", &request.image_upload)?,
+        read("last_image_upload", &request.last_image_upload)?,
+    ))
 }
 
 /// Width and height, which may be said as one text.
@@ -194,18 +171,14 @@ fn priority_from_pb(priority: i32) -> Result<Option<Priority>, Error> {
     }
 }
 
-fn time_from_pb(time: prost_types::Timestamp) -> Result<Time, Error> {
-    let invalid = Error::Field {
+fn not_before_from_pb(time: prost_types::Timestamp) -> Result<Time, Error> {
+    let time = time_from_pb(time).ok_or(Error::Field {
         reason: "NOT_BEFORE_INVALID",
         field: "not_before",
         problem: "is no time",
-    };
+    })?;
     // To the microsecond that databases keep.
-    let nanos = u32::try_from(time.nanos).map(|nanos| nanos / 1000 * 1000);
-    let read = nanos
-        .ok()
-        .and_then(|nanos| DateTime::from_timestamp(time.seconds, nanos));
-    read.ok_or(invalid)
+    Ok(time.trunc_subsecs(6))
 }
 
 fn wait_from_pb(wait: prost_types::Duration) -> Result<Duration, Error> {
@@ -227,4 +200,4 @@ pub fn given(text: String) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -151,6 +151,7 @@ pub fn number(seq: u64) -> u32 {
 
 fn outputs_at(content_url: String, folder: &str, outputs: Outputs) -> pb::VideoOutputs {
     let has_still = !outputs.still_key.is_empty();
+    let has_sheet = !outputs.spritesheet_key.is_empty();
     pb::VideoOutputs {
         bytes: outputs.video_bytes,
         sha256: outputs.video_sha256,
@@ -163,6 +164,7 @@ fn outputs_at(content_url: String, folder: &str, outputs: Outputs) -> pb::VideoO
         thumbnail_url: format!("{folder}/thumbnail"),
         still_url: has_still.then(|| format!("{folder}/still")),
         manifest_url: format!("{folder}/manifest"),
+        spritesheet_url: has_sheet.then(|| format!("{folder}/spritesheet")),
     }
 }
 

@@ -129,10 +129,11 @@ fn name_of(month: NaiveDate) -> String {
 
 /// The lowest UUIDv7 of a day.
 fn first_id(day: NaiveDate) -> Uuid {
-    let millis = day
-        .and_time(chrono::NaiveTime::MIN)
-        .and_utc()
-        .timestamp_millis();
-    let millis = u128::from(u64::try_from(millis).unwrap_or(0));
-    Uuid::from_u128(millis << 80)
+    first_id_at(day.and_time(chrono::NaiveTime::MIN).and_utc())
+}
+
+/// The lowest UUIDv7 of a millisecond; of the first or the last one there is for times beyond.
+pub fn first_id_at(time: Time) -> Uuid {
+    let millis = u128::try_from(time.timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128(millis.min((1 << 48) - 1) << 80)
 }

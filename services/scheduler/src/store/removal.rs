@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -91,6 +91,35 @@ impl JobStore {
         Ok(id)
     }
 
+    /// Adds the removal of something that an owner uploads, which counts as the owner's until it is removed.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn plan_upload_removal(
+        &self,
+        owner: &str,
+        removal: &Removal,
+    ) -> Result<(), JobStoreError> {
+        let row = object_deletion::Model {
+            uploader: Some(owner.to_owned()),
+            ..row_of(removal)
+        };
+        object_deletion::Entity::insert(row.into_active_model())
+            .exec_without_returning(self.db.writer())
+            .await?;
+        Ok(())
+    }
+
+    /// Counts an owner's uploads that are not removed yet.
+    ///
+    /// # Errors
+    /// [`JobStoreError`] when the database fails.
+    pub async fn uploads_of(&self, owner: &str) -> Result<u64, JobStoreError> {
+        let own = object_deletion::Column::Uploader.eq(owner);
+        let count = object_deletion::Entity::find().filter(own);
+        Ok(count.count(self.db.reader()).await?)
+    }
+
     /// Forgets a removal that is done.
     ///
     /// # Errors
@@ -149,5 +178,6 @@ fn row_of(removal: &Removal) -> object_deletion::Model {
         prefix: removal.prefix.clone(),
         not_before: removal.not_before,
         attempts: 0,
+        uploader: None,
     }
 }

@@ -8,7 +8,8 @@ use sea_orm::{ConnectionTrait, EntityTrait};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::job::{Failure, Job, Outputs, Time, VideoSpec};
+use crate::domain::job::{Failure, Job, Outputs, State, Time, VideoSpec};
+use crate::domain::listing::{Filter, Order};
 use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::transition::{self, Reporter};
@@ -35,11 +36,8 @@ const POLICY: RetryPolicy = RetryPolicy {
 
 async fn open(url: &DatabaseUrl) -> JobStore {
     let db = Database::connect(url).await.expect("opens");
-    let lock = db.lock_for_migration().await.expect("locks");
-    kinora_migrations::scheduler::migrate(db.writer())
-        .await
-        .expect("migrates");
-    lock.release().await.expect("releases");
+    let up = kinora_migrations::scheduler::migrate;
+    db.migrate(up).await.expect("migrates");
     JobStore::new(db)
 }
 
@@ -243,6 +241,27 @@ async fn claim_these(store: &JobStore, worker: &str, session: Uuid, jobs: &[JobI
 
 async fn read(store: &JobStore, job: &Job) -> Job {
     store.find(job.id).await.expect("reads").expect("the job")
+}
+
+/// The newest jobs of an owner in some states, or after one.
+async fn list(
+    store: &JobStore,
+    owner: &str,
+    states: &[State],
+    after: Option<JobId>,
+    limit: u64,
+) -> Vec<Job> {
+    let filter = Filter {
+        states: states.to_vec(),
+        ..Filter::default()
+    };
+    let stretch = Stretch {
+        filter: &filter,
+        order: Order::NewestFirst,
+        after,
+        limit,
+    };
+    store.list(owner, stretch).await.expect("lists")
 }
 
 async fn cancel(store: &JobStore, job: &Job) -> Outcome {

@@ -1,131 +1,74 @@
 //! What a message says.
 //!
-//! The body is made when the event happens and kept as it is: every try, to every endpoint, sends the same bytes.
-//! Keys of the object store stay inside; whoever gets the message fetches the clip through the API.
+//! The body is made when the event happens and kept as it is: every try, to every endpoint, sends the same bytes. What is
+//! told of a video is what the API answers, under the same names. What its owner wrote is not: bodies are kept longer than
+//! a deleted video, and go through other hands.
+
+use std::sync::LazyLock;
 
 use chrono::SecondsFormat;
+use kinora_transcoder::{InvalidRoutes, JsonWriter};
 use serde::Serialize;
+use serde::ser::Error;
+use serde_json::Value;
 
 use super::event::EventKind;
-use crate::domain::job::{
-    Event, Failure, Job, Kind, Outputs, Priority, Progress, Stage, State, Time,
-};
+use super::model::MessageId;
+use crate::app::View;
+use crate::domain::job::{Job, Time};
+use crate::grpc::view::{unix_seconds, view_to_pb};
 
-/// Writes the JSON body of a message: `{"type": …, "timestamp": …, "data": …}`.
+/// Fields of a video that hold words of its owner.
+const WITHHELD: [&str; 4] = ["prompt", "negative_prompt", "notes", "preview_settings"];
+
+static VIDEOS: LazyLock<Result<JsonWriter, InvalidRoutes>> =
+    LazyLock::new(|| JsonWriter::new(kinora_proto::DESCRIPTORS, "kinora.scheduler.v1.Video"));
+
+/// Writes the JSON body of the message `id`, that `job` has come to what it is at `time`.
 ///
 /// # Errors
-/// When a number is none that JSON knows.
-pub fn body(kind: EventKind, job: &Job, event: &Event) -> Result<String, serde_json::Error> {
+/// When something is nothing that JSON knows.
+pub fn body(
+    id: MessageId,
+    kind: EventKind,
+    job: &Job,
+    time: Time,
+) -> Result<String, serde_json::Error> {
     let message = Message {
+        id: id.to_string(),
+        object: "event",
         kind: kind.name(),
-        timestamp: text(event.time),
-        data: Data::of(job, event),
+        created_at: unix_seconds(time),
+        timestamp: time.to_rfc3339_opts(SecondsFormat::Millis, true),
+        data: data(job)?,
     };
     serde_json::to_string(&message)
 }
 
+/// `type`, `timestamp` and `data` are what Standard Webhooks recommends; `id`, `object` and `created_at` are those of the
+/// OpenAI API's events.
 #[derive(Serialize)]
-struct Message<'a> {
+struct Message {
+    id: String,
+    object: &'static str,
     #[serde(rename = "type")]
     kind: &'static str,
+    created_at: u32,
     timestamp: String,
-    data: Data<'a>,
+    data: Value,
 }
 
-/// A video as its owner may show it to another program.
-#[derive(Serialize)]
-struct Data<'a> {
-    id: String,
-    seq: u64,
-    state: State,
-    kind: Kind,
-    priority: Priority,
-    model: &'a str,
-    attempt: u32,
-    progress: PublicProgress,
-    failure: Option<&'a Failure>,
-    outputs: Option<PublicOutputs<'a>>,
-    preview_outputs: Option<PublicOutputs<'a>>,
-    group_id: Option<String>,
-    group_index: Option<u32>,
-    source_id: Option<String>,
-    create_time: String,
-    start_time: Option<String>,
-    end_time: Option<String>,
-}
-
-#[derive(Serialize)]
-struct PublicProgress {
-    stage: Stage,
-    step: u32,
-    steps: u32,
-    fraction: f64,
-    eta_seconds: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct PublicOutputs<'a> {
-    video_bytes: u64,
-    video_sha256: &'a str,
-    width: u32,
-    height: u32,
-    frames: u32,
-    fps: u32,
-    duration_seconds: f64,
-}
-
-impl<'a> Data<'a> {
-    fn of(job: &'a Job, event: &'a Event) -> Self {
-        Self {
-            id: job.id.to_string(),
-            seq: event.seq,
-            state: event.state,
-            kind: job.kind,
-            priority: job.priority,
-            model: &job.spec.model,
-            attempt: event.attempt,
-            progress: PublicProgress::of(&event.progress),
-            failure: event.failure.as_ref(),
-            outputs: event.outputs.as_ref().map(PublicOutputs::of),
-            preview_outputs: event.preview_outputs.as_ref().map(PublicOutputs::of),
-            group_id: job.group.map(|group| group.id.to_string()),
-            group_index: job.group.map(|group| group.index),
-            source_id: job.source.map(|source| source.to_string()),
-            create_time: text(job.create_time),
-            start_time: job.start_time.map(text),
-            end_time: job.end_time.map(text),
-        }
+fn data(job: &Job) -> Result<Value, serde_json::Error> {
+    let videos = VIDEOS.as_ref().map_err(serde_json::Error::custom)?;
+    let view = View {
+        job: job.clone(),
+        place: None,
+    };
+    let mut video = videos.write(&view_to_pb(view))?;
+    if let Some(fields) = video.as_object_mut() {
+        fields.retain(|name, _| !WITHHELD.contains(&name.as_str()));
     }
-}
-
-impl PublicProgress {
-    fn of(progress: &Progress) -> Self {
-        Self {
-            stage: progress.stage,
-            step: progress.step,
-            steps: progress.steps,
-            fraction: progress.fraction,
-            eta_seconds: progress.eta.map(|eta| eta.as_secs_f64()),
-        }
-    }
-}
-
-impl<'a> PublicOutputs<'a> {
-    fn of(outputs: &'a Outputs) -> Self {
-        Self {
-            video_bytes: outputs.video_bytes,
-            video_sha256: &outputs.video_sha256,
-            width: outputs.width,
-            height: outputs.height,
-            frames: outputs.frames,
-            fps: outputs.fps,
-            duration_seconds: outputs.duration.as_secs_f64(),
-        }
-    }
-}
-
-fn text(time: Time) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+    Ok(video)
 }
 
 #[cfg(test)]
@@ -133,13 +76,16 @@ mod tests {
     use std::time::Duration;
 
     use kinora_ids::JobId;
-    use serde_json::{Value, json};
+    use serde_json::json;
+    use uuid::Uuid;
 
     use super::*;
+    use crate::domain::job::{Failure, Outputs, State};
     use crate::webhooks::fixtures;
 
     fn read(kind: EventKind, job: &Job) -> Value {
-        let body = body(kind, job, &job.event(fixtures::now())).expect("writes");
+        let id = MessageId(Uuid::nil());
+        let body = body(id, kind, job, fixtures::now()).expect("writes");
         serde_json::from_str(&body).expect("JSON")
     }
 
@@ -147,6 +93,8 @@ mod tests {
     fn completed_message_tells_what_came_of_it() {
         let mut job = fixtures::job("anna");
         job.state = State::Completed;
+        job.notes = vec!["words outside this model's world: ball".to_owned()];
+        job.preview_spec = Some(job.spec.clone());
         job.outputs = Some(Outputs {
             video_key: "jobs/secret/video.mp4".to_owned(),
             thumbnail_key: "jobs/secret/thumbnail.webp".to_owned(),
@@ -158,13 +106,50 @@ mod tests {
             ..Outputs::default()
         });
         let message = read(EventKind::Completed, &job);
-        assert_eq!(message["type"], "video.completed");
-        assert_eq!(message["timestamp"], "2027-01-15T08:00:00.123Z");
-        assert_eq!(message["data"]["id"], job.id.to_string());
-        assert_eq!(message["data"]["state"], "completed");
-        assert_eq!(message["data"]["outputs"]["duration_seconds"], 1.625);
+        let expected = json!({
+            "id": "msg_00000000000000000000000000000000",
+            "object": "event",
+            "type": "video.completed",
+            "created_at": 1_800_000_000,
+            "timestamp": "2027-01-15T08:00:00.123Z",
+            "data": message["data"],
+        });
+        assert_eq!(message, expected);
+        let data = &message["data"];
+        assert_eq!(data["id"], job.id.to_string());
+        assert_eq!(
+            (&data["object"], &data["status"]),
+            (&json!("video"), &json!("completed"))
+        );
+        assert_eq!(
+            (&data["progress"], &data["seed"]),
+            (&json!(100), &json!("1"))
+        );
+        assert_eq!(data["outputs"]["duration_seconds"], 1.625);
+        let content = format!("/v1/videos/{}/content", job.id);
+        assert_eq!(data["outputs"]["content_url"], content);
         assert!(!message.to_string().contains("secret"), "{message}");
-        assert!(!message.to_string().contains(&job.spec.prompt), "{message}");
+        assert!(!message.to_string().contains("ball"), "{message}");
+    }
+
+    #[test]
+    fn message_has_the_names_of_the_api_and_no_others() {
+        let job = fixtures::job("anna");
+        let message = read(EventKind::Queued, &job);
+        let video = view_to_pb(View { job, place: None });
+        let video = VIDEOS.as_ref().expect("the contract").write(&video);
+        let video = video.expect("writes");
+        let (data, video) = (message["data"].as_object(), video.as_object());
+        let (data, video) = (data.expect("an object"), video.expect("an object"));
+        assert!(
+            data.iter()
+                .all(|(name, value)| video.get(name) == Some(value))
+        );
+        let left_out = video.keys().filter(|name| !data.contains_key(*name));
+        assert!(
+            left_out.eq(["negative_prompt", "notes", "prompt"]),
+            "{data:?}"
+        );
     }
 
     #[test]
@@ -179,9 +164,9 @@ mod tests {
         });
         let message = read(EventKind::Failed, &job);
         let expected = json!({
-            "reason": "OUT_OF_MEMORY", "message": "it did not fit", "retryable": false,
+            "code": "OUT_OF_MEMORY", "message": "it did not fit", "retryable": false,
         });
-        assert_eq!(message["data"]["failure"], expected);
-        assert_eq!(message["data"]["outputs"], Value::Null);
+        assert_eq!(message["data"]["error"], expected);
+        assert_eq!(message["data"].get("outputs"), None);
     }
 }

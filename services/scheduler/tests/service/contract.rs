@@ -180,17 +180,21 @@ kinora_store::on_both_databases! {
         let scheduler = TestScheduler::start_with(&url, |options| options.max_attempts = 1).await;
         let anna = scheduler.caller("anna").await;
         let mut worker = scheduler.worker("w").await;
-        let job = anna.submit(prompt("a ball")).await.expect("accepted");
-        let lease = worker.grant().await.lease.expect("a lease");
-        let mut report = completion(&lease);
-        if let Up::Completion(report) = &mut report {
-            let outputs = report.outputs.as_mut().expect("outputs");
-            outputs.last_frame_key = format!("jobs/{}/inputs/first.png", job.id);
+        let keys: [fn(&mut pb::Outputs) -> &mut String; 2] =
+            [|outputs| &mut outputs.last_frame_key, |outputs| &mut outputs.spritesheet_key];
+        for key in keys {
+            let job = anna.submit(prompt("a ball")).await.expect("accepted");
+            let lease = worker.grant().await.lease.expect("a lease");
+            let mut report = completion(&lease);
+            if let Up::Completion(report) = &mut report {
+                let outputs = report.outputs.as_mut().expect("outputs");
+                *key(outputs) = format!("jobs/{}/inputs/first.png", job.id);
+            }
+            worker.say(report).await;
+            assert_eq!(worker.receipt().await, (lease, false));
+            let failed = anna.wait_for_state(&job.id, VideoStatus::Failed).await;
+            assert_eq!(failed.error.expect("a cause").code, "OUTPUTS_INVALID");
         }
-        worker.say(report).await;
-        assert_eq!(worker.receipt().await, (lease, false));
-        let failed = anna.wait_for_state(&job.id, VideoStatus::Failed).await;
-        assert_eq!(failed.error.expect("a cause").code, "OUTPUTS_INVALID");
     }
 
     async fn a_worker_moves_to_another_replica_with_its_lease(url: DatabaseUrl) {

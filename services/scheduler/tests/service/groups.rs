@@ -201,7 +201,19 @@ kinora_store::on_both_databases! {
             check_not_found(ben.cancel_group(id).await, "GROUP_NOT_FOUND");
             check_not_found(ben.watch_group(id).await.map(|_| ()), "GROUP_NOT_FOUND");
         }
-        let cancelled = anna.cancel_group(&group.id).await.expect("cancels");
+        for collection in ["batches", "sequence", "x"] {
+            let id = group.id.as_str();
+            check_not_found(anna.group_in(collection, id).await, "GROUP_NOT_FOUND");
+            check_not_found(anna.cancel_group_in(collection, id).await, "GROUP_NOT_FOUND");
+            check_not_found(anna.watch_group_in(collection, id).await.map(|_| ()), "GROUP_NOT_FOUND");
+        }
+        let found = anna.group_in("sequences", &group.id).await.expect("finds");
+        assert_eq!((found.id, found.object.as_str()), (group.id.clone(), "sequence"));
+        let video = pb::CreateVideoRequest { image: picture(64, 48), ..prompt("a ball") };
+        let batch = anna.batch("", vec![video]).await.expect("accepted");
+        anna.group_in("batches", &batch.id).await.expect("finds");
+        check_not_found(anna.group_in("sequences", &batch.id).await, "GROUP_NOT_FOUND");
+        let cancelled = anna.cancel_group_in("sequences", &group.id).await.expect("cancels");
         assert!(cancelled.videos.iter().all(|job| job.status() == VideoStatus::Cancelled));
         assert_eq!(worker.revocation().await, lease);
         let again = anna.cancel_group(&group.id).await.expect("answers");

@@ -15,6 +15,7 @@ use kinora_scheduler::app::{App, Greeting};
 use kinora_scheduler::clients::ledger::Token;
 use kinora_scheduler::clock::Clock;
 use kinora_scheduler::domain::job::{Failure, Job, Outputs, State};
+use kinora_scheduler::domain::listing::{Filter, Order};
 use kinora_scheduler::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
 use kinora_scheduler::domain::sequence::BatchOrder;
 use kinora_scheduler::domain::submission::Submission;
@@ -22,7 +23,7 @@ use kinora_scheduler::domain::transition::Reporter;
 use kinora_scheduler::policy::Assignment;
 use kinora_scheduler::sessions::DeviceState;
 use kinora_scheduler::signals::EventsVia;
-use kinora_scheduler::store::JobStore;
+use kinora_scheduler::store::{JobStore, Stretch};
 use kinora_store::{Database, DatabaseUrl};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -253,8 +254,13 @@ impl World {
     }
 
     async fn jobs(&self) -> Vec<Job> {
-        let jobs = self.store.list(OWNER, &[], None, 100_000).await;
-        jobs.expect("lists")
+        let all = Stretch {
+            filter: &Filter::default(),
+            order: Order::NewestFirst,
+            after: None,
+            limit: 100_000,
+        };
+        self.store.list(OWNER, all).await.expect("lists")
     }
 
     /// Something to do, now.

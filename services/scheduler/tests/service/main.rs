@@ -15,6 +15,7 @@ mod kills;
 mod limits;
 mod orders;
 mod replicas;
+mod uploads;
 mod videos;
 mod watching;
 mod webhooks;

@@ -130,7 +130,7 @@ kinora_store::on_both_databases! {
         let by = |limit: i32, after: &str| pb::ListVideosRequest {
             limit,
             after: after.to_owned(),
-            order: "desc".to_owned(),
+            order: pb::Order::Desc.into(),
             ..pb::ListVideosRequest::default()
         };
         let first = anna.list_by(by(2, "")).await.expect("lists");
@@ -151,6 +151,46 @@ kinora_store::on_both_databases! {
         check_refused(anna.list_by(by(-1, "")).await, invalid, "PAGE_SIZE_INVALID");
         let both = pb::ListVideosRequest { page_token: first.next_page_token, ..by(2, &ids[1]) };
         check_refused(anna.list_by(both).await, invalid, "FIELDS_CONFLICT");
+    }
+
+    async fn lists_are_searched_by_what_the_videos_say(url: DatabaseUrl) {
+        let scheduler = TestScheduler::start(&url).await;
+        let anna = scheduler.caller("anna").await;
+        let mut worker = scheduler.worker("w").await;
+        let mut videos = Vec::new();
+        for text in ["ein ROTER Ball", "ein blauer Ball, Überraschung", "ein roter Stern"] {
+            videos.push(anna.submit(prompt(text)).await.expect("accepted"));
+            make(&mut worker).await;
+        }
+        let waiting = anna.submit(prompt("ein roter Ball")).await.expect("accepted");
+        anna.wait_for_state(&waiting.id, VideoStatus::InProgress).await;
+        videos.push(waiting);
+        let check = async |expected: &[usize], query: pb::ListVideosRequest| {
+            let listed = anna.list_by(query.clone()).await.expect("lists");
+            let ids: Vec<String> = listed.data.into_iter().map(|video| video.id).collect();
+            let expected: Vec<String> = expected.iter().map(|at| videos[*at].id.clone()).collect();
+            assert_eq!(ids, expected, "{query:?}");
+        };
+        let list = pb::ListVideosRequest::default;
+        let query = |text: &str| pb::ListVideosRequest { query: text.to_owned(), ..list() };
+        check(&[3, 0], query("ball rot")).await;
+        check(&[1], query("ÜBER")).await;
+        check(&[], query("b_ll")).await;
+        check(&[0, 3], pb::ListVideosRequest { order: pb::Order::Asc.into(), ..query("roter BALL") }).await;
+        let completed = vec![VideoStatus::Completed.into()];
+        check(&[0], pb::ListVideosRequest { status: completed, ..query("roter BALL") }).await;
+        check(&[3, 2, 1, 0], pb::ListVideosRequest { model: "tiny".to_owned(), ..list() }).await;
+        check(&[], pb::ListVideosRequest { model: "huge".to_owned(), ..list() }).await;
+        let (first, last) = (videos[1].create_time, videos[3].create_time);
+        check(&[2, 1], pb::ListVideosRequest { created_after: first, created_before: last, ..list() }).await;
+        let after = pb::ListVideosRequest { after: videos[1].id.clone(), order: pb::Order::Asc.into(), limit: 1, ..list() };
+        check(&[2], after).await;
+        let invalid = Code::InvalidArgument;
+        check_refused(anna.list_by(query(&"x".repeat(201))).await, invalid, "SEARCH_INVALID");
+        check_refused(anna.list_by(pb::ListVideosRequest { order: 9, ..list() }).await, invalid, "ORDER_INVALID");
+        let page = anna.list_by(pb::ListVideosRequest { page_size: 1, ..query("ball") }).await.expect("lists");
+        let other = pb::ListVideosRequest { page_token: page.next_page_token, ..query("stern") };
+        check_refused(anna.list_by(other).await, invalid, "PAGE_TOKEN_INVALID");
     }
 
     async fn models_say_since_when_they_are_offered(url: DatabaseUrl) {

@@ -72,7 +72,9 @@ kinora_store::on_both_databases! {
             let signature = secret.sign(id, timestamp.parse().expect("seconds"), &request.body);
             assert_eq!(request.header("webhook-signature"), signature);
             let message = json(request);
+            assert_eq!((&message["id"], &message["object"]), (&Value::from(id), &Value::from("event")));
             assert_eq!(message["data"]["id"], job.id);
+            assert!(!request.body.contains("a red ball"), "what was written: {}", request.body);
             assert!(!request.body.contains("jobs/"), "no storage keys: {}", request.body);
             kinds.insert(message["type"].as_str().expect("a type").to_owned());
         }
@@ -187,7 +189,7 @@ kinora_store::on_both_databases! {
         worker.say(progress(&lease, 7)).await;
         let message = until("progress", PATIENCE, || async {
             let seen = receiver.seen();
-            let at_seven = seen.iter().map(json).find(|it| it["data"]["progress"]["step"] == 7);
+            let at_seven = seen.iter().map(json).find(|it| it["data"]["work"]["step"] == 7);
             at_seven.ok_or(seen)
         }).await;
         assert_eq!(message["type"], "video.progress");

@@ -87,6 +87,9 @@ pub struct Outputs {
     /// SHA-256 of that object, lower-case hex, else empty.
     #[serde(default)]
     pub last_frame_sha256: String,
+    /// JPEG of frames from all over the clip. Empty from a worker that makes none.
+    #[serde(default)]
+    pub spritesheet_key: String,
 }
 
 /// A generation at the end of a step, in the object store.

@@ -75,17 +75,23 @@ pub(super) fn probe(
     let Some(image) = image else {
         return Ok(None);
     };
-    match probe_still(image.bytes()) {
-        Ok(info) => Ok(Some(info)),
-        Err(error) => {
-            let reason = match error {
-                StillError::TooLarge => "IMAGE_TOO_LARGE",
-                StillError::TooLong => "IMAGE_TOO_LONG",
-                StillError::NotReadable(_) => "IMAGE_NOT_READABLE",
-            };
-            Err(Invalid::new(reason, field, error.to_string()))
-        }
-    }
+    let probed = probe_still(image.bytes());
+    probed.map(Some).map_err(|error| unusable(field, &error))
+}
+
+/// Refuses a picture that is so large that nobody reads it.
+#[must_use]
+pub fn too_large(field: &'static str) -> Invalid {
+    unusable(field, &StillError::TooLarge)
+}
+
+fn unusable(field: &'static str, error: &StillError) -> Invalid {
+    let reason = match error {
+        StillError::TooLarge => "IMAGE_TOO_LARGE",
+        StillError::TooLong => "IMAGE_TOO_LONG",
+        StillError::NotReadable(_) => "IMAGE_NOT_READABLE",
+    };
+    Invalid::new(reason, field, error.to_string())
 }
 
 /// Checks a picture, or that there is none, against what the model takes.
@@ -94,7 +100,8 @@ pub(super) fn check_image(
     still: Option<StillInfo>,
     input: ImageInput,
 ) -> Result<(), Invalid> {
-    let name = if field == "image" { "first" } else { "last" };
+    let is_last = field.starts_with("last");
+    let name = if is_last { "last" } else { "first" };
     match (still, input) {
         (Some(_), ImageInput::None) => {
             let message = format!("this model takes no picture as the {name} frame");

@@ -80,6 +80,20 @@ fn check_amount(template: &Submission, prompts: &[String], seeds: usize) -> Resu
     Ok(())
 }
 
+/// Checks what the uploads of a request come to, so far, each counted as often as it is used.
+///
+/// # Errors
+/// [`Invalid`] when it is more than a batch may come to.
+pub fn check_uploads(field: &'static str, bytes: usize) -> Result<(), Invalid> {
+    if bytes <= MAX_BYTES {
+        return Ok(());
+    }
+    let text = format!(
+        "the uploads come to more than {MAX_BYTES} bytes, each counted as often as it is used"
+    );
+    Err(Invalid::new("BATCH_TOO_LARGE", field, text).with("max", MAX_BYTES))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,3 @@
-use kinora_ids::JobId;
 use kinora_mesh::error::PublicError;
 
 use super::*;
@@ -25,7 +24,7 @@ fn lasting(seconds: &str) -> pb::CreateVideoRequest {
 }
 
 #[track_caller]
-fn refuses<T: std::fmt::Debug>(answer: Result<T, Error>, reason: &str, field: &str) {
+pub fn refuses<T: std::fmt::Debug>(answer: Result<T, Error>, reason: &str, field: &str) {
     let refused = PublicError::from(answer.expect_err("is refused"));
     let violated = refused.violations.first().map(|it| it.field.as_str());
     assert_eq!((refused.reason.as_str(), violated), (reason, Some(field)));
@@ -103,51 +102,4 @@ fn another_length_is_another_request() {
         submission_from_pb(request()).expect("reads").fingerprint()
     );
     assert_eq!(of("5"), of("5.0"));
-}
-
-#[test]
-fn a_list_is_asked_for_in_the_words_of_two_apis() {
-    let id = JobId::generate();
-    let listed = pb::ListVideosRequest {
-        limit: 5,
-        after: id.to_string(),
-        order: "desc".to_owned(),
-        status: vec![Status::InProgress.into()],
-        ..pb::ListVideosRequest::default()
-    };
-    let query = query_from_pb(listed.clone()).expect("reads");
-    let expected = VideoQuery {
-        states: vec![State::Running],
-        page_size: 5,
-        page_token: String::new(),
-        after: Some(id),
-    };
-    assert_eq!(query, expected);
-    let change = |change: fn(&mut pb::ListVideosRequest)| {
-        let mut changed = listed.clone();
-        change(&mut changed);
-        query_from_pb(changed)
-    };
-    assert!(change(|it| it.page_size = 5).is_ok(), "they say the same");
-    refuses(change(|it| it.page_size = 6), "FIELDS_CONFLICT", "limit");
-    refuses(
-        change(|it| it.page_token = "x".to_owned()),
-        "FIELDS_CONFLICT",
-        "after",
-    );
-    refuses(
-        change(|it| it.after = "x".to_owned()),
-        "AFTER_UNKNOWN",
-        "after",
-    );
-    refuses(
-        change(|it| it.order = "asc".to_owned()),
-        "ORDER_INVALID",
-        "order",
-    );
-    refuses(
-        change(|it| it.status = vec![99]),
-        "STATUS_INVALID",
-        "status",
-    );
 }

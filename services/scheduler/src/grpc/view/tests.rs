@@ -114,7 +114,10 @@ fn outputs_name_the_paths_to_fetch_them_from_and_hide_the_keys() {
     job.state = State::Completed;
     job.end_time = Some(time(1_800_000_100));
     job.purge_at = Some(time(1_800_000_200));
-    job.outputs = Some(outputs());
+    job.outputs = Some(Outputs {
+        spritesheet_key: "jobs/secret/spritesheet.jpg".to_owned(),
+        ..outputs()
+    });
     job.preview_outputs = Some(Outputs {
         still_key: "jobs/secret/still.png".to_owned(),
         ..outputs()
@@ -126,6 +129,8 @@ fn outputs_name_the_paths_to_fetch_them_from_and_hide_the_keys() {
     assert_eq!(made.content_url, format!("{base}/content"));
     assert_eq!(made.thumbnail_url, format!("{base}/thumbnail"));
     assert_eq!(made.manifest_url, format!("{base}/manifest"));
+    let sheet = format!("{base}/spritesheet");
+    assert_eq!(made.spritesheet_url, Some(sheet));
     assert_eq!(
         (made.still_url, made.duration_seconds, made.bytes),
         (None, 2.5, 9)

@@ -107,6 +107,8 @@ pub mod object_deletion {
         pub prefix: String,
         pub not_before: ChronoDateTimeUtc,
         pub attempts: i32,
+        /// Whose upload it is. None for everything else.
+        pub uploader: Option<String>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

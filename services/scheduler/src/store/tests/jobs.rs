@@ -26,7 +26,7 @@ kinora_store::on_both_databases! {
         let store = open(&url).await;
         let job = submit(&store, "anna").await;
         assert_eq!(store.get("ben", job.id).await.expect("reads"), None);
-        assert!(store.list("ben", &[], None, 10).await.expect("lists").is_empty());
+        assert!(list(&store, "ben", &[], None, 10).await.is_empty());
         let removed = store.delete("ben", job.id, &[], now()).await.expect("answers");
         assert_eq!(removed, None);
         let changed = store.change(job.id, Some("ben"), |_| Ok::<_, Infallible>(Change::default()));
@@ -133,7 +133,7 @@ kinora_store::on_both_databases! {
             ids.insert(0, submit(&store, "anna").await.id);
         }
         let page = async |before| {
-            let jobs = store.list("anna", &[], before, 2).await.expect("lists");
+            let jobs = list(&store, "anna", &[], before, 2).await;
             jobs.into_iter().map(|job| job.id).collect::<Vec<_>>()
         };
         assert_eq!(page(None).await, ids[..2]);
@@ -152,7 +152,7 @@ kinora_store::on_both_databases! {
         assert_eq!(read(&store, &done).await.state, State::Completed);
         assert_eq!(read(&store, &cancelled).await.state, State::Cancelled);
         let listed = async |states: &[State], before| {
-            let jobs = store.list("anna", states, before, 2).await.expect("lists");
+            let jobs = list(&store, "anna", states, before, 2).await;
             jobs.into_iter().map(|job| job.id).collect::<Vec<_>>()
         };
         assert_eq!(listed(&[], None).await, [waiting.id, cancelled.id]);

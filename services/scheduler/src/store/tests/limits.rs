@@ -2,8 +2,7 @@ use super::*;
 use crate::domain::job::State;
 
 async fn running(store: &JobStore, owner: &str) -> usize {
-    let jobs = store.list(owner, &[State::Running], None, 100).await;
-    jobs.expect("lists").len()
+    list(store, owner, &[State::Running], None, 100).await.len()
 }
 
 async fn most_running_with(

@@ -45,7 +45,7 @@ kinora_store::on_both_databases! {
             ids.insert(caller.await.expect("a caller"));
         }
         assert_eq!(ids.len(), 1);
-        assert_eq!(store.list("anna", &[], None, 100).await.expect("lists").len(), 1);
+        assert_eq!(list(&store, "anna", &[], None, 100).await.len(), 1);
         let ben = submit_with(&store, &new_job("ben", "tiny"), &request("id:r1", "f2")).await;
         assert_eq!(accepted(ben).len(), 1, "another owner's id is free");
     }

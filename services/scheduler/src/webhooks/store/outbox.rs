@@ -20,6 +20,7 @@ use super::{WebhookStore, unreadable};
 use crate::domain::job::{Event, Job, Time};
 use crate::store::JobStoreError;
 use crate::webhooks::event::{EventKind, Subscription};
+use crate::webhooks::model::MessageId;
 use crate::webhooks::payload;
 
 /// An endpoint of one job is removed this long after the end of the job: all tries are over by then.
@@ -180,9 +181,10 @@ async fn write<'a>(
 
 fn message_row(job: &Job, event: &Event, kind: EventKind) -> Result<message::Model, JobStoreError> {
     let table = "webhook_message";
-    let body = payload::body(kind, job, event);
+    let id = Uuid::now_v7();
+    let body = payload::body(MessageId(id), kind, job, event.time);
     Ok(message::Model {
-        id: Uuid::now_v7(),
+        id,
         owner: job.owner.clone(),
         job_id: job.id.as_uuid(),
         seq: i64::try_from(event.seq).map_err(|_| unreadable(table, "seq is out of range"))?,

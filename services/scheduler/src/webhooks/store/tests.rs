@@ -38,11 +38,8 @@ const BAD: Outcome = Outcome::Failed(FailedTry {
 
 async fn open(url: &DatabaseUrl) -> WebhookStore {
     let db = Database::connect(url).await.expect("opens");
-    let lock = db.lock_for_migration().await.expect("locks");
-    kinora_migrations::scheduler::migrate(db.writer())
-        .await
-        .expect("migrates");
-    lock.release().await.expect("releases");
+    let up = kinora_migrations::scheduler::migrate;
+    db.migrate(up).await.expect("migrates");
     WebhookStore::new(db)
 }
 

@@ -1,8 +1,10 @@
 //! An object store that a test can make fail and wait.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use kinora_blobs::{BlobError, PresignedPut, PutTerms};
 use kinora_scheduler::Objects;
 use kinora_scheduler::clients::ObjectError;
 use parking_lot::Mutex;
@@ -48,10 +50,29 @@ impl Objects for Removals {
         let found = self.object(key);
         Box::pin(async move {
             match found {
-                Some(bytes) if bytes.len() as u64 > max => Err("too large".into()),
+                Some(bytes) if bytes.len() as u64 > max => {
+                    let size = bytes.len() as u64;
+                    Err(BlobError::TooLarge { size, max }.into())
+                }
                 found => Ok(found),
             }
         })
+    }
+
+    fn presign_put<'a>(
+        &'a self,
+        key: &'a str,
+        lifetime: Duration,
+        terms: PutTerms<'a>,
+    ) -> BoxFuture<'a, Result<PresignedPut, ObjectError>> {
+        let mut headers = vec![
+            ("content-type".to_owned(), terms.content_type.to_owned()),
+            ("content-length".to_owned(), terms.size.to_string()),
+        ];
+        let digest = terms.sha256.map(hex::encode);
+        headers.extend(digest.map(|digest| ("x-digest".to_owned(), digest)));
+        let url = format!("https://objects.test/{key}?for={}", lifetime.as_secs());
+        Box::pin(async move { Ok(PresignedPut { url, headers }) })
     }
 
     fn put<'a>(
@@ -79,6 +100,15 @@ impl Objects for Removals {
 }
 
 impl Removals {
+    /// Puts something where a link leads to.
+    pub fn put_at(&self, url: &str, bytes: Vec<u8>) {
+        let key = url.strip_prefix("https://objects.test/").expect("a link");
+        let key = key.split('?').next().expect("a key").to_owned();
+        let mut stored = self.stored.lock();
+        stored.retain(|(at, _)| *at != key);
+        stored.push((key, bytes));
+    }
+
     /// What lies at a key.
     pub fn object(&self, key: &str) -> Option<Vec<u8>> {
         let stored = self.stored.lock();

@@ -25,6 +25,22 @@ impl Caller {
         Ok(answer.into_inner())
     }
 
+    pub async fn upload_of(&self, order: pb::CreateUploadRequest) -> Result<pb::Upload, Status> {
+        let request = self.request(order);
+        let answer = self.client.clone().create_upload(request).await?;
+        Ok(answer.into_inner().upload.expect("an upload"))
+    }
+
+    /// A place for a WebP of that size.
+    pub async fn upload(&self, size: usize) -> Result<pb::Upload, Status> {
+        let order = pb::CreateUploadRequest {
+            content_type: "image/webp".to_owned(),
+            size_bytes: u32::try_from(size).expect("small"),
+            sha256: String::new(),
+        };
+        self.upload_of(order).await
+    }
+
     pub async fn batch(
         &self,
         request_id: &str,
@@ -54,19 +70,38 @@ impl Caller {
     }
 
     pub async fn group(&self, id: &str) -> Result<pb::VideoGroup, Status> {
-        let request = self.request(pb::GetGroupRequest { id: id.to_owned() });
+        self.group_in("", id).await
+    }
+
+    pub async fn group_in(&self, collection: &str, id: &str) -> Result<pb::VideoGroup, Status> {
+        let (id, collection) = (id.to_owned(), collection.to_owned());
+        let request = self.request(pb::GetGroupRequest { id, collection });
         let answer = self.client.clone().get_group(request).await?;
         Ok(answer.into_inner().group.expect("a group"))
     }
 
     pub async fn cancel_group(&self, id: &str) -> Result<pb::VideoGroup, Status> {
-        let request = self.request(pb::CancelGroupRequest { id: id.to_owned() });
+        self.cancel_group_in("", id).await
+    }
+
+    pub async fn cancel_group_in(
+        &self,
+        collection: &str,
+        id: &str,
+    ) -> Result<pb::VideoGroup, Status> {
+        let (id, collection) = (id.to_owned(), collection.to_owned());
+        let request = self.request(pb::CancelGroupRequest { id, collection });
         let answer = self.client.clone().cancel_group(request).await?;
         Ok(answer.into_inner().group.expect("a group"))
     }
 
     pub async fn watch_group(&self, id: &str) -> Result<GroupWatcher, Status> {
-        let request = self.request(pb::WatchGroupRequest { id: id.to_owned() });
+        self.watch_group_in("", id).await
+    }
+
+    pub async fn watch_group_in(&self, collection: &str, id: &str) -> Result<GroupWatcher, Status> {
+        let (id, collection) = (id.to_owned(), collection.to_owned());
+        let request = self.request(pb::WatchGroupRequest { id, collection });
         let stream = self.client.clone().watch_group(request).await?;
         Ok(GroupWatcher(stream.into_inner()))
     }

@@ -205,6 +205,7 @@ pub fn shown_outputs(lease: &pb::LeaseRef, of_preview: bool) -> pb::VideoOutputs
         thumbnail_url: format!("{folder}/thumbnail"),
         still_url: None,
         manifest_url: format!("{folder}/manifest"),
+        spritesheet_url: None,
     }
 }
 
