@@ -118,6 +118,42 @@ fn one_frame(
     Ok(Still { width, height, rgb })
 }
 
+/// Decodes some frames, in their order, scaled to a size, in one go. The clip is never held as a whole.
+pub(crate) fn decode_frames(
+    ffmpeg: &Path,
+    path: &Path,
+    info: &crate::Mp4Probe,
+    indices: &[u32],
+    (width, height): (u32, u32),
+) -> Result<Vec<Still>, MediaError> {
+    let frame_bytes = usize::try_from(u64::from(width) * u64::from(height) * 3);
+    let frame_bytes = frame_bytes.unwrap_or(usize::MAX).max(1);
+    let expected_bytes = (frame_bytes as u64).saturating_mul(indices.len() as u64);
+    let chosen: Vec<String> = indices
+        .iter()
+        .map(|index| format!("eq(n\\,{index})"))
+        .collect();
+    let chosen = format!("select={},scale={width}:{height},", chosen.join("+"));
+    let clip_bytes = u64::from(info.width) * u64::from(info.height) * 3 * u64::from(info.frames);
+    let run = Run {
+        program: ffmpeg,
+        arguments: arguments(path, &chosen, ""),
+        stdin: &[],
+        max_stdout_bytes: expected_bytes,
+        timeout: Duration::from_secs(60 + clip_bytes / 1_000_000),
+    };
+    let rgb = run.finish()?;
+    if rgb.len() as u64 != expected_bytes {
+        return Err(short(rgb.len(), expected_bytes));
+    }
+    let frames = rgb.chunks_exact(frame_bytes).map(|rgb| Still {
+        width,
+        height,
+        rgb: rgb.to_vec(),
+    });
+    Ok(frames.collect())
+}
+
 fn short(decoded: usize, expected_bytes: u64) -> MediaError {
     MediaError::FfmpegFailed {
         status: 0,

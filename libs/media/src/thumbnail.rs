@@ -71,8 +71,8 @@ fn webp(rgb: &[u8], width: u32, height: u32, longest_edge: u32) -> Result<Vec<u8
     Ok(webp)
 }
 
-/// The size of the thumbnail, in the frame's proportions to the nearest pixel.
-fn fitted(width: u32, height: u32, longest_edge: u32) -> (u32, u32) {
+/// The size of a small picture, in the frame's proportions to the nearest pixel.
+pub(crate) fn fitted(width: u32, height: u32, longest_edge: u32) -> (u32, u32) {
     let longest = width.max(height);
     if longest <= longest_edge {
         return (width, height);

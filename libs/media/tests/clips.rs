@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use kinora_media::{
-    MediaError, MediaErrorKind, RawVideo, decode_mp4, encode_mp4, probe, thumbnail_webp,
+    MediaError, MediaErrorKind, RawVideo, decode_mp4, decode_still, encode_mp4, probe,
+    spritesheet_jpeg, spritesheet_of_mp4, thumbnail_webp,
 };
 use kinora_testkit::env::ffmpeg;
 use tempfile::TempDir;
@@ -299,4 +300,35 @@ fn thumbnail_of_a_decoded_frame_is_a_webp() {
     let rgb = solid_frames(480, 320, 1);
     let webp = thumbnail_webp(&rgb, 480, 320).expect("thumbnail");
     assert_eq!((&webp[..4], &webp[8..12]), (&b"RIFF"[..], &b"WEBP"[..]));
+}
+
+#[test]
+fn a_sheet_of_a_file_shows_what_a_sheet_of_its_frames_does() {
+    let folder = folder();
+    let out = folder.path().join("clip.mp4");
+    for (width, height, frames, expected) in [
+        (64, 48, 1, (64, 48)),
+        (320, 160, 13, (800, 240)),
+        (64, 48, 60, (320, 240)),
+    ] {
+        let rgb = solid_frames(width, height, frames);
+        let clip = RawVideo {
+            width,
+            height,
+            fps: 8,
+            rgb: &rgb,
+        };
+        encode_mp4(&ffmpeg(), &clip, &out).expect("encoded");
+        let of_frames = spritesheet_jpeg(&rgb, width, height).expect("a sheet");
+        let of_file = spritesheet_of_mp4(&ffmpeg(), &out).expect("a sheet");
+        let sheets = [of_frames, of_file].map(|jpeg| decode_still(&jpeg).expect("a picture"));
+        for sheet in &sheets {
+            assert_eq!((sheet.width, sheet.height), expected, "{frames} frames");
+        }
+        let pairs = sheets[0].rgb.iter().zip(&sheets[1].rgb);
+        let off: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        // Edges of tiles blur a little.
+        let mean = off as f64 / sheets[0].rgb.len() as f64;
+        assert!(mean < f64::from(TOLERANCE), "off by {mean}");
+    }
 }

@@ -49,6 +49,8 @@ fn what_is_no_picture_is_refused() {
         b"hello",
         b"GIF89a\x01\0\x01\0",
         b"%PDF-1.7",
+        b"<svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"alert(1)\"/>",
+        b"<?xml version=\"1.0\"?><!DOCTYPE svg [<!ENTITY a SYSTEM \"file:///etc/passwd\">]><svg>&a;</svg>",
         &[0; 100],
     ] {
         let refused = probe_still(bytes);
@@ -60,6 +62,27 @@ fn what_is_no_picture_is_refused() {
             decode_still(bytes),
             Err(StillError::NotReadable(_))
         ));
+    }
+}
+
+/// Something else may stand behind a picture, as in an archive that is one, too. It is never looked at, and nobody gets the
+/// file back under another type than that of the picture.
+#[test]
+fn what_is_a_picture_and_something_else_is_the_picture() {
+    for (format, expected) in FORMATS {
+        let picture = encoded(format, 12, 7);
+        let alone = decode_still(&picture).expect("decodes");
+        for other in [&b"<script>alert(1)</script>"[..], b"PK\x03\x04", b"GIF89a"] {
+            let behind = [&picture[..], other].concat();
+            let info = probe_still(&behind).expect("a picture");
+            assert_eq!((info.format, info.width, info.height), (expected, 12, 7));
+            assert!(decode_still(&behind).expect("decodes") == alone);
+            let before = [other, &picture[..]].concat();
+            assert!(matches!(
+                probe_still(&before),
+                Err(StillError::NotReadable(_))
+            ));
+        }
     }
 }
 

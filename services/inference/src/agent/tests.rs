@@ -12,6 +12,15 @@ use super::*;
 use crate::convert::lease_to_pb;
 use crate::fake::{Gate, serve_store, workbench};
 
+/// The sprite sheet of a clip, and its media type.
+async fn sheet_of(blobs: &BlobStore, outputs: &pb::Outputs) -> (kinora_media::Still, String) {
+    let key = &outputs.spritesheet_key;
+    let jpeg = blobs.get_bytes(key, 1 << 20).await.unwrap();
+    let info = blobs.head(key).await.unwrap().unwrap();
+    let sheet = kinora_media::decode_still(&jpeg).unwrap();
+    (sheet, info.content_type.unwrap())
+}
+
 #[tokio::test]
 async fn a_lease_becomes_stored_files_under_its_own_prefix() {
     let mut bench = start(Gate::open(), LONG).await;
@@ -27,12 +36,21 @@ async fn a_lease_becomes_stored_files_under_its_own_prefix() {
     for key in [
         &outputs.video_key,
         &outputs.thumbnail_key,
+        &outputs.spritesheet_key,
         &outputs.manifest_key,
     ] {
         assert!(key.starts_with(&lease.object_prefix()), "{key}");
         assert!(bench.blobs.head(key).await.unwrap().is_some(), "{key}");
     }
     assert_eq!(outputs.still_key, "");
+    let (sheet, content_type) = sheet_of(&bench.blobs, &outputs).await;
+    assert_eq!(content_type, "image/jpeg");
+    let tiles = outputs.frames.min(25);
+    let (columns, rows) = (tiles.min(5), tiles.div_ceil(5));
+    assert_eq!(
+        (sheet.width, sheet.height),
+        (columns * outputs.width, rows * outputs.height)
+    );
 }
 
 #[tokio::test]
@@ -56,6 +74,8 @@ async fn a_single_frame_is_also_stored_as_it_is() {
     let png = bench.blobs.get_bytes(&outputs.still_key, 1 << 20).await;
     let still = kinora_media::decode_still(&png.unwrap()).unwrap();
     assert_eq!((still.width, still.height), (16, 16));
+    let (sheet, _) = sheet_of(&bench.blobs, &outputs).await;
+    assert_eq!((sheet.width, sheet.height), (16, 16));
     let manifest = bench.blobs.get_bytes(&outputs.manifest_key, 1 << 20).await;
     let manifest = crate::manifest::Manifest::from_json(&manifest.unwrap()).unwrap();
     let sum = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&still.rgb));

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use kinora_media::{MediaError, RawVideo, StillFormat, encode_mp4, encode_still, thumbnail_webp};
+use kinora_media::{
+    MediaError, RawVideo, StillFormat, encode_mp4, encode_still, spritesheet_jpeg, thumbnail_webp,
+};
 use kinora_models::{Clip, ModelCard};
 use kinora_proto::scheduler::v1 as pb;
 use sha2::{Digest, Sha256};
@@ -40,6 +42,8 @@ pub(super) struct Package {
     pub(super) video_bytes: u64,
     pub(super) video_sha256: String,
     pub(super) thumbnail: Vec<u8>,
+    /// JPEG of frames from all over the clip.
+    pub(super) spritesheet: Vec<u8>,
     /// PNG of the frame when there is only one.
     pub(super) still: Option<Vec<u8>>,
     /// PNG of the last frame, when it is wanted.
@@ -53,7 +57,11 @@ impl Package {
     /// Takes what is stored besides the clip: name, bytes and media type, the manifest last.
     pub(super) fn take_small_files(&mut self) -> Vec<(&'static str, Vec<u8>, &'static str)> {
         let thumbnail = std::mem::take(&mut self.thumbnail);
-        let mut files = vec![("thumbnail.webp", thumbnail, "image/webp")];
+        let spritesheet = std::mem::take(&mut self.spritesheet);
+        let mut files = vec![
+            ("thumbnail.webp", thumbnail, "image/webp"),
+            ("spritesheet.jpg", spritesheet, "image/jpeg"),
+        ];
         for (name, png) in [
             ("still.png", self.still.take()),
             ("last_frame.png", self.last_frame.take()),
@@ -66,7 +74,7 @@ impl Package {
     }
 }
 
-/// Encodes a clip, its thumbnail and its manifest. Blocks.
+/// Encodes a clip, its thumbnail, its sprite sheet and its manifest. Blocks.
 pub(super) fn package(job: PackageJob) -> Result<Package, AttemptError> {
     let clip = &job.generated.rendering.clip;
     let video = job.folder.path().join("video.mp4");
@@ -78,6 +86,7 @@ pub(super) fn package(job: PackageJob) -> Result<Package, AttemptError> {
     };
     let info = encode_mp4(&job.ffmpeg, &raw, &video)?;
     let thumbnail = thumbnail_webp(middle_frame(clip), clip.width, clip.height)?;
+    let spritesheet = spritesheet_jpeg(&clip.rgb, clip.width, clip.height)?;
     let still = still_of(clip)?;
     let last_frame = if job.wants_last_frame {
         let last = last_frame(clip);
@@ -108,6 +117,7 @@ pub(super) fn package(job: PackageJob) -> Result<Package, AttemptError> {
         video_bytes: info.bytes,
         video_sha256,
         thumbnail,
+        spritesheet,
         still,
         last_frame,
         manifest: manifest.to_json(),

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use kinora_media::{
-    MediaError, Part, StillFormat, decode_frame, encode_still, last_frame, probe, stitch,
-    thumbnail_webp,
+    MediaError, Part, StillFormat, decode_frame, encode_still, last_frame, probe,
+    spritesheet_of_mp4, stitch, thumbnail_webp,
 };
 use kinora_proto::scheduler::v1 as pb;
 use serde::Serialize;
@@ -97,6 +97,7 @@ fn join(job: StitchJob) -> Result<Package, AttemptError> {
         facts,
         video_bytes: info.bytes,
         thumbnail: thumbnail_webp(&middle.rgb, middle.width, middle.height)?,
+        spritesheet: spritesheet_of_mp4(&job.ffmpeg, &video)?,
         still: None,
         last_frame: wanted_frame(&job, &video)?,
         manifest,

@@ -54,6 +54,7 @@ impl Attempt<'_> {
             still_key: still_key.unwrap_or_default(),
             last_frame_key,
             last_frame_sha256,
+            spritesheet_key: key("spritesheet.jpg"),
         })
     }
 }

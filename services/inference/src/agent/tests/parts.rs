@@ -103,6 +103,18 @@ async fn parts_become_one_clip_while_the_engine_rests() {
     assert_eq!(manifest["parts"][0]["video_sha256"], first.video_sha256);
     let thumbnail = bench.blobs.head(&outputs.thumbnail_key).await;
     assert!(thumbnail.unwrap().is_some());
+    let sheet = bench.blobs.get_bytes(&outputs.spritesheet_key, 1 << 20);
+    let sheet = decode_still(&sheet.await.unwrap()).unwrap();
+    let columns = outputs.frames.min(5);
+    assert_eq!(sheet.width, columns * outputs.width);
+    assert_eq!(sheet.height, outputs.frames.div_ceil(5) * outputs.height);
+    assert!(is_near(sheet.rgb[0], 40) && is_near(tile(&sheet, outputs.frames - 1), 200));
+}
+
+/// What the middle of a tile shows, of tiles of 16 by 16 pixels.
+fn tile(sheet: &kinora_media::Still, index: u32) -> u8 {
+    let (x, y) = (index % 5 * 16 + 8, index / 5 * 16 + 8);
+    sheet.rgb[usize::try_from((y * sheet.width + x) * 3).unwrap()]
 }
 
 #[tokio::test]
