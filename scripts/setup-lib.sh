@@ -60,7 +60,7 @@ fetch_wheel() {
 # run_pip REQUIREMENT FOLDER: asks pip for that one wheel, and keeps pip's temporary files in the cache's disk.
 run_pip() {
     local platform flags=()
-    for platform in manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_17 manylinux2014; do
+    for platform in manylinux_2_31 manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_17 manylinux2014; do
         flags+=(--platform "${platform}_x86_64")
     done
     TMPDIR=$2 python3 -m pip --disable-pip-version-check download --no-deps --only-binary=:all: \
@@ -107,4 +107,33 @@ node_packages() {
         fi
     fi
     printf '%s\n' "$final"
+}
+
+# python_packages NAME WHY FILE...: prints the path of a Python that has the packages of the requirement FILEs, by their
+# hashes, installed in the cache as NAME. WHY they are needed is for people.
+python_packages() {
+    local name=$1 why=$2 hint="install python3 3.11 or later with pip." python version final
+    shift 2
+    command -v python3 >/dev/null || die "python3 is missing" "$why, $hint"
+    python=$(command -v python3)
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "python3 is $("$python" --version)" "$why, $hint"
+
+    # Another Python or other packages get another folder: a test never runs old ones.
+    version=$({ printf '%s\n' "$python" && "$python" --version && cat "$@"; } | sha256sum | cut -c1-16)
+    final=$cache_dir/$name-$version
+    if [ ! -d "$final" ]; then
+        lock "$name"
+        if [ ! -d "$final" ]; then
+            rm -rf "$final.partial" && mkdir -p "$final.partial"
+            say "installing $name"
+            TMPDIR=$final.partial "$python" -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps \
+                --only-binary=:all: --root-user-action ignore --retries 2 --target "$final.partial/packages" "${@/#/-r}" >&2 ||
+                die "could not install $name" "Check the network and pip's index settings, then run this again."
+            printf '#!/bin/sh\nPYTHONPATH=%q exec %q "$@"\n' "$final/packages" "$python" >"$final.partial/python"
+            chmod +x "$final.partial/python"
+            mv "$final.partial" "$final"
+            say "$name is ready in $final"
+        fi
+    fi
+    printf '%s\n' "$final/python"
 }

@@ -1,6 +1,6 @@
 //! For tests only: what several crates' tests need and no service ships.
 //!
-//! Tests run against real programs (PostgreSQL, NATS, an OpenID provider, a mail server, ffmpeg), which `make test` makes ready and names in the environment.
+//! Tests run against real programs (PostgreSQL, NATS, Redis, an OpenID provider, a mail server, ffmpeg), which `make test` makes ready and names in the environment.
 //! A test that misses one fails and says so; none is skipped.
 
 pub mod env;
@@ -13,6 +13,7 @@ pub mod oidc;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod receiver;
+pub mod redis;
 #[cfg(feature = "smtp")]
 pub mod smtp;
 #[cfg(feature = "stripe")]

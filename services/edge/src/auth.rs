@@ -4,7 +4,7 @@
 //! goes on with a token that the services behind check by themselves. It is checked here too, so that a bad one costs
 //! them nothing.
 //!
-//! The browser's `EventSource` can set neither header; a page that follows events reads the stream with `fetch`.
+//! The browser's `EventSource` can set neither header; a token in the URL becomes one before this (`http/in_url.rs`).
 
 mod exchange;
 
@@ -12,13 +12,15 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
-use kinora_access::{Authenticator, Refusal, Scope, TokenError};
+use kinora_access::{Authenticator, Caller, Refusal, Scope, TokenError, Wanted};
 use kinora_mesh::error::PublicError;
 use kinora_mesh::principal::Principal;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 pub use self::exchange::{KEPT, KeyExchange};
+use crate::limits::Subject;
 use crate::problem::Problem;
+use crate::visit::Visit;
 
 /// What every key begins with, so that scanners recognise a leaked one.
 pub const KEY_PREFIX: &str = "kk_";
@@ -29,13 +31,15 @@ const MAX_KEY_BYTES: usize = 256;
 /// More of it is not passed on.
 const MAX_USER_AGENT_CHARS: usize = 256;
 
-const API_KEY_HEADER: &str = "x-api-key";
+pub(crate) const API_KEY_HEADER: &str = "x-api-key";
 
 /// A caller and the token that says so.
 #[derive(Clone, Debug)]
 pub struct Bearer {
+    caller: Caller,
     principal: Principal,
-    is_operator: bool,
+    /// The id of the API key behind it.
+    key_id: Option<String>,
     authorization: AsciiMetadataValue,
 }
 
@@ -53,7 +57,8 @@ impl Bearer {
         authorization.set_sensitive(true);
         Ok(Self {
             principal: caller.principal(),
-            is_operator: caller.may(Scope::Admin),
+            key_id: caller.is_key().then(|| caller.session.to_string()),
+            caller,
             authorization,
         })
     }
@@ -64,10 +69,24 @@ impl Bearer {
         &self.principal
     }
 
+    /// The id of the API key that calls. None for a person.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// Whom requests are counted on: each key for itself, and a person over all sessions.
+    pub(crate) fn subject(&self) -> Subject {
+        match &self.key_id {
+            Some(id) => Subject::Key(id.clone()),
+            None => Subject::Person(self.principal.clone()),
+        }
+    }
+
     /// Whether the caller may see what operators see.
     #[must_use]
     pub const fn is_operator(&self) -> bool {
-        self.is_operator
+        self.caller.may(Scope::Admin)
     }
 
     /// Names the caller in an outgoing call.
@@ -90,19 +109,57 @@ impl Gate {
         Self { tokens, keys }
     }
 
-    /// The caller of a request.
+    /// The caller of a request, which is counted on that caller, or on its address when it shows nothing good.
     ///
     /// # Errors
     ///
-    /// A 401 [`Problem`] when there is no token or key, or one that opens nothing; 503 when that cannot be told now.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Bearer>, Problem> {
+    /// A 401 [`Problem`] when there is no token or key, or one that opens nothing; 429 when there were too many requests;
+    /// 503 when it cannot be told now who calls.
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        visit: &Visit,
+    ) -> Result<Arc<Bearer>, Problem> {
+        match self.identify(headers, visit).await {
+            Ok(bearer) => {
+                visit.count_caller(&bearer).await?;
+                Ok(bearer)
+            }
+            Err(problem) => {
+                visit.count_stranger().await?;
+                Err(problem)
+            }
+        }
+    }
+
+    async fn identify(&self, headers: &HeaderMap, visit: &Visit) -> Result<Arc<Bearer>, Problem> {
         match Presented::of(headers)? {
             Presented::Token(token) => {
                 let bearer = Bearer::of_token(&self.tokens, token).await;
                 Ok(Arc::new(bearer.map_err(PublicError::from)?))
             }
-            Presented::Key(key) => self.keys.bearer_of(key, &user_agent(headers)).await,
+            Presented::Key(key) => {
+                let user_agent = user_agent(headers);
+                self.keys.bearer_of(key, &user_agent, visit).await
+            }
         }
+    }
+
+    /// The caller of a request for a method, who is one that it wants.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::authenticate`]; also what the method's service answers to a caller whom it does not want.
+    pub(crate) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        visit: &Visit,
+        wanted: Wanted,
+    ) -> Result<Arc<Bearer>, Problem> {
+        let bearer = self.authenticate(headers, visit).await?;
+        let admitted = self.tokens.admit(&bearer.caller, wanted).await;
+        admitted.map_err(PublicError::from)?;
+        Ok(bearer)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The edge's options.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -8,6 +9,9 @@ use kinora_blobs::BlobOptions;
 use kinora_mesh::lifecycle::DrainOptions;
 use kinora_mesh::places::Places;
 use kinora_mesh::serve::{HttpOptions, TlsOptions};
+use kinora_mesh::withheld::Withheld;
+
+use crate::limits::{Limit, StoreUrl};
 
 /// How the edge runs.
 #[derive(Args, Clone, Debug)]
@@ -63,6 +67,12 @@ pub struct EdgeOptions {
         value_parser = humantime::parse_duration
     )]
     pub call_timeout: Duration,
+    /// Tell anybody over gRPC which services, methods and messages there are here (gRPC reflection), for tools such as grpcurl.
+    #[arg(long, env = "KINORA_EDGE_REFLECTION")]
+    pub reflection: bool,
+    /// How often anybody may ask.
+    #[command(flatten)]
+    pub limits: LimitOptions,
     /// The certificate of its port.
     #[command(flatten)]
     pub tls: TlsOptions,
@@ -75,6 +85,55 @@ pub struct EdgeOptions {
     /// Where the outputs are stored; only links are made from it.
     #[command(flatten)]
     pub blobs: BlobOptions,
+}
+
+/// How often anybody may ask.
+#[derive(Args, Clone, Debug)]
+pub struct LimitOptions {
+    /// Requests of one caller, that is of one API key, or of one person with access tokens: a quota and a window, such as 600/1m, or off.
+    #[arg(long, env = "KINORA_EDGE_CALLER_LIMIT", default_value = Self::DEFAULT_CALLER)]
+    pub caller_limit: Limit,
+    /// Requests of one address, or one /64 of IPv6, that show no good key or token: signing in, failed tries, and what is open to all.
+    #[arg(long, env = "KINORA_EDGE_ADDRESS_LIMIT", default_value = Self::DEFAULT_ADDRESS)]
+    pub address_limit: Limit,
+    /// Where all edges count together: `redis://[USER:PASSWORD@]HOST:PORT[/DATABASE]`, or `rediss://` with TLS. Without it, and while it is away, each edge counts for itself.
+    #[arg(
+        long,
+        env = "KINORA_EDGE_LIMIT_STORE",
+        hide_env_values = true,
+        value_parser = Withheld::<StoreUrl>::new()
+    )]
+    pub limit_store: Option<StoreUrl>,
+    /// Certificates of the authorities that may vouch for that store, in PEM form. The system's by default.
+    #[arg(long, env = "KINORA_EDGE_LIMIT_STORE_CA", requires = "limit_store")]
+    pub limit_store_ca: Option<PathBuf>,
+    /// How long a request waits for that store before it is counted by the edge alone.
+    #[arg(
+        long,
+        env = "KINORA_EDGE_LIMIT_STORE_TIMEOUT",
+        default_value = "50ms",
+        value_parser = humantime::parse_duration
+    )]
+    pub limit_store_timeout: Duration,
+}
+
+impl LimitOptions {
+    const DEFAULT_CALLER: &str = "6000/1m";
+    const DEFAULT_ADDRESS: &str = "600/1m";
+}
+
+impl Default for LimitOptions {
+    fn default() -> Self {
+        // A test reads both.
+        let limit = |text: &str| text.parse().unwrap_or(Limit(None));
+        Self {
+            caller_limit: limit(Self::DEFAULT_CALLER),
+            address_limit: limit(Self::DEFAULT_ADDRESS),
+            limit_store: None,
+            limit_store_ca: None,
+            limit_store_timeout: Duration::from_millis(50),
+        }
+    }
 }
 
 /// How much the edge takes in at a time.
@@ -124,7 +183,14 @@ pub fn parse_origin(text: &str) -> Result<HeaderValue, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_origin;
+    use super::{LimitOptions, parse_origin};
+
+    #[test]
+    fn there_are_limits_by_default() {
+        let limits = LimitOptions::default();
+        assert_eq!(limits.caller_limit.to_string(), "6000/1m");
+        assert_eq!(limits.address_limit.to_string(), "600/1m");
+    }
 
     #[test]
     fn an_origin_is_a_scheme_and_a_host() {

@@ -1,13 +1,18 @@
 //! Routes, and the layers that every request passes.
 
+mod admission;
 mod age;
 mod body;
+mod compression;
 mod content;
+mod etag;
 mod grpc;
 mod headers;
 mod health;
+mod in_url;
 mod openai;
 pub(crate) mod openapi;
+mod reception;
 mod runpod;
 mod services;
 mod stream;
@@ -20,13 +25,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use kinora_blobs::BlobStore;
+use kinora_mesh::MeshError;
 use kinora_mesh::places::Places;
 use kinora_mesh::trace::{REQUEST_ID, ServerTraceLayer};
 use kinora_proto::scheduler::v1::ContentKind;
@@ -36,9 +43,12 @@ use tonic_health::pb::health_client::HealthClient;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+pub(crate) use self::reception::Reception;
 pub(crate) use self::services::{Channels, Services};
 use crate::auth::{Bearer, Gate};
+use crate::limits;
 use crate::problem::{self, Problem};
+use crate::visit::Visit;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -59,9 +69,20 @@ pub(crate) struct Edge {
 }
 
 /// The whole HTTP surface: what the contracts have no route for, and behind it what they have.
-pub(crate) fn router(edge: Edge, cors_origins: Vec<HeaderValue>) -> Router {
+/// With `reflection` it tells over gRPC what there is to call.
+///
+/// # Errors
+/// [`MeshError::Reflection`] when the contracts make no sense.
+pub(crate) fn router(
+    edge: Edge,
+    reception: Reception,
+    cors_origins: Vec<HeaderValue>,
+    reflection: bool,
+) -> Result<Router, MeshError> {
     let verbs = edge.services.verbs();
-    let calls = grpc::Front::new(edge.clone());
+    let reflection = reflection.then(|| grpc::Reflection::of(&edge.services.routes));
+    let calls = grpc::Front::new(edge.clone(), reflection.transpose()?);
+    let services = edge.services.clone();
     let router = Router::new()
         .merge(content_router())
         .merge(openapi::router())
@@ -74,7 +95,11 @@ pub(crate) fn router(edge: Edge, cors_origins: Vec<HeaderValue>) -> Router {
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(edge);
     let router = router.layer(from_fn_with_state(calls, grpc::by_content_type));
-    layered(router, cors(cors_origins, verbs))
+    let router = router.layer(from_fn_with_state(services, in_url::admit));
+    let router = layered(router, cors(cors_origins, verbs))
+        .layer(from_fn_with_state(reception, reception::receive))
+        .layer(ServerTraceLayer);
+    Ok(router)
 }
 
 /// Redirects have no place in the contracts.
@@ -85,6 +110,7 @@ fn content_router() -> Router<Edge> {
         .route("/v1/videos/{id}/preview", of(ContentKind::Video, true));
     for (name, kind) in [
         ("thumbnail", ContentKind::Thumbnail),
+        ("spritesheet", ContentKind::Spritesheet),
         ("still", ContentKind::Still),
         ("manifest", ContentKind::Manifest),
     ] {
@@ -92,16 +118,17 @@ fn content_router() -> Router<Edge> {
             .route(&format!("/v1/videos/{{id}}/{name}"), of(kind, false))
             .route(&format!("/v1/videos/{{id}}/preview/{name}"), of(kind, true));
     }
-    router
+    router.route_layer(from_fn(content::note))
 }
 
-/// Outermost last: trace and request id, problems, origins, panics.
+/// Outermost last. Around these are only the reception, which sees answers as they leave, and trace and request id.
 fn layered(router: Router, cors: CorsLayer) -> Router {
-    router
+    let router = router
         .layer(CatchPanicLayer::custom(problem::of_panic))
+        .layer(from_fn(reception::settle))
         .layer(cors)
-        .layer(from_fn(problem::render))
-        .layer(ServerTraceLayer)
+        .layer(from_fn(problem::render));
+    compression::with_compression(router)
 }
 
 fn cors(origins: Vec<HeaderValue>, verbs: Vec<Method>) -> CorsLayer {
@@ -112,6 +139,7 @@ fn cors(origins: Vec<HeaderValue>, verbs: Vec<Method>) -> CorsLayer {
         .allow_headers([
             AUTHORIZATION,
             CONTENT_TYPE,
+            IF_NONE_MATCH,
             header("allow-duplicate"),
             header("grpc-timeout"),
             header("idempotency-key"),
@@ -124,9 +152,12 @@ fn cors(origins: Vec<HeaderValue>, verbs: Vec<Method>) -> CorsLayer {
         ])
         .expose_headers([
             ALLOW,
+            ETAG,
             LOCATION,
             RETRY_AFTER,
             WWW_AUTHENTICATE,
+            limits::LEVEL_HEADER,
+            limits::POLICY_HEADER,
             header("openai-poll-after-ms"),
             header("grpc-message"),
             header("grpc-status"),
@@ -143,7 +174,9 @@ impl FromRequestParts<Edge> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Problem> {
-        edge.gate.authenticate(&parts.headers).await.map(Self)
+        let visit = Visit::of(&parts.extensions);
+        let caller = edge.gate.authenticate(&parts.headers, &visit).await;
+        caller.map(Self)
     }
 }
 
@@ -173,7 +206,8 @@ mod tests {
         async fn boom() {
             panic!("secret");
         }
-        let router = layered(Router::new().route("/boom", get(boom)), CorsLayer::new());
+        let router = Router::new().route("/boom", get(boom));
+        let router = layered(router, CorsLayer::new()).layer(ServerTraceLayer);
         let request = Request::get("/boom").body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

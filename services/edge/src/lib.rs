@@ -1,21 +1,25 @@
 //! The HTTP front of the mesh.
 //!
 //! The edge owns nothing, and but for programs of other platforms it has no code for a call of the services behind it. It
-//! knows who calls ([`auth`]), and serves what the contracts say under `google.api.http`: the transcoder makes a message
-//! of a request, and JSON, server-sent events or JSON lines of the answer. What goes wrong is answered in problem documents
-//! ([`problem`]). Clips never pass through it: it redirects to a short-lived link into the object store.
+//! knows who calls ([`auth`]), lets in whom the contracts want under `kinora.access.v1.rule`, and serves what they say under
+//! `google.api.http`: the transcoder makes a message of a request, and JSON, server-sent events or JSON lines of the answer.
+//! What goes wrong is answered in problem documents ([`problem`]). Nobody asks without end ([`limits`]), and refusals are
+//! noted. Clips never pass through it: it redirects to a short-lived link into the object store.
 //!
 //! `docs/rest.md` has the paths, and what all of them have in common; the fields are those of the contracts, in `proto/`.
 //!
-//! It keeps no state between requests, so that any number of edges may stand side by side.
+//! It keeps no state between requests but what it has counted, so that any number of edges may stand side by side.
 
+mod audit;
 pub mod auth;
 pub mod config;
 pub mod error;
 mod http;
+pub mod limits;
 mod origin;
 pub mod problem;
 mod safe;
+mod visit;
 
 use std::sync::Arc;
 
@@ -29,10 +33,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::audit::Audit;
 use crate::auth::{Gate, KeyExchange};
-pub use crate::config::{EdgeOptions, UploadOptions};
+pub use crate::config::{EdgeOptions, LimitOptions, UploadOptions};
 pub use crate::error::Error;
 pub use crate::http::openapi::interface;
+use crate::limits::Limits;
+
+/// Names the meter.
+const METER: &str = "kinora-edge";
 
 /// The service that has the jobs.
 const SCHEDULER: &str = "scheduler";
@@ -93,8 +102,14 @@ pub async fn serve_with(
         accounts: accounts.clone(),
         billing: billing.map(|channel| RetryChannel::new(channel, safe::BILLING)),
     };
+    let services = http::Services::new(channels, options.call_timeout, &options.trusted_proxies)?;
+    let reception = http::Reception {
+        services: services.clone(),
+        limits: Limits::open(&options.limits, stopping.clone()).await?,
+        audit: Audit::start(stopping.clone()),
+    };
     let state = http::Edge {
-        services: http::Services::new(channels, options.call_timeout, &options.trusted_proxies)?,
+        services,
         scheduler_health: HealthClient::new(calls),
         gate: gate(&options, trust, accounts, &stopping),
         blobs: BlobStore::new(&options.blobs),
@@ -104,7 +119,7 @@ pub async fn serve_with(
         draining: lifecycle.draining().clone(),
         stopping: stopping.clone(),
     };
-    let router = http::router(state, options.cors_origins);
+    let router = http::router(state, reception, options.cors_origins, options.reflection)?;
     let certificate = certificate.as_ref();
     kinora_mesh::serve::http(listener, certificate, router, options.http, stopping).await?;
     Ok(())

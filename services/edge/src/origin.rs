@@ -22,7 +22,7 @@ impl Origin {
     /// Reads the headers of a request that came from `peer`. Of the addresses in `X-Forwarded-For`, each proxy's
     /// addition last, the last one that no trusted proxy has counts: what stands before it the client may have made up.
     pub(crate) fn of(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[IpNet]) -> Self {
-        let address = peer.map(|peer| client_of(headers, peer.to_canonical(), trusted));
+        let address = address(headers, peer, trusted);
         let agent = headers
             .get(USER_AGENT)
             .and_then(|value| value.to_str().ok());
@@ -37,6 +37,15 @@ impl Origin {
                 .collect(),
         }
     }
+}
+
+/// The address that a request comes from. None where the peer is not known.
+pub(crate) fn address(
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+    trusted: &[IpNet],
+) -> Option<IpAddr> {
+    peer.map(|peer| client_of(headers, peer.to_canonical(), trusted))
 }
 
 fn client_of(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {

@@ -133,6 +133,12 @@ impl Problem {
         self
     }
 
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
     /// The reason and the sentence for the caller.
     #[must_use]
     pub fn said(&self) -> (&str, &str) {
@@ -299,8 +305,11 @@ impl IntoResponse for Problem {
 }
 
 /// Marks an answer whose document is written.
-#[derive(Clone, Copy)]
-struct Rendered;
+#[derive(Clone)]
+pub(crate) struct Rendered {
+    /// The reason in it.
+    pub(crate) reason: String,
+}
 
 /// Turns every answer of 400 or more into a problem document. What a layer further in has turned into one stays as it is.
 pub async fn render(request: Request, next: Next) -> Response {
@@ -321,9 +330,10 @@ pub async fn render(request: Request, next: Next) -> Response {
         None if is_error => Problem::of_status(response.status()),
         None => return response,
     };
+    let reason = problem.0.reason.clone();
     let body = serde_json::to_vec(&problem.document(instance, request_id)).unwrap_or_default();
     *response.body_mut() = Body::from(body);
-    response.extensions_mut().insert(Rendered);
+    response.extensions_mut().insert(Rendered { reason });
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
     headers.insert(

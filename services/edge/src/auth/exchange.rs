@@ -2,12 +2,16 @@
 //!
 //! Keys are known here by their SHA-256 only. What the accounts service says of a key is kept for five seconds at most,
 //! so that a revoked one is refused soon; a refusal for one. Requests with the same key share one question.
+//!
+//! A question is counted on the address of who makes it necessary, so that guessing soon costs that service nothing. One
+//! about a key that was good lately is not: no stranger behind the same address shuts out its owner.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use kinora_access::Authenticator;
@@ -22,7 +26,9 @@ use tonic::{Code, Request, Status};
 use tracing::Instrument;
 
 use super::{Bearer, unknown_key};
+use crate::limits::REFUSED;
 use crate::problem::Problem;
+use crate::visit::Visit;
 
 /// How long a key's token is used before the key is exchanged again.
 pub const KEPT: Duration = Duration::from_secs(5);
@@ -89,29 +95,44 @@ impl KeyExchange {
     ///
     /// # Errors
     ///
-    /// A 401 [`Problem`] for a key that opens nothing, 503 while the accounts service is away.
-    pub async fn bearer_of(&self, key: &str, user_agent: &str) -> Outcome {
+    /// A 401 [`Problem`] for a key that opens nothing, 429 when there were too many questions from where the request comes
+    /// from, 503 while the accounts service is away.
+    pub(crate) async fn bearer_of(&self, key: &str, user_agent: &str, visit: &Visit) -> Outcome {
         let hash: KeyHash = Sha256::digest(key).into();
-        let flight = {
-            let mut known = self.inner.known.lock();
-            if let Some(outcome) = known.look_up(&hash, Instant::now()) {
-                return outcome;
-            }
-            match known.flights.get(&hash) {
-                Some(flight) => flight.clone(),
-                None if !known.has_room_for(&hash) => return Err(away()),
-                None => {
-                    let flight = self.take_off(hash, key, user_agent);
-                    known.flights.insert(hash, flight.clone());
-                    flight
+        loop {
+            let (flight, is_own) = {
+                let mut known = self.inner.known.lock();
+                if let Some(outcome) = known.look_up(&hash, Instant::now()) {
+                    return outcome;
                 }
+                match known.flights.get(&hash) {
+                    Some(flight) => (flight.clone(), false),
+                    None if !known.has_room_for(&hash) => return Err(away()),
+                    None => {
+                        let charged = (!known.was_good(&hash)).then(|| visit.clone());
+                        let flight = self.take_off(hash, key, user_agent, charged);
+                        known.flights.insert(hash, flight.clone());
+                        (flight, true)
+                    }
+                }
+            };
+            match flight.await {
+                // Whoever was first may have come from another address.
+                Err(problem) if !is_own && is_limited(&problem) => visit.count_stranger().await?,
+                outcome => return outcome,
             }
-        };
-        flight.await
+        }
     }
 
-    /// Asks in a task of its own: a client that hangs up does not take the answer from others.
-    fn take_off(&self, hash: KeyHash, key: &str, user_agent: &str) -> Flight {
+    /// Asks in a task of its own: a client that hangs up does not take the answer from others. The question is counted on
+    /// the address of `charged` before it is asked, and no longer once the key was good.
+    fn take_off(
+        &self,
+        hash: KeyHash,
+        key: &str,
+        user_agent: &str,
+        charged: Option<Visit>,
+    ) -> Flight {
         let mut request = Request::new(ExchangeApiKeyRequest {
             api_key: key.to_owned(),
             origin: Some(Origin {
@@ -126,9 +147,15 @@ impl KeyExchange {
             hash,
         };
         let asking = async move {
+            if let Some(visit) = &charged {
+                visit.count_stranger().await?;
+            }
             let asked = Instant::now();
             let outcome = landing.inner.ask(request).await;
             landing.inner.known.lock().keep(hash, asked, &outcome);
+            if let (Some(visit), Ok(_)) = (&charged, &outcome) {
+                visit.forgive().await;
+            }
             outcome.map(|(bearer, _)| bearer)
         };
         let task = tokio::spawn(asking.in_current_span());
@@ -185,7 +212,12 @@ impl Known {
     /// Whether a question about a key may be asked now. One that was good lately is asked for in any case: a crowd of wrong
     /// keys does not stand in its way.
     fn has_room_for(&self, hash: &KeyHash) -> bool {
-        self.flights.len() < MAX_FLIGHTS || self.good.contains_key(hash)
+        self.flights.len() < MAX_FLIGHTS || self.was_good(hash)
+    }
+
+    /// Whether a key was good when it was last asked about. Many others may have made it forgotten.
+    fn was_good(&self, hash: &KeyHash) -> bool {
+        self.good.contains_key(hash)
     }
 
     /// Keeps what was said of a key that was asked for at `asked`.
@@ -206,7 +238,10 @@ impl Known {
                 self.good.insert(hash, Kept { value, until });
             }
             Err(problem) => {
-                self.good.remove(&hash);
+                // That it cannot be told now says nothing about the key.
+                if problem.status() != StatusCode::SERVICE_UNAVAILABLE {
+                    self.good.remove(&hash);
+                }
                 make_room(&mut self.refused, MAX_REFUSALS);
                 if self.refused.len() < MAX_REFUSALS {
                     let value = problem.clone();
@@ -244,6 +279,10 @@ fn refused(status: &Status) -> Problem {
         | Code::ResourceExhausted => error.into(),
         _ => away(),
     }
+}
+
+fn is_limited(problem: &Problem) -> bool {
+    problem.said().0 == REFUSED
 }
 
 fn away() -> Problem {
@@ -355,6 +394,19 @@ mod tests {
         assert_eq!(known.good.len(), MAX_KEPT);
         let has = |number| known.look_up(&hash(number), Instant::now()).is_some();
         assert!(!has(0) && !has(1) && has(2) && has(MAX_KEPT + 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn key_that_cannot_be_asked_about_stays_one_that_was_good() {
+        let mut known = Known::default();
+        known.keep(hash(1), Instant::now(), &Ok((bearer().await, KEPT)));
+        advance(KEPT).await;
+        known.keep(hash(1), Instant::now(), &Err(away()));
+        assert!(matches!(
+            known.look_up(&hash(1), Instant::now()),
+            Some(Err(_))
+        ));
+        assert!(known.good.contains_key(&hash(1)));
     }
 
     #[tokio::test(start_paused = true)]

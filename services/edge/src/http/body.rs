@@ -6,8 +6,10 @@ use std::error::Error;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::LengthLimitError;
 use kinora_mesh::places::{Place, Places};
 
@@ -75,6 +77,7 @@ async fn take(
     body: Body,
     max_bytes: usize,
 ) -> Result<Taken, Problem> {
+    require_plain(headers)?;
     let declared = declared_length(headers);
     let is_small = declared.is_some_and(|length| length <= SMALL_BODY_BYTES as u64);
     if is_small || body.is_end_stream() {
@@ -103,6 +106,7 @@ pub(super) async fn read_any_json(
         return Ok(Bytes::new());
     }
     require_json(headers)?;
+    require_plain(headers)?;
     if declared_length(headers).is_some_and(|length| length > max_bytes as u64) {
         return Err(too_large(max_bytes));
     }
@@ -146,6 +150,20 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     Err(not_json())
+}
+
+/// A body is as large as it says: none is unpacked.
+fn require_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
+        return Ok(());
+    }
+    let detail = "compressed bodies are not taken; send it as it is";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let problem = Problem::new(status, "CONTENT_ENCODING_UNSUPPORTED", detail);
+    Err(problem
+        .with_header(ACCEPT_ENCODING, "identity")
+        .with_field("Content-Encoding", "must be absent"))
 }
 
 /// The body is something else than JSON.

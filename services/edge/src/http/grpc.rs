@@ -9,6 +9,7 @@ mod dialect;
 mod forward;
 mod health;
 mod message;
+mod reflection;
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -27,21 +28,28 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use self::dialect::Dialect;
 use self::health::Health;
+pub(super) use self::reflection::Reflection;
 use super::Edge;
 use crate::problem::Problem;
+use crate::visit::Visit;
 
 /// Answers calls. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Front {
     edge: Edge,
     health: Health,
+    reflection: Option<Reflection>,
 }
 
 impl Front {
     /// Calls over what `edge` has.
-    pub(super) fn new(edge: Edge) -> Self {
+    pub(super) fn new(edge: Edge, reflection: Option<Reflection>) -> Self {
         let health = Health::until(edge.draining.clone(), &edge.services.routes);
-        Self { edge, health }
+        Self {
+            edge,
+            health,
+            reflection,
+        }
     }
 }
 
@@ -104,18 +112,28 @@ impl Front {
         self,
         request: axum::http::Request<Body>,
     ) -> Result<axum::http::Response<Body>, PublicError> {
-        if Health::is_asked_by(request.uri().path()) {
-            let until = answer::stopped(self.edge.stopping.clone());
+        let path = request.uri().path();
+        let until = answer::stopped(self.edge.stopping.clone());
+        if Health::is_asked_by(path) {
             return Ok(self.health.answer(request, until).await);
         }
-        let routes = &self.edge.services.routes;
-        let route = routes
-            .routes()
-            .iter()
-            .find(|route| route.method() == request.uri().path())
-            .ok_or_else(unknown_method)?;
+        let reflection = self.reflection.filter(|_| Reflection::is_asked_by(path));
+        if let Some(reflection) = reflection {
+            return Ok(reflection.answer(request, until).await);
+        }
+        let routes = self.edge.services.routes.routes();
+        let Some(route) = routes.iter().find(|route| route.method() == path) else {
+            let visit = Visit::of(request.extensions());
+            visit.count_stranger().await?;
+            return Err(unknown_method());
+        };
         forward::forward(&self.edge, route, request).await
     }
+}
+
+/// Whether a load balancer asks how the edge is.
+pub(super) fn is_probe(path: &str) -> bool {
+    Health::is_asked_by(path)
 }
 
 fn unknown_method() -> PublicError {

@@ -5,16 +5,15 @@
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
-use kinora_transcoder::{DynamicMessage, Found, Route, read_json};
+use axum::http::header::CONTENT_TYPE;
+use kinora_transcoder::{DynamicMessage, Form, Found, Route, read_form, read_json};
 use prost_reflect::MessageDescriptor;
 
 use crate::problem::Problem;
 
-mod form;
 mod poll;
 mod reference;
 
-pub(super) use form::is_form;
 pub(super) use poll::header_of;
 
 /// The body that these clients may send in their way.
@@ -44,9 +43,45 @@ pub(super) fn message(
     let json = if body.is_empty() {
         serde_json::json!({})
     } else if is_form(headers) {
-        form::read(headers, body, message)?
+        let form = Form {
+            message,
+            alias: reference::FIELD,
+            field: reference::IMAGE,
+        };
+        read_form(form, content_type(headers), body)?
     } else {
         read_json(&body)?
     };
     Ok(found.message_of(query, reference::adapt(json)?)?)
+}
+
+/// Whether a body says that it is a form.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let essence = content_type(headers).split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("multipart/form-data")
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(CONTENT_TYPE);
+    let text = value.and_then(|value| value.to_str().ok());
+    text.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_form_says_that_it_is_one() {
+        let check = |value: &'static str, expected: bool| {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
+            assert_eq!(is_form(&headers), expected, "{value}");
+        };
+        check("multipart/form-data; boundary=b", true);
+        check("Multipart/Form-Data;boundary=b", true);
+        check("application/json", false);
+        check("multipart/mixed; boundary=b", false);
+    }
 }

@@ -1,7 +1,10 @@
 //! The interface, written down: `GET /openapi.json` for programs, `GET /docs` for people. Both are for everybody.
 //!
-//! The document is made from the contracts that routes come from; what no contract says is in `openapi/more.json`.
+//! The document is made from the contracts that routes come from; what no contract says is in `openapi/more.json`, and the
+//! calls of RunPod's endpoints are in `openapi/runpod.json`.
 
+mod body;
+mod needs;
 mod page;
 
 use std::sync::{Arc, OnceLock};
@@ -10,20 +13,25 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use kinora_transcoder::Transcoder;
 use kinora_transcoder::openapi::{Info, document};
-use kinora_transcoder::{InvalidRoutes, Transcoder};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::{Edge, services};
+use super::admission::Rules;
+use super::etag::EntityTag;
+use super::{Edge, compression, services};
+use crate::error::Error;
 
 /// What the contracts do not say: errors, who calls, and the paths that are answered by hand.
-const MORE: &str = include_str!("../../openapi/more.json");
+const MORE: [&str; 2] = [
+    include_str!("../../openapi/more.json"),
+    include_str!("../../openapi/runpod.json"),
+];
 
 const TITLE: &str = "Kinora";
 
@@ -31,7 +39,7 @@ const DESCRIPTION: &str = "Generates video from text with open models on your ow
 
 JSON is the canonical form of protocol buffers, with names in snake case: numbers of 64 bits are texts, \
 times are RFC 3339, durations are seconds with an `s`, bytes are base64, and a field that is not set is absent. Requests may \
-have 64-bit numbers as numbers, too. Fields that are not known are refused. Errors are problem documents (RFC 9457).";
+have 64-bit numbers as numbers, too. A field that is `null` in a request is absent. Fields that are not known are refused. Errors are problem documents (RFC 9457).";
 
 /// Headers that stand for fields; the last one goes with every call.
 const HEADERS: [(&str, &str); 4] = [
@@ -41,16 +49,27 @@ const HEADERS: [(&str, &str); 4] = [
     ("", "RequestTimeout"),
 ];
 
+/// Headers of every answer to a request that was counted.
+const ANSWER_HEADERS: [(&str, &str); 2] = [
+    ("RateLimit", "RateLimit"),
+    ("RateLimit-Policy", "RateLimitPolicy"),
+];
+
+/// What any call may be answered with.
+const ANSWERS: [(&str, &str); 1] = [("429", "RateLimited")];
+
 /// How long a copy is good, in a browser and on the way there.
 const SHORTLY: &str = "public, max-age=300";
 
 /// The whole interface, as `docs/openapi.json` has it and as an edge with billing serves it.
 ///
 /// # Errors
-/// [`InvalidRoutes`] when the contracts make no sense.
-pub fn interface() -> Result<Value, InvalidRoutes> {
-    let routes = Transcoder::new(kinora_proto::DESCRIPTORS, &services::all())?;
-    Ok(describe(&routes))
+/// [`Error::Routes`], [`Error::Rules`] and [`Error::RouteForWorkloads`] when the contracts make no sense.
+pub fn interface() -> Result<Value, Error> {
+    let services = services::all();
+    let routes = Transcoder::new(kinora_proto::DESCRIPTORS, &services)?;
+    let rules = Rules::read(&services, &routes)?;
+    Ok(describe(&routes, &rules))
 }
 
 /// The paths of this module.
@@ -58,7 +77,7 @@ pub(super) fn router() -> Router<Edge> {
     let made = Arc::new(OnceLock::new());
     let read = async move |State(edge): State<Edge>, headers: HeaderMap| {
         let file = made.get_or_init(|| {
-            let json = describe(&edge.services.routes).to_string();
+            let json = describe(&edge.services.routes, &edge.services.rules).to_string();
             File::new("application/json", SHORTLY, json)
         });
         file.answer(&headers)
@@ -68,26 +87,32 @@ pub(super) fn router() -> Router<Edge> {
         .merge(page::router())
 }
 
-fn describe(routes: &Transcoder) -> Value {
+fn describe(routes: &Transcoder, rules: &Rules) -> Value {
     let info = Info {
         title: TITLE,
         version: env!("CARGO_PKG_VERSION"),
         description: DESCRIPTION,
-        is_open: |route| services::is_open(&route.service(), route.method()),
+        needs: &|route| needs::of(rules.of(route)),
         set_by_server: &[services::ORIGIN],
         headers: &HEADERS,
+        answer_headers: &ANSWER_HEADERS,
+        answers: &ANSWERS,
     };
     // A test makes the whole document, which none is without a sound piece.
-    let more = serde_json::from_str(MORE).unwrap_or_default();
-    document(routes, &info, &more)
+    let more = MORE.map(|piece| serde_json::from_str(piece).unwrap_or_default());
+    let mut document = document(routes, &info, &more);
+    body::complete(&mut document);
+    document
 }
 
 /// Something that is the same for everybody.
 struct File {
     content: Bytes,
+    /// The same in gzip, where that is shorter.
+    zipped: Option<Bytes>,
     content_type: &'static str,
     cache_control: &'static str,
-    etag: String,
+    tag: EntityTag,
 }
 
 impl File {
@@ -97,21 +122,21 @@ impl File {
         content: impl Into<Bytes>,
     ) -> Self {
         let content = content.into();
-        let digest = hex_of(&Sha256::digest(&content));
         Self {
+            tag: EntityTag::of(&content),
+            zipped: compression::gzip(&content),
             content,
             content_type,
             cache_control,
-            etag: format!("\"{digest}\""),
         }
     }
 
     /// The content, or that the copy which the client has is the same.
     fn answer(&self, headers: &HeaderMap) -> Response {
-        let mut response = if self.is_known(headers) {
+        let mut response = if self.tag.is_known(headers) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            self.content.clone().into_response()
+            self.content(headers)
         };
         let fixed = [
             (CONTENT_TYPE, self.content_type),
@@ -123,26 +148,21 @@ impl File {
                 .headers_mut()
                 .insert(name, HeaderValue::from_static(value));
         }
-        if let Ok(etag) = HeaderValue::from_str(&self.etag) {
-            response.headers_mut().insert(ETAG, etag);
-        }
+        self.tag.mark(response.headers_mut());
         response
     }
 
-    fn is_known(&self, headers: &HeaderMap) -> bool {
-        let lists = headers.get_all(IF_NONE_MATCH).iter();
-        let tags = lists
-            .filter_map(|list| list.to_str().ok())
-            .flat_map(|list| list.split(','));
-        let mut tags = tags.map(|tag| tag.trim().trim_start_matches("W/"));
-        tags.any(|tag| tag == self.etag || tag == "*")
+    fn content(&self, headers: &HeaderMap) -> Response {
+        let zipped = self.zipped.clone();
+        let zipped = zipped.filter(|_| compression::is_gzip_wanted(headers));
+        let mut response = match zipped {
+            Some(zipped) => ([(CONTENT_ENCODING, compression::GZIP)], zipped).into_response(),
+            None => self.content.clone().into_response(),
+        };
+        let encoding = HeaderValue::from_static("accept-encoding");
+        response.headers_mut().insert(VARY, encoding);
+        response
     }
-}
-
-/// The first 128 bits tell documents apart.
-fn hex_of(digest: &[u8]) -> String {
-    let digest = digest.iter().take(16);
-    digest.map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

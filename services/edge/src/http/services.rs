@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::Method;
 use axum::http::header::{ALLOW, HeaderValue};
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, Method};
 use ipnet::IpNet;
 use kinora_mesh::channel::RetryChannel;
 use kinora_mesh::serve::PeerAddress;
@@ -21,13 +22,13 @@ use kinora_proto::scheduler::v1::admin_service_client::AdminServiceClient;
 use kinora_proto::scheduler::v1::video_service_client::VideoServiceClient;
 use kinora_proto::scheduler::v1::webhook_service_client::WebhookServiceClient;
 use kinora_proto::scheduler::v1::{self as scheduler, FindContentRequest, FindContentResponse};
-use kinora_transcoder::{
-    DynamicMessage, Found, InvalidRoutes, Miss, Route, Transcoder, set_message,
-};
+use kinora_transcoder::{DynamicMessage, Found, Miss, Route, Transcoder, set_message};
 use tonic::{Request, Response, Status};
 
+use super::admission::Rules;
 use crate::auth::Bearer;
-use crate::origin::Origin;
+use crate::error::Error;
+use crate::origin::{self, Origin};
 use crate::problem::Problem;
 
 /// What the scheduler serves by routes.
@@ -56,21 +57,9 @@ const BILLING: [&str; 3] = [
 /// The message that tells a service where a request comes from.
 pub(super) const ORIGIN: &str = "kinora.accounts.v1.Origin";
 
-/// What anybody may ask, beside signing in.
-const OPEN: [&str; 3] = [
-    "/kinora.billing.v1.BillingService/GetPriceBook",
-    "/kinora.billing.v1.BillingService/ListPlans",
-    "/kinora.billing.v1.PaymentService/ListPacks",
-];
-
 /// Every service that has routes.
 pub(super) fn all() -> Vec<&'static str> {
     [&SCHEDULER[..], &ACCOUNTS, &BILLING].concat()
-}
-
-/// Whether a stranger may call a method, by the full name of its service and its path.
-pub(crate) fn is_open(service: &str, method: &str) -> bool {
-    service == auth_service_server::SERVICE_NAME || OPEN.contains(&method)
 }
 
 /// Whether a service, by its full name, is the scheduler's.
@@ -93,6 +82,7 @@ pub(crate) struct Channels {
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(super) routes: Arc<Transcoder>,
+    pub(super) rules: Arc<Rules>,
     channels: Channels,
     timeout: Duration,
     trusted_proxies: Arc<[IpNet]>,
@@ -104,14 +94,16 @@ impl Services {
         channels: Channels,
         timeout: Duration,
         trusted_proxies: &[IpNet],
-    ) -> Result<Self, InvalidRoutes> {
+    ) -> Result<Self, Error> {
         let mut services = [&SCHEDULER[..], &ACCOUNTS].concat();
         if channels.billing.is_some() {
             services.extend(BILLING);
         }
         let routes = Transcoder::new(kinora_proto::DESCRIPTORS, &services)?;
+        let rules = Rules::read(&services, &routes)?;
         Ok(Self {
             routes: Arc::new(routes),
+            rules: Arc::new(rules),
             channels,
             timeout,
             trusted_proxies: trusted_proxies.into(),
@@ -203,9 +195,13 @@ impl Services {
 
     /// Where a request comes from.
     pub(super) fn origin(&self, parts: &Parts) -> Origin {
-        let peer = parts.extensions.get::<PeerAddress>();
-        let peer = peer.map(|peer| peer.0.ip());
+        let peer = peer_of(&parts.extensions);
         Origin::of(&parts.headers, peer, &self.trusted_proxies)
+    }
+
+    /// As [`Self::origin`], the address alone.
+    pub(super) fn address(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+        origin::address(headers, peer_of(extensions), &self.trusted_proxies)
     }
 
     /// Tells a method where its request comes from, if it wants to know. What the caller said of it is gone.
@@ -217,6 +213,11 @@ impl Services {
         ];
         set_message(message, "origin", ORIGIN, &origin);
     }
+}
+
+fn peer_of(extensions: &Extensions) -> Option<IpAddr> {
+    let peer = extensions.get::<PeerAddress>();
+    peer.map(|peer| peer.0.ip())
 }
 
 /// Finds the route of a request. `HEAD` is answered as `GET`, whose body the connection leaves out.

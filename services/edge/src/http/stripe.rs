@@ -9,6 +9,7 @@ use kinora_proto::billing::v1::ReceiveStripeWebhookRequest;
 
 use super::{Edge, body};
 use crate::problem::Problem;
+use crate::visit::Visit;
 
 /// A time and hexadecimal HMAC-SHA-256, one or several: `t=…,v1=…`.
 const SIGNATURE: &str = "stripe-signature";
@@ -40,6 +41,9 @@ pub(super) async fn receive(
     request: Request,
 ) -> Result<StatusCode, Problem> {
     let (parts, body) = request.into_parts();
+    let visit = Visit::of(&parts.extensions);
+    visit.set_method("/v1/stripe:webhook");
+    visit.count_stranger().await?;
     let signature = signature_of(&parts.headers)?.to_owned();
     let address = edge.services.origin(&parts).address;
     let _place = edge.stripe_webhooks.take(&address).ok_or_else(busy)?;
@@ -49,6 +53,8 @@ pub(super) async fn receive(
         signature,
     };
     edge.services.receive_stripe_webhook(message).await?;
+    // Its signature held.
+    visit.forgive().await;
     Ok(StatusCode::OK)
 }
 

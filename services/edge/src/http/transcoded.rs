@@ -1,7 +1,6 @@
 //! Every call whose route the contracts give.
 //!
-//! What needs no caller is called without one. Everything else goes on with the caller's token, and the service behind
-//! decides. A client that leaves takes its call with it: nothing here outlives the future that answers.
+//! What needs no caller is called without one. Everything else goes on with the token of a caller who may call it. A client that leaves takes its call with it: nothing here outlives the future that answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +9,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use kinora_mesh::places::Place;
 use kinora_transcoder::{DynamicMessage, Found, Route, answer_json};
 
 use super::body::{self, Intake, SMALL_BODY_BYTES};
-use super::services::{find, is_of_scheduler, is_open, traced, within};
-use super::{Edge, headers, openai, stream};
+use super::services::{find, is_of_scheduler, traced, within};
+use super::{Edge, etag, headers, openai, stream};
 use crate::auth::Bearer;
 use crate::problem::Problem;
 
@@ -32,11 +31,7 @@ pub(super) async fn answer(
     let (parts, body) = request.into_parts();
     let services = &edge.services;
     let found = find(&services.routes, &parts.method, parts.uri.path())?;
-    let caller = if is_open(&found.route.service(), found.route.method()) {
-        None
-    } else {
-        Some(edge.gate.authenticate(&parts.headers).await?)
-    };
+    let caller = edge.admit(found.route, &parts).await?;
     let timeout = headers::timeout(&parts.headers, services.timeout())?;
     // The place is kept until the call is answered.
     let (mut message, _place) = edge
@@ -52,7 +47,8 @@ pub(super) async fn answer(
         let form = stream::Form::of(&parts.headers, found.route);
         return edge.stream(found.route, request, timeout, form).await;
     }
-    edge.single(found.route, request, timeout).await
+    edge.single(found.route, &parts.headers, request, timeout)
+        .await
 }
 
 impl Edge {
@@ -97,9 +93,11 @@ impl Edge {
         made.await.map_err(|_| Problem::internal())?
     }
 
+    /// What was only asked for is not sent again to who has it. What was made or changed is not kept anywhere.
     async fn single(
         &self,
         route: &Route,
+        headers: &HeaderMap,
         mut request: tonic::Request<DynamicMessage>,
         timeout: Duration,
     ) -> Result<Response, Problem> {
@@ -107,7 +105,12 @@ impl Edge {
         let channel = self.services.channel_of(route);
         let call = kinora_transcoder::call(channel, route, request);
         let answer = within(timeout, call).await?;
-        let mut response = private(answer_json(route, &answer)?, "application/json");
+        let json = answer_json(route, &answer)?;
+        let mut response = if route.verb() == Method::GET {
+            etag::unless_known(headers, json)
+        } else {
+            private(json, "application/json")
+        };
         let header = openai::header_of(route, &answer);
         response.headers_mut().extend(header);
         Ok(response)

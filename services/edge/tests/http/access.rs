@@ -1,3 +1,4 @@
+use kinora_access::{Claims, Scope};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 
@@ -49,6 +50,63 @@ async fn every_path_of_the_api_wants_a_caller() {
         );
         check_problem(response, 401, "API_KEY_INVALID").await;
     }
+}
+
+/// What the contracts want of callers, which the fakes behind the edge do not look at.
+#[tokio::test]
+async fn who_may_not_call_is_told_so_before_the_body_is_read() {
+    let edge = TestEdge::start().await;
+    let good = edge.accounts.issuer.claims("carl");
+    let reader = Claims {
+        scope: Scope::VideosRead.to_string(),
+        ..good.clone()
+    };
+    let of_old_terms = Claims {
+        terms: 0,
+        ..good.clone()
+    };
+    let signed_in_long_ago = Claims {
+        auth_time: good.auth_time - 3600,
+        ..good.clone()
+    };
+    let newcomer = Claims { init: true, ..good };
+    let insufficient = |error| Some(format!("Bearer realm=\"kinora\", error=\"{error}"));
+    for (claims, path, status, reason, challenge) in [
+        (
+            &reader,
+            "/v1/videos",
+            403,
+            "SCOPE_MISSING",
+            insufficient("insufficient_scope\", scope=\"videos:write\""),
+        ),
+        (&of_old_terms, "/v1/videos", 400, "TERMS_NOT_ACCEPTED", None),
+        (
+            &signed_in_long_ago,
+            "/v1/keys",
+            403,
+            "STEP_UP_REQUIRED",
+            insufficient("insufficient_user_authentication\", max_age=\"600\""),
+        ),
+        (
+            &newcomer,
+            "/v1/videos",
+            400,
+            "PASSWORD_CHANGE_REQUIRED",
+            None,
+        ),
+    ] {
+        let request = edge
+            .anonymous(Method::POST, path)
+            .bearer_auth(edge.accounts.issuer.sign(claims))
+            .header("content-type", "application/json")
+            .body("no JSON");
+        let response = request.send().await.unwrap();
+        let said = response.headers().get("www-authenticate").cloned();
+        let said = said.map(|said| said.to_str().unwrap().to_owned());
+        assert_eq!(said, challenge, "{reason}");
+        check_problem(response, status, reason).await;
+    }
+    assert_eq!(edge.scheduler.count(), 0);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ impl Reader {
         Self::of(request.send().await.unwrap())
     }
 
-    fn of(response: Response) -> Self {
+    pub fn of(response: Response) -> Self {
         assert_eq!(response.status(), StatusCode::OK);
         Self {
             response,
@@ -64,7 +64,7 @@ impl Reader {
     }
 
     /// Asserts the next event's id and name, and gives its data.
-    async fn expect(&mut self, id: u64, name: &str) -> Value {
+    pub async fn expect(&mut self, id: u64, name: &str) -> Value {
         let lines = self.next().await;
         assert!(
             lines.contains(&format!("id: {id}")),

@@ -65,6 +65,18 @@ async fn a_group_is_there_for_its_owner() {
         let unknown = edge.request(method, &format!("/v1/batches/x{suffix}"));
         check_problem(unknown.send().await.unwrap(), 404, "GROUP_NOT_FOUND").await;
     }
+    let other = begin(&edge, "/v1/sequences", json!({ "prompts": ["a"] })).await;
+    for (path, id) in [("sequences", id.clone()), ("batches", id_of(&other))] {
+        let path = format!("/v1/{path}/{id}");
+        let read = edge.request(Method::GET, &path).send().await.unwrap();
+        check_problem(read, 404, "GROUP_NOT_FOUND").await;
+        let cancelled = edge.post(&format!("{path}:cancel"), json!({})).await;
+        check_problem(cancelled, 404, "GROUP_NOT_FOUND").await;
+        let events = edge.request(Method::GET, &format!("{path}/events"));
+        check_problem(events.send().await.unwrap(), 404, "GROUP_NOT_FOUND").await;
+        let chosen = edge.request(Method::GET, &format!("{path}?collection=batches"));
+        check_problem(chosen.send().await.unwrap(), 400, "FIELD_INVALID").await;
+    }
     let path = format!("/v1/batches/{id}");
     let response = edge.post(&format!("{path}:explode"), json!({})).await;
     check_problem(response, 404, "ROUTE_NOT_FOUND").await;

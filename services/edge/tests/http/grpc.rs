@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
     clippy::disallowed_methods,
     reason = "a client from outside of the mesh"
 )]
-fn channel(edge: &TestEdge) -> Channel {
+pub fn channel(edge: &TestEdge) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{}", edge.address));
     endpoint.unwrap().connect_lazy()
 }
@@ -41,7 +41,7 @@ fn videos(edge: &TestEdge) -> VideoServiceClient<Channel> {
     VideoServiceClient::new(channel(edge))
 }
 
-fn by<T>(key: &str, message: T) -> Request<T> {
+pub fn by<T>(key: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let value = format!("Bearer {key}").parse().unwrap();
     request.metadata_mut().insert("authorization", value);
@@ -79,6 +79,27 @@ fn check<T>(answer: Result<T, Status>, code: Code, reason: &str) -> PublicError 
     let error = PublicError::from_status(&status);
     assert_eq!((status.code(), error.reason.as_str()), (code, reason));
     error
+}
+
+#[tokio::test]
+async fn a_call_without_its_scope_is_refused_as_over_rest() {
+    let edge = TestEdge::start().await;
+    let mut claims = edge.accounts.issuer.claims("carol");
+    claims.scope = "videos:read".to_owned();
+    edge.accounts.add_key("kk_carol", claims);
+    let request = CreateVideoRequest {
+        prompt: "a red ball".to_owned(),
+        ..Default::default()
+    };
+    let refused = videos(&edge).create_video(by("kk_carol", request)).await;
+    let error = check(refused, Code::PermissionDenied, "SCOPE_MISSING");
+    let scope = ("scope".to_owned(), "videos:write".to_owned());
+    assert_eq!(error.metadata, [scope]);
+    let models = videos(&edge)
+        .list_models(by("kk_carol", ListModelsRequest::default()))
+        .await;
+    assert!(models.is_ok(), "{models:?}");
+    assert_eq!(edge.scheduler.count(), 0);
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kinora_blobs::{BlobOptions, Secret};
+use kinora_edge::limits::Limit;
 use kinora_edge::problem::ProblemDocument;
-use kinora_edge::{EdgeOptions, UploadOptions};
+use kinora_edge::{EdgeOptions, LimitOptions, UploadOptions};
 use kinora_mesh::lifecycle::{DrainOptions, Lifecycle};
 use kinora_mesh::serve::{Grpc, HttpOptions, TlsOptions};
 use kinora_testkit::identity::identity;
@@ -187,6 +188,11 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+/// A limit, as options say it.
+pub fn limit(text: &str) -> Limit {
+    text.parse().unwrap()
+}
+
 fn options(scheduler_endpoint: String, accounts_endpoint: String) -> EdgeOptions {
     EdgeOptions {
         scheduler_endpoint,
@@ -197,6 +203,13 @@ fn options(scheduler_endpoint: String, accounts_endpoint: String) -> EdgeOptions
         trusted_proxies: Vec::new(),
         link_lifetime: Duration::from_secs(60),
         call_timeout: CALL_TIMEOUT,
+        reflection: false,
+        limits: LimitOptions {
+            // Tests of other things do not meet them, however often they ask.
+            caller_limit: limit("off"),
+            address_limit: limit("off"),
+            ..LimitOptions::default()
+        },
         tls: TlsOptions::default(),
         http: HttpOptions::default(),
         drain: DrainOptions::default(),

@@ -7,7 +7,12 @@
 
 mod access;
 mod admin;
+mod audit;
+mod conditional;
+mod connections;
 mod credentials;
+mod document;
+mod event_source;
 mod events;
 mod fake;
 mod groups;
@@ -15,8 +20,10 @@ mod grpc;
 mod grpc_web;
 mod harness;
 mod hostile;
+mod limits;
 mod openai;
 mod payments;
+mod reflection;
 mod runpod;
 mod submissions;
 mod videos;

@@ -59,15 +59,28 @@ async fn the_first_picture_has_another_name() {
 #[tokio::test]
 async fn pictures_that_are_elsewhere_are_refused() {
     let edge = TestEdge::start().await;
-    for reference in [
-        json!({ "file_id": "file-1" }),
-        json!({ "image_url": "https://a.example/x.png" }),
-    ] {
-        let body = json!({ "prompt": "a red ball", "input_reference": reference });
-        let problem =
-            check_problem(edge.post("/v1/videos", body).await, 400, "FIELD_INVALID").await;
-        assert_eq!(problem.errors[0].field, "input_reference");
-        assert_eq!(problem.error.param.as_deref(), Some("input_reference"));
+    let reference = json!({ "image_url": "https://a.example/x.png" });
+    let body = json!({ "prompt": "a red ball", "input_reference": reference });
+    let problem = check_problem(edge.post("/v1/videos", body).await, 400, "FIELD_INVALID").await;
+    assert_eq!(problem.errors[0].field, "input_reference");
+    assert_eq!(problem.error.param.as_deref(), Some("input_reference"));
+}
+
+#[tokio::test]
+async fn a_file_id_is_that_of_an_upload() {
+    let edge = TestEdge::start().await;
+    let form = Form::new()
+        .text("prompt", "a red ball")
+        .text("input_reference[file_id]", "upload-1");
+    let of_form = read(edge.send_form("/v1/videos", form).await).await;
+    let body = json!({ "prompt": "a red cube", "input_reference": { "file_id": "upload-1" } });
+    let of_json = read(edge.post("/v1/videos", body).await).await;
+    for video in [of_form, of_json] {
+        let request = edge.scheduler.request(&id_of(&video));
+        assert_eq!(
+            (request.image_upload.as_str(), request.image.len()),
+            ("upload-1", 0)
+        );
     }
 }
 
@@ -165,7 +178,7 @@ async fn a_client_is_told_when_to_ask_again() {
 }
 
 #[tokio::test]
-async fn a_variant_that_nobody_made_is_not_found() {
+async fn a_variant_that_was_not_made_is_not_found() {
     let edge = TestEdge::start().await;
     let id = edge.submit().await;
     edge.scheduler.complete(&id);
@@ -176,6 +189,9 @@ async fn a_variant_that_nobody_made_is_not_found() {
     }
     let response = edge.get(&path("spritesheet")).await;
     check_problem(response, 404, "OUTPUT_NOT_FOUND").await;
+    edge.scheduler.complete_with_sheet(&id);
+    let response = edge.get(&path("spritesheet")).await;
+    assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
     let response = edge.get(&path("audio")).await;
     check_problem(response, 400, "FIELD_INVALID").await;
 }

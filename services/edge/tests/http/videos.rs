@@ -77,6 +77,33 @@ async fn pages_follow_each_other_newest_first() {
 }
 
 #[tokio::test]
+async fn a_list_is_searched_and_put_in_order() {
+    let edge = TestEdge::start().await;
+    let mut ids = Vec::new();
+    for prompt in ["a red ball", "a blue ball", "a red star"] {
+        let video = read(edge.post("/v1/videos", json!({ "prompt": prompt })).await).await;
+        ids.push(id_of(&video));
+    }
+    let listed = async |query: &str| {
+        let page = edge.read(&format!("/v1/videos?{query}")).await;
+        let videos = page["data"].as_array().unwrap().iter();
+        videos.map(id_of).collect::<Vec<_>>()
+    };
+    let (first, last) = ("2020-01-01T00:00:00Z", "2020-01-01T01:00:00%2B01:00");
+    assert_eq!(listed("query=red&order=asc").await, [&*ids[0], &*ids[2]]);
+    assert_eq!(listed("query=red&order=desc").await, [&*ids[2], &*ids[0]]);
+    assert_eq!(listed("query=red%20star&status=queued").await, [&*ids[2]]);
+    assert_eq!(listed(&format!("created_after={first}")).await.len(), 3);
+    assert_eq!(listed(&format!("created_before={last}")).await, [""; 0]);
+    assert_eq!(listed("model=another").await, [""; 0]);
+    for wrong in ["order=up", "created_after=yesterday", "created_before="] {
+        let refused = edge.request(Method::GET, &format!("/v1/videos?{wrong}"));
+        let refused = check_problem(refused.send().await.unwrap(), 400, "FIELD_INVALID").await;
+        assert_eq!(refused.errors[0].field, wrong.split('=').next().unwrap());
+    }
+}
+
+#[tokio::test]
 async fn a_page_may_be_larger_than_calls_usually_are() {
     let edge = TestEdge::start_with(UploadOptions::default(), Duration::from_secs(60)).await;
     let body = json!({ "prompt": "p".repeat(60_000) });
@@ -164,6 +191,91 @@ async fn variants_that_there_are_not_are_named() {
         let problem = check_problem(get(query).await, 400, "FIELD_INVALID").await;
         assert_eq!(problem.errors[0].field, field);
     }
+}
+
+#[tokio::test]
+async fn a_sheet_has_a_link_where_one_was_made() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await;
+    edge.scheduler.complete(&id);
+    let paths = [
+        format!("/v1/videos/{id}/spritesheet"),
+        format!("/v1/videos/{id}/content?variant=spritesheet"),
+    ];
+    for path in &paths {
+        check_problem(edge.get(path).await, 404, "OUTPUT_NOT_FOUND").await;
+    }
+    edge.scheduler.complete_with_sheet(&id);
+    for path in &paths {
+        let link = edge.get(path).await.headers()["location"].clone();
+        let link = link.to_str().unwrap();
+        assert!(link.contains("/spritesheet.jpg?"), "{link}");
+        assert!(
+            link.contains("response-content-type=image%2Fjpeg"),
+            "{link}"
+        );
+    }
+}
+
+/// What a link has the store say of the file.
+async fn disposition(edge: &TestEdge, method: Method, path: &str) -> String {
+    let answer = edge.request(method, path).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT, "{path}");
+    let link: reqwest::Url = answer.headers()["location"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let mut pairs = link.query_pairs();
+    let found = pairs.find(|(name, _)| name == "response-content-disposition");
+    found.unwrap().1.into_owned()
+}
+
+#[tokio::test]
+async fn a_download_is_called_what_was_asked_for() {
+    let edge = TestEdge::start().await;
+    let id = edge.submit().await;
+    edge.scheduler.complete(&id);
+    for (query, expected) in [
+        ("", "attachment; filename=\"kinora-video.mp4\""),
+        ("?download=1", "attachment; filename=\"kinora-video.mp4\""),
+        ("?download=false", "inline"),
+        ("?filename=a%20star", "attachment; filename=\"a star.mp4\""),
+        (
+            "?filename=a%22%3B%20x%3D.mp4",
+            "attachment; filename=\"a__ x_.mp4\"; filename*=UTF-8''a%22%3B%20x%3D.mp4",
+        ),
+    ] {
+        let path = format!("/v1/videos/{id}/content{query}");
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(disposition(&edge, method, &path).await, expected, "{path}");
+        }
+    }
+    let thumbnail = format!("/v1/videos/{id}/thumbnail?filename=star");
+    let seen = disposition(&edge, Method::GET, &thumbnail).await;
+    assert_eq!(seen, "attachment; filename=\"star.webp\"");
+    for name in ["", "a%0D%0AX-Evil:1", "..%2Fa", "a%5Cb", ".a"] {
+        let path = format!("/v1/videos/{id}/content?filename={name}");
+        let problem = check_problem(edge.get(&path).await, 400, "FIELD_INVALID").await;
+        assert_eq!(problem.errors[0].field, "filename");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_has_a_link_and_its_headers() {
+    let edge = TestEdge::start().await;
+    let body = json!({ "content_type": "image/png", "size_bytes": 12 });
+    let request = edge.request(Method::POST, "/v1/uploads").json(&body);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let upload = read(answer).await;
+    assert_eq!(
+        (&upload["id"], &upload["method"]),
+        (&json!("upload-1"), &json!("PUT"))
+    );
+    assert_eq!(upload["expires_at"], 1_800_000_900);
+    let headers = json!({ "content-type": "image/png", "content-length": "12" });
+    assert_eq!(upload["headers"], headers);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::Bytes;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body::Frame;
@@ -38,6 +38,26 @@ pub(super) fn late(deadline: Option<Instant>) -> End {
         deadline_exceeded()
     };
     late.boxed()
+}
+
+/// Cut off by whichever is first.
+pub(super) fn earlier(one: End, other: End) -> End {
+    let earlier = async move {
+        tokio::select! {
+            error = one => error,
+            error = other => error,
+        }
+    };
+    earlier.boxed()
+}
+
+/// The answer of a service of the edge's own, which ends with `end`.
+pub(super) fn ending(response: Response<Body>, end: End) -> Response<Body> {
+    // An answer without a message has its status in the head.
+    if Status::from_header_map(response.headers()).is_some() {
+        return response;
+    }
+    response.map(|body| Answer::body(body, end))
 }
 
 pub(super) fn deadline_exceeded() -> PublicError {

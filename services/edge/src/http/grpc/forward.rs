@@ -20,7 +20,7 @@ use super::answer::{self, Answer, End};
 use super::message::{self, Limits, Message};
 use crate::auth::Bearer;
 use crate::http::Edge;
-use crate::http::services::{is_open, is_timeout};
+use crate::http::services::is_timeout;
 
 /// A text of terms, and room around it.
 const MAX_BYTES: usize = 2 << 20;
@@ -43,11 +43,7 @@ pub(super) async fn forward(
 ) -> Result<Response<Body>, PublicError> {
     let (parts, body) = request.into_parts();
     let asked = deadline::of(&parts.headers);
-    let bearer = if is_open(&route.service(), route.method()) {
-        None
-    } else {
-        Some(edge.gate.authenticate(&parts.headers).await?)
-    };
+    let bearer = edge.admit(route, &parts).await?;
     let limits = limits(edge, route, bearer.as_deref());
     let mut message = Message::read(body, &limits).await?;
     set_origin(edge, route, &parts, &mut message)?;
@@ -89,13 +85,7 @@ impl Times {
         if !route.is_streaming() {
             return late;
         }
-        let stopped = answer::stopped(edge.stopping.clone());
-        Box::pin(async move {
-            tokio::select! {
-                error = late => error,
-                error = stopped => error,
-            }
-        })
+        answer::earlier(late, answer::stopped(edge.stopping.clone()))
     }
 }
 

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use axum::http::{Request, Response};
 use kinora_transcoder::Transcoder;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::body::Body;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::ServiceExt;
 
-use super::answer::{Answer, End};
+use super::answer::{self, End};
 
 /// What its paths begin with.
 const PREFIX: &str = "/grpc.health.v1.Health/";
@@ -55,9 +54,7 @@ impl Health {
     /// A watch ends with `until`.
     pub(super) async fn answer(self, request: Request<Body>, until: End) -> Response<Body> {
         match self.0.oneshot(request).await {
-            // An answer without a message has its status in the head.
-            Ok(response) if Status::from_header_map(response.headers()).is_some() => response,
-            Ok(response) => response.map(|body| Answer::body(body, until)),
+            Ok(response) => answer::ending(response, until),
             Err(never) => match never {},
         }
     }

@@ -1,5 +1,8 @@
 use axum::body::to_bytes;
-use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::http::header::{CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH};
+
+use kinora_access::Scope;
+use serde_json::json;
 
 use super::*;
 
@@ -30,7 +33,8 @@ fn a_mesh_without_billing_does_not_offer_it() {
         .filter(|name| !name.contains("billing"))
         .collect();
     let routes = Transcoder::new(kinora_proto::DESCRIPTORS, &services).unwrap();
-    let document = describe(&routes);
+    let rules = Rules::read(&services, &routes).unwrap();
+    let document = describe(&routes, &rules);
     assert!(document["paths"].get("/v1/balance").is_none());
     let tags = document["tags"].as_array().unwrap();
     assert!(tags.iter().all(|tag| tag["name"] != "Payment"));
@@ -40,18 +44,51 @@ fn a_mesh_without_billing_does_not_offer_it() {
 #[test]
 fn every_operation_says_who_may_call_it() {
     let document = interface().unwrap();
-    let security = |path: &str, verb: &str| document["paths"][path][verb].get("security").cloned();
-    assert_eq!(
-        security("/v1/videos", "post"),
-        None,
-        "as the whole document"
-    );
-    assert_eq!(
-        security("/v1/auth:signIn", "post"),
-        Some(serde_json::json!([]))
-    );
-    assert_eq!(security("/v1/prices", "get"), Some(serde_json::json!([])));
+    let security = |path: &str, verb: &str| document["paths"][path][verb]["security"].clone();
+    let both = |scope: &str| json!([{ "bearer": [scope] }, { "apiKey": [scope] }]);
+    assert_eq!(security("/v1/videos", "post"), both("videos:write"));
+    assert_eq!(security("/v1/videos", "get"), both("videos:read"));
+    assert_eq!(security("/v1/admin/users", "post"), both("admin"));
+    let no_key = json!([{ "bearer": ["account"] }]);
+    assert_eq!(security("/v1/keys", "post"), no_key);
+    assert_eq!(security("/v1/auth:signIn", "post"), json!([]));
+    assert_eq!(security("/v1/prices", "get"), json!([]));
     assert_eq!(document["security"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn every_operation_is_open_or_names_a_scope() {
+    let document = interface().unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (verb, operation) in item.as_object().unwrap() {
+            let ways = operation["security"].as_array();
+            let ways = ways.unwrap_or_else(|| panic!("{verb} {path} says who may call it"));
+            for roles in ways
+                .iter()
+                .flat_map(|way| way.as_object().unwrap().values())
+            {
+                let scope: Result<Scope, _> = roles[0].as_str().unwrap().parse();
+                assert!(scope.is_ok(), "{verb} {path} names a scope");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_operation_tells_why_a_caller_is_refused() {
+    let document = interface().unwrap();
+    let answers = |path: &str, status: &str| {
+        let text = &document["paths"][path]["post"]["responses"][status]["description"];
+        text.as_str().unwrap_or_default().to_owned()
+    };
+    assert!(answers("/v1/videos", "403").contains("`SCOPE_MISSING`"));
+    assert!(answers("/v1/videos", "400").contains("`TERMS_NOT_ACCEPTED`"));
+    let keys = answers("/v1/keys", "403");
+    assert!(
+        keys.contains("`SCOPE_MISSING`, `STEP_UP_REQUIRED`"),
+        "{keys}"
+    );
+    assert!(!answers("/v1/auth:signIn", "403").contains("`SCOPE_MISSING`"));
 }
 
 #[test]
@@ -70,6 +107,23 @@ fn what_is_added_by_hand_is_added_to_something() {
                 "the contracts have no {verb} {path} any more"
             );
         }
+    }
+}
+
+#[test]
+fn a_picture_has_its_other_name_where_the_request_is_the_body() {
+    let document = interface().unwrap();
+    let has = |schema: &str| {
+        let properties = &document["components"]["schemas"][schema]["properties"];
+        assert!(properties["prompt"].is_object(), "{schema}");
+        properties.get("input_reference").is_some()
+    };
+    assert!(has("CreateVideoRequestBody") && has("CreateVideoRequestWithoutRemixOf"));
+    assert!(!has("CreateVideoRequest"), "as it stands in a batch");
+    for path in ["/v1/videos", "/v1/videos:estimate"] {
+        let body = &document["paths"][path]["post"]["requestBody"]["content"];
+        let schema = &body["application/json"]["schema"]["$ref"];
+        assert_eq!(schema, "#/components/schemas/CreateVideoRequestBody");
     }
 }
 

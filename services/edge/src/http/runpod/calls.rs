@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use kinora_proto::scheduler::v1::video::Status;
 use kinora_proto::scheduler::v1::{
     CancelVideoRequest, ContentKind, CreateVideoRequest, CreateWebhookRequest, FindContentRequest,
@@ -13,8 +13,8 @@ use tonic::{Request, Streaming};
 
 use super::endpoint::Endpoint;
 use crate::auth::Bearer;
+use crate::http::Edge;
 use crate::http::services::{self, traced, within};
-use crate::http::{Edge, headers};
 use crate::problem::Problem;
 
 /// The most that a list asks for at a time.
@@ -37,20 +37,7 @@ pub(super) struct Listed {
     pub(super) is_whole: bool,
 }
 
-impl<'a> Line<'a> {
-    pub(super) fn of(
-        edge: &'a Edge,
-        caller: &'a Bearer,
-        headers: &HeaderMap,
-    ) -> Result<Self, Problem> {
-        let timeout = headers::timeout(headers, edge.services.timeout())?;
-        Ok(Self {
-            edge,
-            caller,
-            timeout,
-        })
-    }
-
+impl Line<'_> {
     pub(super) async fn models(self) -> Result<Vec<Model>, Problem> {
         let request = self.request(ListModelsRequest {});
         let mut client = self.edge.services.videos();

@@ -10,14 +10,17 @@ use serde_json::Value;
 
 use super::endpoint::Endpoint;
 use crate::problem;
+use crate::visit::Visit;
 
 /// No document is longer.
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
-/// Writes what went wrong at the endpoint of the path.
+/// Writes what went wrong at the endpoint of the path, which is one of this module's.
 pub(super) async fn shape(request: Request, next: Next) -> Response {
-    let name = request.uri().path().split('/').nth(2).unwrap_or_default();
-    let endpoint = Endpoint::of(name);
+    let mut names = request.uri().path().split('/').skip(2);
+    let endpoint = Endpoint::of(names.next().unwrap_or_default());
+    let verb = names.next().unwrap_or_default();
+    Visit::of(request.extensions()).set_method(&format!("/v2/{{endpoint}}/{verb}"));
     let response = problem::render(request, next).await;
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     if !is_error || matches!(endpoint, Endpoint::Ovi(_)) {

@@ -103,9 +103,7 @@ impl FakeScheduler {
     pub(super) fn group(&self, owner: &str, id: &str) -> Result<VideoGroup, Status> {
         let groups = self.0.groups.lock();
         let Some(known) = groups.get(id).filter(|known| known.owner == owner) else {
-            let error =
-                PublicError::new(Kind::NotFound, "GROUP_NOT_FOUND", "there is no such group");
-            return Err(error.into());
+            return Err(unknown_group());
         };
         let videos = self.0.videos.lock();
         let videos = known.videos.iter().filter_map(|id| videos.get(id));
@@ -128,6 +126,20 @@ impl FakeScheduler {
         Ok(group)
     }
 
+    /// A group of a collection, or of any.
+    pub(super) fn group_in(
+        &self,
+        owner: &str,
+        id: &str,
+        collection: &str,
+    ) -> Result<VideoGroup, Status> {
+        let group = self.group(owner, id)?;
+        match (collection, group.object.as_str()) {
+            ("", _) | ("batches", BATCH) | ("sequences", SEQUENCE) => Ok(group),
+            _ => Err(unknown_group()),
+        }
+    }
+
     /// The present state of every video, then whatever changes; ends when all have ended.
     pub(super) fn events_of(self, owner: String, group: VideoGroup) -> EventsOfGroup {
         let begin = Following {
@@ -143,6 +155,10 @@ impl FakeScheduler {
             Ok(event.map(|event| (WatchGroupResponse { event: Some(event) }, following)))
         }))
     }
+}
+
+fn unknown_group() -> Status {
+    PublicError::new(Kind::NotFound, "GROUP_NOT_FOUND", "there is no such group").into()
 }
 
 struct Following {

@@ -208,6 +208,16 @@ impl FakeScheduler {
         });
     }
 
+    /// Completes a video with a sprite sheet.
+    pub fn complete_with_sheet(&self, id: &str) {
+        self.complete(id);
+        self.advance(id, |video| {
+            if let Some(outputs) = &mut video.outputs {
+                outputs.spritesheet_url = Some(format!("/v1/videos/{}/spritesheet", video.id));
+            }
+        });
+    }
+
     async fn enter<T>(&self, request: &Request<T>) -> Result<String, Status> {
         let caller = self.caller(request).await?;
         Ok(caller.principal().as_str().to_owned())
@@ -287,6 +297,12 @@ fn is_over(video: &Video) -> bool {
 }
 
 /// What a request becomes; settings are kept as far as tests look at them.
+/// When every video was accepted.
+const ACCEPTED: prost_types::Timestamp = prost_types::Timestamp {
+    seconds: 1_800_000_000,
+    nanos: 0,
+};
+
 fn video_of(request: &CreateVideoRequest) -> Video {
     let source = Some(request.remix_of.clone()).filter(|id| !id.is_empty());
     let mut video = Video {
@@ -300,6 +316,7 @@ fn video_of(request: &CreateVideoRequest) -> Video {
         priority: request.priority,
         not_before: request.not_before,
         preview_settings: request.preview_first.then(VideoSettings::default),
+        create_time: Some(ACCEPTED),
         source_id: source,
         ..Default::default()
     };

@@ -9,12 +9,12 @@ use kinora_proto::scheduler::v1::video_service_server::VideoService;
 use kinora_proto::scheduler::v1::{
     ApproveVideoRequest, ApproveVideoResponse, CancelGroupRequest, CancelGroupResponse,
     CancelVideoRequest, CancelVideoResponse, ContentKind, CreateBatchRequest, CreateBatchResponse,
-    CreateSequenceRequest, CreateSequenceResponse, CreateVideoRequest, CreateVideoResponse,
-    DeleteVideoRequest, DeleteVideoResponse, EstimateVideoRequest, EstimateVideoResponse,
-    FindContentRequest, FindContentResponse, GetGroupRequest, GetGroupResponse, GetVideoRequest,
-    GetVideoResponse, ListModelsRequest, ListModelsResponse, ListVideosRequest, ListVideosResponse,
-    Model, Video, VideoEvent, VideoSettings, WatchGroupRequest, WatchVideoRequest,
-    WatchVideoResponse,
+    CreateSequenceRequest, CreateSequenceResponse, CreateUploadRequest, CreateUploadResponse,
+    CreateVideoRequest, CreateVideoResponse, DeleteVideoRequest, DeleteVideoResponse,
+    EstimateVideoRequest, EstimateVideoResponse, FindContentRequest, FindContentResponse,
+    GetGroupRequest, GetGroupResponse, GetVideoRequest, GetVideoResponse, ListModelsRequest,
+    ListModelsResponse, ListVideosRequest, ListVideosResponse, Model, Order, Upload, Video,
+    VideoEvent, VideoSettings, WatchGroupRequest, WatchVideoRequest, WatchVideoResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -73,6 +73,8 @@ fn content(video: &Video, wanted: &FindContentRequest) -> Result<FindContentResp
     let (file, content_type) = match wanted.kind() {
         ContentKind::Unspecified | ContentKind::Video => ("video.mp4", "video/mp4"),
         ContentKind::Thumbnail => ("thumbnail.webp", "image/webp"),
+        ContentKind::Spritesheet if outputs.spritesheet_url.is_none() => return Err(missing()),
+        ContentKind::Spritesheet => ("spritesheet.jpg", "image/jpeg"),
         ContentKind::Still if outputs.still_url.is_none() => return Err(missing()),
         ContentKind::Still => ("still.png", "image/png"),
         ContentKind::Manifest => ("manifest.json", "application/json"),
@@ -82,6 +84,19 @@ fn content(video: &Video, wanted: &FindContentRequest) -> Result<FindContentResp
         content_type: content_type.to_owned(),
         file_name: format!("kinora-{file}"),
     })
+}
+
+fn is_wanted(wanted: &ListVideosRequest, video: &Video) -> bool {
+    let created = video.create_time.as_ref().map(|time| time.seconds);
+    let seconds = |bound: &Option<prost_types::Timestamp>| bound.as_ref().map(|it| it.seconds);
+    (wanted.status.is_empty() || wanted.status.contains(&video.status))
+        && (wanted.model.is_empty() || wanted.model == video.model)
+        && wanted
+            .query
+            .split_whitespace()
+            .all(|word| video.prompt.contains(word))
+        && seconds(&wanted.created_after).is_none_or(|bound| created >= Some(bound))
+        && seconds(&wanted.created_before).is_none_or(|bound| created < Some(bound))
 }
 
 #[tonic::async_trait]
@@ -136,10 +151,12 @@ impl VideoService for FakeScheduler {
         };
         let begin: usize = wanted.page_token.parse().unwrap_or(0);
         let videos = self.0.videos.lock();
-        let fits =
-            |video: &Video| wanted.status.is_empty() || wanted.status.contains(&video.status);
+        let fits = |video: &Video| is_wanted(&wanted, video);
         let mine = videos.values().rev().filter(|entry| entry.owner == owner);
-        let mine: Vec<Video> = mine.map(|entry| entry.video.clone()).filter(fits).collect();
+        let mut mine: Vec<Video> = mine.map(|entry| entry.video.clone()).filter(fits).collect();
+        if wanted.order() == Order::Asc {
+            mine.reverse();
+        }
         let data: Vec<Video> = mine.iter().skip(begin).take(size).cloned().collect();
         let end = begin + data.len();
         let has_more = end < mine.len();
@@ -251,6 +268,29 @@ impl VideoService for FakeScheduler {
         }))
     }
 
+    async fn create_upload(
+        &self,
+        request: Request<CreateUploadRequest>,
+    ) -> Result<Response<CreateUploadResponse>, Status> {
+        self.enter(&request).await?;
+        let request = request.into_inner();
+        let headers = [
+            ("content-type", request.content_type),
+            ("content-length", request.size_bytes.to_string()),
+        ];
+        let upload = Upload {
+            id: "upload-1".to_owned(),
+            object: "upload".to_owned(),
+            url: "https://clips.example.org/uploads/1?X-Amz-Signature=1".to_owned(),
+            method: "PUT".to_owned(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+            expires_at: 1_800_000_900,
+            purge_time: None,
+        };
+        let upload = Some(upload);
+        Ok(Response::new(CreateUploadResponse { upload }))
+    }
+
     async fn find_content(
         &self,
         request: Request<FindContentRequest>,
@@ -284,7 +324,8 @@ impl VideoService for FakeScheduler {
         request: Request<GetGroupRequest>,
     ) -> Result<Response<GetGroupResponse>, Status> {
         let owner = self.enter(&request).await?;
-        let group = Some(self.group(&owner, &request.get_ref().id)?);
+        let GetGroupRequest { id, collection } = request.into_inner();
+        let group = Some(self.group_in(&owner, &id, &collection)?);
         Ok(Response::new(GetGroupResponse { group }))
     }
 
@@ -293,7 +334,8 @@ impl VideoService for FakeScheduler {
         request: Request<WatchGroupRequest>,
     ) -> Result<Response<Self::WatchGroupStream>, Status> {
         let owner = self.enter(&request).await?;
-        let group = self.group(&owner, &request.get_ref().id)?;
+        let WatchGroupRequest { id, collection } = request.into_inner();
+        let group = self.group_in(&owner, &id, &collection)?;
         Ok(Response::new(self.clone().events_of(owner, group)))
     }
 
@@ -302,8 +344,8 @@ impl VideoService for FakeScheduler {
         request: Request<CancelGroupRequest>,
     ) -> Result<Response<CancelGroupResponse>, Status> {
         let owner = self.enter(&request).await?;
-        let id = request.into_inner().id;
-        for video in self.group(&owner, &id)?.videos {
+        let CancelGroupRequest { id, collection } = request.into_inner();
+        for video in self.group_in(&owner, &id, &collection)?.videos {
             if !is_over(&video) {
                 self.advance(&video.id, |video| video.set_status(VideoStatus::Cancelled));
             }
