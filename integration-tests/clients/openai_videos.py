@@ -10,6 +10,7 @@ import queue
 import struct
 import sys
 import threading
+import urllib.request
 import warnings
 import zlib
 
@@ -85,6 +86,18 @@ def is_told_when_to_ask_again(client):
     return client.videos.poll(video.id)
 
 
+def upload(client, picture):
+    """Puts a picture where `POST /v1/uploads` says."""
+    body = {"content_type": "image/png", "size_bytes": len(picture)}
+    place = client.post("/uploads", body=body, cast_to=dict)
+    request = urllib.request.Request(
+        place["url"], data=picture, headers=place["headers"], method=place["method"]
+    )
+    with urllib.request.urlopen(request) as answer:
+        check(answer.status == 200, answer.status)
+    return place["id"]
+
+
 def sends_pictures(client):
     """The model that is there takes no picture, and says so, however one arrives."""
 
@@ -105,10 +118,13 @@ def sends_pictures(client):
     for send, reference in [(create, file), (create, picture), (create_with, url), (post, url)]:
         error = refused(openai.BadRequestError, lambda: send(reference))
         check((error.code, error.param) == ("IMAGE_NOT_SUPPORTED", "image"), error.body)
-    for reference in [{"image_url": "https://images.example/first.png"}, {"file_id": "file-1"}]:
-        for send in [create_with, post]:
-            error = refused(openai.BadRequestError, lambda: send(reference))
-            check(error.param == "input_reference" and "data URL" in error.message, error.body)
+    for send in [create_with, post]:
+        elsewhere = {"image_url": "https://images.example/first.png"}
+        error = refused(openai.BadRequestError, lambda: send(elsewhere))
+        check(error.param == "input_reference" and "data URL" in error.message, error.body)
+        for id, code in [("file-1", "UPLOAD_NOT_FOUND"), (upload(client, picture), "IMAGE_NOT_SUPPORTED")]:
+            error = refused(openai.BadRequestError, lambda: send({"file_id": id}))
+            check((error.code, error.param) == (code, "image_upload"), error.body)
 
 
 def reads_errors(client):
@@ -117,7 +133,7 @@ def reads_errors(client):
     check((error.param, error.code) == ("quality", "FIELD_INVALID"), error)
     check(error.type == "invalid_request_error" and "`quality`" in error.message, error)
     check(error.request_id, "the request id")
-    error = refused(openai.BadRequestError, lambda: client.videos.list(order="asc"))
+    error = refused(openai.BadRequestError, lambda: client.videos.list(order="up"))
     check(error.param == "order", error)
     missing = lambda: client.videos.retrieve("00000000-0000-7000-8000-000000000000")
     error = refused(openai.NotFoundError, missing)
@@ -131,6 +147,10 @@ def lists_pages(client, expected):
     pages = client.videos.list(limit=1, order="desc")
     check(pages.has_more and len(pages.data) == 1, pages)
     check([video.id for video in pages] == expected, "every page, the newest first")
+    pages = client.videos.list(limit=2, order="asc")
+    check([video.id for video in pages] == expected[::-1], "every page, the oldest first")
+    found = client.videos.list(extra_query={"query": "STAR red", "model": "kinora-tiny-t2v"})
+    check([video.prompt for video in found] == ["a red star spins on a gray background"], found)
 
 
 def downloads(client, video):
@@ -139,8 +159,8 @@ def downloads(client, video):
     check(clip.content[4:8] == b"ftyp", "an MP4")
     still = client.videos.download_content(video.id, variant="thumbnail")
     check(still.content[8:12] == b"WEBP", "a WebP")
-    sheet = lambda: client.videos.download_content(video.id, variant="spritesheet")
-    check(refused(openai.NotFoundError, sheet).code == "OUTPUT_NOT_FOUND", "a sprite sheet")
+    sheet = client.videos.download_content(video.id, variant="spritesheet")
+    check(sheet.content[:2] == b"\xff\xd8", "a JPEG")
 
 
 def remixes(client, video):
@@ -182,7 +202,10 @@ def unwraps_webhooks(client):
     while event is None or event.data.id != video.id:  # News of those before may come late.
         headers, body = Receiver.deliveries.get(timeout=PATIENCE_SECONDS)
         event = client.webhooks.unwrap(body, headers, secret=secret)
-        check(event.type == "video.completed", event)
+        check((event.object, event.type) == ("event", "video.completed"), event)
+    check(event.id == headers["webhook-id"], headers)
+    check(event.data.status == "completed", event)
+    check(video.created_at <= event.created_at, event)
     server.shutdown()
     forged = lambda: client.webhooks.unwrap(body + b" ", headers, secret=secret)
     refused(openai.InvalidWebhookSignatureError, forged)

@@ -125,6 +125,22 @@ impl SeparateProcesses {
         )
     }
 
+    /// Starts another edge, with a certificate for `localhost` and its key in PEM files, and gives its port.
+    pub async fn edge_with_tls(&self, certificate: &Path, key: &Path) -> (Program, u16) {
+        let port = free_port();
+        let mut arguments = edge_arguments(port, self.ports);
+        let more = ["--tls-cert", text(certificate), "--tls-key", text(key)];
+        arguments.extend(more.map(str::to_owned));
+        let environment = store_environment(self.ports.store);
+        let edge = start(self.folder.path(), "edge", arguments, environment);
+        kinora_testkit::wait::until("the edge listens", START, || async {
+            let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+            stream.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+        (edge, port)
+    }
+
     /// Ends the scheduler at once and starts another one on the same database.
     pub fn restart_scheduler(&mut self) {
         self.scheduler.kill();
@@ -241,7 +257,12 @@ fn start_scheduler(folder: &Path, database: &str, ports: Ports) -> Program {
 }
 
 fn start_edge(folder: &Path, port: u16, ports: Ports) -> Program {
-    let arguments = [
+    let arguments = edge_arguments(port, ports);
+    start(folder, "edge", arguments, store_environment(ports.store))
+}
+
+fn edge_arguments(port: u16, ports: Ports) -> Vec<String> {
+    [
         "--listen",
         &format!("127.0.0.1:{port}"),
         "--scheduler-endpoint",
@@ -250,9 +271,14 @@ fn start_edge(folder: &Path, port: u16, ports: Ports) -> Program {
         &url(ports.accounts),
         "--billing-endpoint",
         &url(ports.billing),
-    ];
-    let arguments = arguments.map(str::to_owned).to_vec();
-    start(folder, "edge", arguments, store_environment(ports.store))
+        // Measurements ask more than anybody may.
+        "--caller-limit",
+        "off",
+        "--address-limit",
+        "off",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// Starts a service with its own certificate.

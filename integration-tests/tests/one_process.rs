@@ -43,6 +43,10 @@ async fn a_prompt_becomes_the_clip_it_asks_for() {
     let thumbnail = mesh.api.get(&format!("/v1/videos/{id}/thumbnail")).await;
     assert_eq!(thumbnail.headers["content-type"], "image/webp");
     assert_eq!(&thumbnail.body[8..12], b"WEBP");
+    let sheet = mesh.api.get(&format!("/v1/videos/{id}/spritesheet")).await;
+    assert_eq!(sheet.headers["content-type"], "image/jpeg");
+    let sheet = kinora_media::decode_still(&sheet.body).unwrap();
+    assert_eq!((sheet.width, sheet.height), (5 * 64, 4 * 64), "17 tiles");
     let manifest = mesh
         .api
         .get(&format!("/v1/videos/{id}/manifest"))

@@ -119,6 +119,9 @@ impl Starting<'_> {
             &url(self.ports.billing),
             "--call-timeout",
             "4s",
+            // Everybody there is one caller.
+            "--caller-limit",
+            "off",
         ]);
         self.member("edge".to_owned(), "edge", "kinora-edge", arguments)
     }

@@ -10,7 +10,12 @@ use tokio::time::Instant;
 use super::{Client, PAUSE, Verdict};
 
 /// What a clip is made of.
-const FILES: [&str; 3] = ["manifest.json", "thumbnail.webp", "video.mp4"];
+const FILES: [&str; 4] = [
+    "manifest.json",
+    "spritesheet.jpg",
+    "thumbnail.webp",
+    "video.mp4",
+];
 
 /// Looks at one job's objects, which have until `deadline` to become as few as they should be.
 pub(super) async fn judge(
