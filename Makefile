@@ -28,12 +28,16 @@ WORKERS ?= 10000
 PYTHON ?= python3
 CASES ?=
 
-.PHONY: help setup run up test openapi contracts release-contracts stripe-live fake-stripe chaos lint deny bench bench-models bench-accounts bench-billing bench-scheduler simulate clean-cache
+# Which of fuzz/'s targets `make fuzz` runs, and how often.
+TARGET ?= json
+RUNS ?= 10000000
+
+.PHONY: help setup run up test openapi methods contracts release-contracts check-api fuzz stripe-live fake-stripe chaos lint deny bench bench-models bench-accounts bench-billing bench-scheduler bench-edge simulate clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## fetch libtorch, an OpenID provider, a mail server, clients of other people, what checks contracts, and ffmpeg, PostgreSQL and NATS where missing (once, into the user's cache)
+setup: ## fetch libtorch, an OpenID provider, a mail server, clients of other people, a browser, what checks contracts, and ffmpeg, PostgreSQL, NATS and Redis where missing (once, into the user's cache)
 	@scripts/env
 
 run: ## draw PROMPT on this machine's CPU and write OUT, an mp4
@@ -46,7 +50,7 @@ up: ## start the whole mesh in one process
 	cargo build -p kinora-cli
 	$(kinora) up
 
-test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, OpenID provider, mail server and ffmpeg, and with clients of other people
+test: ## all tests, on SQLite and on a real PostgreSQL, with a real NATS, Redis, OpenID provider, mail server and ffmpeg, and with clients of other people and a browser
 	@$(test_settings)
 	# The journeys start the programs themselves. With --tests, or dependencies would be built once for these and once for those.
 	cargo build --workspace --bins --tests
@@ -67,11 +71,24 @@ openapi: ## write docs/openapi.json from the contracts; a test fails while it is
 	@cargo run -q -p kinora-edge --example openapi > docs/openapi.json.new
 	mv docs/openapi.json.new docs/openapi.json
 
+methods: ## write docs/security/methods.md from the contracts and the services' callers; a test fails while it is another
+	@cargo run -q -p kinora-methods > docs/security/methods.md.new
+	mv docs/security/methods.md.new docs/security/methods.md
+
 contracts: ## buf lint, buf breaking against what was released, and whether docs/openapi.json is valid
 	@scripts/check-contracts
 
 release-contracts: ## what the contracts are now is what `make contracts` compares with from now on
 	@scripts/check-contracts --release
+
+check-api: ## everything that docs/openapi.json has, asked of a whole mesh for MINUTES by schemathesis; fails at a 5xx or another answer than documented
+	@$(build_settings)
+	python=$$(scripts/setup-schemathesis)
+	cargo build -p kinora-cli
+	"$$python" integration-tests/schemathesis/run.py $(kinora) $(MINUTES)
+
+fuzz: ## RUNS random inputs for TARGET: path, query, json or multipart (docs/security/fuzzing.md)
+	@scripts/fuzz $(TARGET) $(RUNS)
 
 stripe-live: ## the gateway against Stripe's test mode, with the key in KINORA_STRIPE_TEST_KEY (docs/stripe-live.md); makes customers there
 	@[ -n "$${KINORA_STRIPE_TEST_KEY:-}" ] || { echo "set KINORA_STRIPE_TEST_KEY to a secret key of Stripe's test mode" >&2 ; exit 1 ; }
@@ -124,6 +141,14 @@ bench-scheduler: ## claims, submissions, waits and events of the scheduler besid
 	npm ci --prefix tools/bench-scheduler --no-audit --no-fund >/dev/null
 	scripts/with-postgres --durable $(target_dir)/release/kinora-bench-scheduler --peer tools/bench-scheduler
 	$(MAKE) simulate
+
+bench-edge: ## REST through the edge beside direct gRPC and Envoy's transcoder, and a thousand watchers of events, as tables (release build)
+	@envoy=$$(scripts/setup-envoy)
+	# What the edge is built with, so that dependencies are built once.
+	cargo build --release -p kinora-edge -p kinora-bench-edge --bins
+	# A thousand watchers are a thousand sockets of the edge's, and as many of the clients'.
+	ulimit -n 4096
+	$(target_dir)/release/kinora-bench-edge --envoy "$$envoy"
 
 simulate: ## the scheduler's policy and store with WORKERS fake workers on a virtual clock: a table and plots in docs/scheduling
 	cargo build --release -p kinora-simulate
