@@ -29,12 +29,33 @@ pub struct ModelCard {
     /// Words the model understands, if it only understands a few; empty means any text.
     #[serde(default)]
     pub vocabulary: Vec<String>,
+    /// How prompts for it are written, where that is not how they are for its family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_family: Option<PromptFamily>,
     /// Width and height must be multiples of this. Derived from the configurations, not in the file.
     #[serde(default, skip_deserializing)]
     pub size_multiple: u32,
     /// Frames must be one more than a multiple of this. Derived, not in the file.
     #[serde(default, skip_deserializing)]
     pub frame_stride: u32,
+}
+
+/// For which kind of models a prompt is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PromptFamily {
+    /// One short sentence of a few words.
+    Tiny,
+    /// Wan 2.1 and 2.2.
+    Wan,
+    /// Mochi-1.
+    Mochi,
+    /// Ovi at 720x720.
+    #[serde(rename = "ovi-720")]
+    Ovi720,
+    /// Ovi at 960x960.
+    #[serde(rename = "ovi-960")]
+    Ovi960,
 }
 
 /// What a request gets that says nothing.

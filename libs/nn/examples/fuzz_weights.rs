@@ -19,7 +19,13 @@ fn main() -> ExitCode {
         failure_persistence: None,
         ..Config::default()
     };
-    for format in [damage::Format::Safetensors, damage::Format::Torch] {
+    let formats = [
+        damage::Format::Safetensors,
+        damage::Format::Torch,
+        damage::Format::Gguf,
+        damage::Format::Onnx,
+    ];
+    for format in formats {
         let strategy = damage::damaged(damage::seeds(format));
         let result = TestRunner::new(config.clone()).run(&strategy, |bytes| {
             damage::open_and_read(&bytes, format);

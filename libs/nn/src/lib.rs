@@ -38,4 +38,4 @@ pub use parameters::Parameters;
 pub use quantised::WeightFormat;
 pub use rope::{RopeTable, rope_axis_split};
 pub use tch::TchError;
-pub use weights::{NameMap, Weights, WeightsError};
+pub use weights::{GgufMetadata, GgufValue, NameMap, Weights, WeightsError, onnx_metadata};

@@ -1,4 +1,4 @@
-//! Rotary positions over three axes (time, height, width), interleaved pairs.
+//! Rotary positions over three axes (time, height, width) or along one, interleaved pairs.
 
 use tch::{Device, Kind, Tensor};
 
@@ -44,6 +44,36 @@ impl RopeTable {
         let imaginary = angles.f_sin()?.f_to_kind(Kind::Float)?;
         let rotation = Tensor::f_complex(&real, &imaginary)?.f_to_device(device)?;
         Ok(Self { rotation })
+    }
+
+    /// Builds the table for positions from 0 along one axis: angles are positions times frequencies.
+    ///
+    /// Angles are computed in 32-bit floats, as language models are trained with. `frequencies` has one for
+    /// each pair of channels.
+    ///
+    /// # Errors
+    /// libtorch could not allocate the table.
+    pub fn along(
+        positions: i64,
+        frequencies: &[f32],
+        device: Device,
+    ) -> Result<Self, tch::TchError> {
+        let steps = Tensor::f_arange(positions, (Kind::Float, Device::Cpu))?;
+        let angles = steps
+            .f_outer(&Tensor::f_from_slice(frequencies)?)?
+            .f_unsqueeze(1)?;
+        let rotation = Tensor::f_complex(&angles.f_cos()?, &angles.f_sin()?)?;
+        Ok(Self {
+            rotation: rotation.f_to_device(device)?,
+        })
+    }
+
+    /// The part of the table for `length` tokens from the one at `start` on.
+    #[must_use]
+    pub fn narrow(&self, start: i64, length: i64) -> Self {
+        Self {
+            rotation: self.rotation.narrow(0, start, length),
+        }
     }
 
     /// Rotates channel pairs by their token's angles; the result is in 32-bit floats and written over

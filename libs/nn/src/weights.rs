@@ -2,13 +2,15 @@
 //!
 //! Only the header of each file is read when it is opened; every tensor is read when a layer asks for
 //! it, so that loading needs the model and one tensor of memory, never the model twice. Files may be
-//! safetensors or checkpoints of `torch.save`, and may be of another layout than layers ask for.
+//! safetensors, GGUF, ONNX files or checkpoints of `torch.save`, and may be of another layout than layers ask for.
 
 mod entry;
 mod error;
 mod files;
+mod gguf;
 mod header;
 mod names;
+mod onnx;
 mod pickle;
 mod pth;
 
@@ -24,7 +26,9 @@ use self::names::Stored;
 
 pub use self::error::WeightsError;
 pub use self::files::{FileFormat, weight_files};
+pub use self::gguf::{GgufMetadata, GgufValue};
 pub use self::names::NameMap;
+pub use self::onnx::onnx_metadata;
 
 /// A tensor that some files with 8-bit weights have to say that they do. Its value does not matter.
 const SCALED_MARKER: &str = "scaled_fp8";
@@ -341,7 +345,9 @@ fn add_file(path: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), We
     let file = Arc::new(SourceFile::open(path)?);
     let found = match FileFormat::of(path) {
         Some(FileFormat::Safetensors) => header::read_header(&file)?,
+        Some(FileFormat::Gguf) => gguf::read_tensors(&file)?,
         Some(FileFormat::Torch) => pth::read_checkpoint(&file)?,
+        Some(FileFormat::Onnx) => onnx::read_initialisers(&file)?,
         None => return Err(file.corrupt("its ending is not that of a weight file")),
     };
     for (name, entry) in found {

@@ -38,6 +38,26 @@ fn a_card_is_read() {
         (Sampler::UniPc, SigmaGrid::Diffusers)
     );
     assert_eq!(card.vocabulary, ["red", "circle"]);
+    assert_eq!(card.prompt_family, None);
+}
+
+#[test]
+fn a_card_may_say_how_prompts_are_written() {
+    for (name, expected) in [
+        ("tiny", PromptFamily::Tiny),
+        ("wan", PromptFamily::Wan),
+        ("mochi", PromptFamily::Mochi),
+        ("ovi-720", PromptFamily::Ovi720),
+        ("ovi-960", PromptFamily::Ovi960),
+    ] {
+        let mut json = card();
+        json["prompt_family"] = json!(name);
+        let card: ModelCard = serde_json::from_value(json).unwrap();
+        assert_eq!(card.prompt_family, Some(expected));
+    }
+    let mut json = card();
+    json["prompt_family"] = json!("Ovi");
+    assert!(serde_json::from_value::<ModelCard>(json).is_err());
 }
 
 #[test]

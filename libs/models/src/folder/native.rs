@@ -130,7 +130,9 @@ impl Found {
         }
         paths.sort();
         for path in paths {
-            if FileFormat::of(&path).is_none() || !path.is_file() {
+            // Nobody publishes the parts of a model as ONNX; such a file is something else.
+            let is_weights = !matches!(FileFormat::of(&path), None | Some(FileFormat::Onnx));
+            if !is_weights || !path.is_file() {
                 continue;
             }
             let name = path.file_name().unwrap_or_default().to_string_lossy();

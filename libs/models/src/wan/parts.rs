@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use tch::{Cuda, Device, Kind};
+use tch::{Device, Kind};
 
 use super::{WanTransformer, WanVae};
 use crate::clip::ClipVisionEncoder;
 use crate::config::WanConfig;
+use crate::device::{device, kind, set_threads};
 use crate::digest::sha256_hex_of_all;
 use crate::error::LoadError;
 use crate::folder::ModelFolder;
 use crate::memory::activations::{self, LatentSize};
 use crate::memory::{MAX_PAIRED_TOKENS, WeightCount, with_margin};
 use crate::names::Part;
-use crate::request::{DeviceChoice, LoadOptions, Precision};
+use crate::request::{LoadOptions, Precision};
 use crate::residency::{Placed, Placement, Residency};
 use crate::text::TextEncoder;
 
@@ -34,18 +35,10 @@ impl Parts {
     /// A configuration is missing or wrong, or the device is not there.
     pub fn open(folder: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
         let files = ModelFolder::open(folder)?;
-        if let Some(threads) = options.threads {
-            let reason = |_| LoadError::Device {
-                reason: "too many threads".to_owned(),
-            };
-            tch::set_num_threads(i32::try_from(threads.max(1)).map_err(reason)?);
-        }
+        set_threads(options.threads)?;
         let placement = Placement {
             device: device(options.device)?,
-            kind: match options.precision {
-                Precision::F32 => Kind::Float,
-                Precision::Bf16 => Kind::BFloat16,
-            },
+            kind: kind(options.precision),
             weights: options.weights,
             residency: options.residency.unwrap_or_default(),
         };
@@ -189,26 +182,5 @@ impl Parts {
             name.to_string_lossy().into_owned()
         };
         Ok(files.iter().map(name).zip(digests).collect())
-    }
-}
-
-fn device(choice: DeviceChoice) -> Result<Device, LoadError> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Cuda(index) => {
-            let count = if Cuda::is_available() {
-                Cuda::device_count()
-            } else {
-                0
-            };
-            let known = usize::try_from(count).is_ok_and(|count| index < count);
-            let reason = format!("there is no CUDA device {index}, only {count} in all");
-            if known {
-                kinora_nn::fix_kernel_choice();
-                Ok(Device::Cuda(index))
-            } else {
-                Err(LoadError::Device { reason })
-            }
-        }
     }
 }

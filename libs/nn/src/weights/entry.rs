@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use tch::{Kind, TchError, Tensor};
 
 use super::WeightsError;
+use super::gguf::blocks::BlockFormat;
 
 /// From this many bytes on, a tensor is read by several threads: one thread alone does not keep a
 /// fast disk or a network volume busy.
@@ -32,6 +33,8 @@ pub(super) enum StoredType {
     BF16,
     F8E4M3,
     F8E5M2,
+    /// Blocks of few bits, which are computed with as 32-bit floats.
+    Blocks(BlockFormat),
     /// Known to the format, but nothing to compute with.
     Other(&'static str),
 }
@@ -108,11 +111,11 @@ impl SourceFile {
 }
 
 impl StoredType {
-    /// The same type in libtorch, if it can be computed with.
+    /// The type in libtorch that [`Entry::tensor`] gives, if it can be computed with.
     pub(super) fn kind(&self) -> Option<Kind> {
         match self {
             Self::F64 => Some(Kind::Double),
-            Self::F32 => Some(Kind::Float),
+            Self::F32 | Self::Blocks(_) => Some(Kind::Float),
             Self::F16 => Some(Kind::Half),
             Self::BF16 => Some(Kind::BFloat16),
             Self::F8E4M3 => Some(Kind::Float8e4m3fn),
@@ -136,6 +139,7 @@ impl fmt::Display for StoredType {
             Self::BF16 => "BF16",
             Self::F8E4M3 => "F8_E4M3",
             Self::F8E5M2 => "F8_E5M2",
+            Self::Blocks(format) => format.name(),
             Self::Other(name) => name,
         })
     }
@@ -176,8 +180,12 @@ impl Entry {
             found: self.stored.to_string(),
         })?;
         let bytes = self.read()?;
-        let value = Tensor::f_from_data_size(&bytes, &[1], kind)
-            .and_then(|tensor| tensor.f_to_kind(Kind::Double)?.f_double_value(&[0]));
+        let value = self.tensor(&bytes, kind).and_then(|tensor| {
+            tensor
+                .f_view([1])?
+                .f_to_kind(Kind::Double)?
+                .f_double_value(&[0])
+        });
         let value = value.map_err(|source| WeightsError::Torch {
             name: name.to_owned(),
             source,
@@ -195,8 +203,11 @@ impl Entry {
         self.file.read(self.offset, self.bytes)
     }
 
-    /// The tensor, as stored, of bytes that [`Entry::read`] gave.
+    /// The tensor, as stored, of bytes that [`Entry::read`] gave; of blocks, what they stand for.
     pub(super) fn tensor(&self, bytes: &[u8], stored: Kind) -> Result<Tensor, TchError> {
+        if let StoredType::Blocks(format) = self.stored {
+            return Tensor::f_from_slice(&format.dequantise(bytes))?.f_view(self.shape.as_slice());
+        }
         let Some(strides) = &self.strides else {
             return Tensor::f_from_data_size(bytes, &self.shape, stored);
         };

@@ -10,6 +10,10 @@ use super::entry::corrupt;
 const TORCH_ENDINGS: [&str; 3] = ["pth", "pt", "bin"];
 /// The ending of safetensors files.
 const SAFETENSORS_ENDING: &str = "safetensors";
+/// The ending of GGUF files.
+const GGUF_ENDING: &str = "gguf";
+/// The ending of ONNX files.
+const ONNX_ENDING: &str = "onnx";
 
 /// What a weight file is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +22,10 @@ pub enum FileFormat {
     Safetensors,
     /// A file written by `torch.save`.
     Torch,
+    /// A GGUF file.
+    Gguf,
+    /// An ONNX file, of which only the initialisers are read.
+    Onnx,
 }
 
 impl FileFormat {
@@ -27,6 +35,10 @@ impl FileFormat {
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();
         if ending == SAFETENSORS_ENDING {
             Some(Self::Safetensors)
+        } else if ending == GGUF_ENDING {
+            Some(Self::Gguf)
+        } else if ending == ONNX_ENDING {
+            Some(Self::Onnx)
         } else {
             let known = TORCH_ENDINGS.contains(&ending.as_str());
             known.then_some(Self::Torch)

@@ -7,15 +7,17 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use tch::{Device, Kind};
 
-/// The two readers.
+/// The readers.
 #[derive(Clone, Copy)]
 pub enum Format {
     Safetensors,
     Torch,
+    Gguf,
+    Onnx,
 }
 
 /// Names and shapes in the good files.
-const TENSORS: [(&str, &[i64]); 8] = [
+const TENSORS: [(&str, &[i64]); 16] = [
     ("plain", &[2, 3, 4]),
     ("bf16", &[24]),
     ("transposed", &[6, 4]),
@@ -24,6 +26,14 @@ const TENSORS: [(&str, &[i64]); 8] = [
     ("weight", &[2, 3]),
     ("bias", &[2]),
     ("scalar", &[]),
+    ("Q4_0", &[1, 256]),
+    ("Q4_1", &[1, 256]),
+    ("Q5_0", &[1, 256]),
+    ("Q5_1", &[1, 256]),
+    ("Q8_0", &[1, 256]),
+    ("Q4_K", &[1, 256]),
+    ("Q5_K", &[1, 256]),
+    ("Q6_K", &[1, 256]),
 ];
 
 /// One thing that happens to a file.
@@ -46,6 +56,8 @@ pub fn seeds(format: Format) -> Vec<Vec<u8>> {
     let names: &[&str] = match format {
         Format::Torch => &["kinds.pth", "module.pth", "nested.pth"],
         Format::Safetensors => &["kinds.safetensors"],
+        Format::Gguf => &["small.gguf"],
+        Format::Onnx => &["kinds.onnx"],
     };
     let read = |name: &&str| std::fs::read(folder().join(name)).unwrap_or_default();
     names.iter().map(read).collect()
@@ -129,12 +141,17 @@ pub fn open_and_read(bytes: &[u8], format: Format) {
     let ending = match format {
         Format::Safetensors => ".safetensors",
         Format::Torch => ".pth",
+        Format::Gguf => ".gguf",
+        Format::Onnx => ".onnx",
     };
     let Ok(file) = tempfile::Builder::new().suffix(ending).tempfile() else {
         panic!("there is no place for a temporary file");
     };
     if let Err(error) = std::fs::write(file.path(), bytes) {
         panic!("{error}");
+    }
+    if matches!(format, Format::Onnx) {
+        drop(kinora_nn::onnx_metadata(file.path()));
     }
     let opened = Weights::open_files(&[file.path().to_owned()], &[], Device::Cpu, Kind::Float);
     let Ok(weights) = opened else { return };

@@ -38,6 +38,16 @@ fn damaged_safetensors_never_panic_or_take_memory() {
 }
 
 #[test]
+fn damaged_onnx_files_never_panic_or_take_memory() {
+    run(damage::Format::Onnx);
+}
+
+#[test]
 fn damaged_checkpoints_never_panic_or_take_memory() {
     run(damage::Format::Torch);
+}
+
+#[test]
+fn damaged_gguf_files_never_panic_or_take_memory() {
+    run(damage::Format::Gguf);
 }

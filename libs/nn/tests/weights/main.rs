@@ -5,7 +5,9 @@
 mod checkpoints;
 mod files;
 mod fuzz;
+mod gguf;
 mod hostile;
+mod onnx;
 mod pickles;
 
 /// Counts what is allocated, so that a test can say that a hostile file costs no memory.
