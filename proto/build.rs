@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 20] = [
+const FILES: [&str; 23] = [
     "kinora/access/v1/access.proto",
     "kinora/accounts/v1/account.proto",
     "kinora/accounts/v1/admin_service.proto",
@@ -18,6 +18,9 @@ const FILES: [&str; 20] = [
     "kinora/billing/v1/ledger_service.proto",
     "kinora/billing/v1/money.proto",
     "kinora/billing/v1/payment_service.proto",
+    "kinora/prompts/v1/prompt.proto",
+    "kinora/prompts/v1/prompt_service.proto",
+    "kinora/prompts/v1/review_service.proto",
     "kinora/scheduler/v1/admin_service.proto",
     "kinora/scheduler/v1/job.proto",
     "kinora/scheduler/v1/video.proto",

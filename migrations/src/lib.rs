@@ -6,4 +6,5 @@
 pub mod accounts;
 mod append_only;
 pub mod billing;
+pub mod prompts;
 pub mod scheduler;

@@ -42,6 +42,20 @@ pub mod billing {
     }
 }
 
+/// What people type, made ready for models, and whether it may be generated.
+pub mod prompts {
+    /// Version 1 of the prompts' contract.
+    #[expect(
+        missing_docs,
+        clippy::missing_errors_doc,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("kinora.prompts.v1");
+    }
+}
+
 /// Jobs, and the workers that run them.
 pub mod scheduler {
     /// Version 1 of the scheduler's contract.

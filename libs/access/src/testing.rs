@@ -81,7 +81,7 @@ impl TestIssuer {
             .collect();
         Claims {
             iss: ISSUER.to_owned(),
-            aud: ["accounts", "billing", "scheduler"]
+            aud: ["accounts", "billing", "prompts", "scheduler"]
                 .map(str::to_owned)
                 .to_vec(),
             sub: id_of(user),

@@ -33,6 +33,9 @@ pub struct EdgeOptions {
     /// The billing service. Without it nothing costs anything, and its paths are not there.
     #[arg(long, env = "KINORA_BILLING_ENDPOINT")]
     pub billing_endpoint: Option<String>,
+    /// The prompts service. Without it its paths are not there.
+    #[arg(long, env = "KINORA_PROMPTS_ENDPOINT")]
+    pub prompts_endpoint: Option<String>,
     /// Who signs the tokens of callers.
     #[arg(long, env = "KINORA_TOKEN_ISSUER", default_value = "kinora")]
     pub token_issuer: String,

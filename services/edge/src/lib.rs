@@ -52,8 +52,11 @@ const ACCOUNTS: &str = "accounts";
 /// The service that knows what callers pay.
 const BILLING: &str = "billing";
 
+/// The service that makes prompts ready.
+const PROMPTS: &str = "prompts";
+
 /// The services behind the edge, as tokens name those they are for.
-const AUDIENCES: [&str; 3] = [ACCOUNTS, BILLING, SCHEDULER];
+const AUDIENCES: [&str; 4] = [ACCOUNTS, BILLING, PROMPTS, SCHEDULER];
 
 /// Serves HTTP until `shutdown` and the drain delay, then ends event streams and lets single calls finish.
 ///
@@ -94,6 +97,9 @@ pub async fn serve_with(
     let billing = options.billing_endpoint.as_deref();
     let billing = billing.map(|endpoint| channel::connect_lazy(endpoint, &identity, BILLING));
     let billing = billing.transpose()?;
+    let prompts = options.prompts_endpoint.as_deref();
+    let prompts = prompts.map(|endpoint| channel::connect_lazy(endpoint, &identity, PROMPTS));
+    let prompts = prompts.transpose()?;
     let trust = GrpcTrust::new(accounts.clone());
     let accounts = RetryChannel::new(accounts, safe::ACCOUNTS);
     let channels = http::Channels {
@@ -101,6 +107,7 @@ pub async fn serve_with(
         scheduler_streams: RetryChannel::new(streams, safe::SCHEDULER),
         accounts: accounts.clone(),
         billing: billing.map(|channel| RetryChannel::new(channel, safe::BILLING)),
+        prompts: prompts.map(|channel| RetryChannel::new(channel, safe::PROMPTS)),
     };
     let services = http::Services::new(channels, options.call_timeout, &options.trusted_proxies)?;
     let reception = http::Reception {

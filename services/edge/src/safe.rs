@@ -67,6 +67,13 @@ pub const BILLING: &[&str] = &[
     "/kinora.billing.v1.PaymentService/ListSubscriptions",
 ];
 
+/// Of the prompts service.
+pub const PROMPTS: &[&str] = &[
+    "/kinora.prompts.v1.PromptService/GetPolicy",
+    "/kinora.prompts.v1.ReviewService/GetReview",
+    "/kinora.prompts.v1.ReviewService/ListReviews",
+];
+
 #[cfg(test)]
 mod tests {
     use prost::Message;

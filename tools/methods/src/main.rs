@@ -33,9 +33,10 @@ fn main() -> anyhow::Result<()> {
 
 fn document() -> Result<String, RulesError> {
     let mut text = HEAD.to_owned();
-    let all: [(&str, &[Callers]); 3] = [
+    let all: [(&str, &[Callers]); 4] = [
         ("accounts", &kinora_accounts::CALLERS),
         ("billing", &kinora_billing::CALLERS),
+        ("prompts", &kinora_prompts::CALLERS),
         ("scheduler", &kinora_scheduler::CALLERS),
     ];
     for (service, callers) in all {

@@ -17,7 +17,7 @@ use crate::store::user_view::age_of;
 use crate::store::{subjects, users};
 
 /// The services that take tokens.
-const AUDIENCES: [&str; 3] = ["accounts", "billing", "scheduler"];
+const AUDIENCES: [&str; 4] = ["accounts", "billing", "prompts", "scheduler"];
 
 /// What a token says of the one it is about.
 pub(crate) struct Subject {

@@ -30,7 +30,14 @@ pub const CALLERS: [Callers; 7] = [
     // Who checks tokens.
     Callers::new(
         trust_service_server::SERVICE_NAME,
-        &["accounts", "billing", "edge", "operator", "scheduler"],
+        &[
+            "accounts",
+            "billing",
+            "edge",
+            "operator",
+            "prompts",
+            "scheduler",
+        ],
     ),
     Callers::new(user_service_server::SERVICE_NAME, FRONT),
 ];

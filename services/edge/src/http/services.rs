@@ -18,6 +18,7 @@ use kinora_proto::accounts::v1::{
 };
 use kinora_proto::billing::v1::payment_service_client::PaymentServiceClient;
 use kinora_proto::billing::v1::{self as billing, ReceiveStripeWebhookRequest};
+use kinora_proto::prompts::v1 as prompts;
 use kinora_proto::scheduler::v1::admin_service_client::AdminServiceClient;
 use kinora_proto::scheduler::v1::video_service_client::VideoServiceClient;
 use kinora_proto::scheduler::v1::webhook_service_client::WebhookServiceClient;
@@ -54,12 +55,18 @@ const BILLING: [&str; 3] = [
     billing::payment_service_server::SERVICE_NAME,
 ];
 
+/// What the prompts service does.
+const PROMPTS: [&str; 2] = [
+    prompts::prompt_service_server::SERVICE_NAME,
+    prompts::review_service_server::SERVICE_NAME,
+];
+
 /// The message that tells a service where a request comes from.
 pub(super) const ORIGIN: &str = "kinora.accounts.v1.Origin";
 
 /// Every service that has routes.
 pub(super) fn all() -> Vec<&'static str> {
-    [&SCHEDULER[..], &ACCOUNTS, &BILLING].concat()
+    [&SCHEDULER[..], &ACCOUNTS, &BILLING, &PROMPTS].concat()
 }
 
 /// Whether a service, by its full name, is the scheduler's.
@@ -76,6 +83,8 @@ pub(crate) struct Channels {
     pub(crate) accounts: RetryChannel,
     /// None where nothing costs anything.
     pub(crate) billing: Option<RetryChannel>,
+    /// None where prompts are taken as they are.
+    pub(crate) prompts: Option<RetryChannel>,
 }
 
 /// The services that are called by their routes.
@@ -89,7 +98,8 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Calls over these channels, each call within `timeout`. Without billing its routes are not there.
+    /// Calls over these channels, each call within `timeout`. The routes of billing and of prompts are there with
+    /// these.
     pub(crate) fn new(
         channels: Channels,
         timeout: Duration,
@@ -98,6 +108,9 @@ impl Services {
         let mut services = [&SCHEDULER[..], &ACCOUNTS].concat();
         if channels.billing.is_some() {
             services.extend(BILLING);
+        }
+        if channels.prompts.is_some() {
+            services.extend(PROMPTS);
         }
         let routes = Transcoder::new(kinora_proto::DESCRIPTORS, &services)?;
         let rules = Rules::read(&services, &routes)?;
@@ -127,8 +140,9 @@ impl Services {
     pub(super) fn channel_of(&self, route: &Route) -> RetryChannel {
         let service = route.service();
         let channels = &self.channels;
-        let channel = match &channels.billing {
-            Some(billing) if BILLING.contains(&service.as_str()) => billing,
+        let channel = match (&channels.billing, &channels.prompts) {
+            (Some(billing), _) if BILLING.contains(&service.as_str()) => billing,
+            (_, Some(prompts)) if PROMPTS.contains(&service.as_str()) => prompts,
             _ if !is_of_scheduler(&service) => &channels.accounts,
             _ if route.is_streaming() => &channels.scheduler_streams,
             _ => &channels.scheduler,

@@ -198,6 +198,7 @@ fn options(scheduler_endpoint: String, accounts_endpoint: String) -> EdgeOptions
         scheduler_endpoint,
         accounts_endpoint,
         billing_endpoint: None,
+        prompts_endpoint: None,
         token_issuer: "kinora".to_owned(),
         cors_origins: vec![ORIGIN.parse().unwrap()],
         trusted_proxies: Vec::new(),

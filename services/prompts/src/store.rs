@@ -1,0 +1,6 @@
+//! The review queue's table.
+
+mod entity;
+mod reviews;
+
+pub use reviews::{Asked, Store};
