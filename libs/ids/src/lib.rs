@@ -122,6 +122,13 @@ impl LeaseRef {
         let prefix = job_checkpoint_prefix(self.job);
         format!("{prefix}{}-{step}.safetensors", self.lease)
     }
+
+    /// The key of a clip of this lease that was not delivered and is kept for an operator. It lies outside of
+    /// [`LeaseRef::object_prefix`]: it outlives the lease, and nothing there can be named as an output.
+    #[must_use]
+    pub fn review_key(&self) -> String {
+        format!("{}review/{}.mp4", job_object_prefix(self.job), self.lease)
+    }
 }
 
 impl fmt::Display for LeaseRef {
@@ -205,5 +212,7 @@ mod tests {
         let checkpoint = LeaseRef { job, lease: 1 }.checkpoint_key(7);
         assert!(checkpoint.starts_with(&job_checkpoint_prefix(job)));
         assert!(!checkpoint.starts_with(&prefix(1)));
+        let kept = LeaseRef { job, lease: 1 }.review_key();
+        assert!(kept.starts_with(&job_object_prefix(job)) && !kept.starts_with(&prefix(1)));
     }
 }

@@ -15,6 +15,7 @@ mod outlook;
 mod places;
 mod prepare;
 mod progress;
+mod prompts;
 mod settle;
 mod submit;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use uuid::Uuid;
 
 use crate::clients::Objects;
 use crate::clients::ledger::Ledger;
+use crate::clients::prompts::Prompts;
 use crate::clock::Clock;
 use crate::config::SchedulerOptions;
 use crate::dispatch::Waker;
@@ -57,6 +59,7 @@ pub use lists::VideoQuery;
 use places::Places;
 pub use places::QueuePlace;
 use progress::ProgressBoard;
+use prompts::PromptDesk;
 pub use uploads::{Announced, Upload};
 pub use watch::{Out, Sighting, Watching};
 
@@ -81,6 +84,8 @@ pub struct App {
     objects: Arc<dyn Objects>,
     /// None where nothing costs anything.
     billing: Option<Billing>,
+    /// None where prompts are taken as they come.
+    prompts: Option<PromptDesk>,
     /// Submissions with pictures that may be taken in at a time.
     uploads: Arc<Semaphore>,
     /// Submissions whose pictures may be copied from other jobs at a time; more wait for their turn.
@@ -124,6 +129,7 @@ impl App {
             clock,
             objects,
             billing: None,
+            prompts: None,
             uploads: Arc::new(Semaphore::new(options.picture_uploads.into())),
             copies: Semaphore::new(options.picture_uploads.into()),
             watches: kinora_mesh::places::Places::new(0, options.max_watches),
@@ -144,6 +150,14 @@ impl App {
         let metrics = self.metrics.clone();
         let billing = ledger.map(|ledger| Billing::new(ledger, metrics));
         Self { billing, ..self }
+    }
+
+    /// Has prompts moderated, and rewritten where that is wanted.
+    #[must_use]
+    pub fn with_prompts(self, prompts: Option<Arc<dyn Prompts>>) -> Self {
+        let metrics = self.metrics.clone();
+        let prompts = prompts.map(|prompts| PromptDesk::new(prompts, metrics));
+        Self { prompts, ..self }
     }
 
     /// How the scheduler runs.

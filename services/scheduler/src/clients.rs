@@ -1,6 +1,8 @@
 //! The other parts that the scheduler calls.
 
+pub mod call;
 pub mod ledger;
+pub mod prompts;
 
 use std::error::Error;
 use std::time::Duration;

@@ -166,6 +166,16 @@ pub struct SchedulerOptions {
     /// How long a call to billing may take.
     #[arg(long, env = "KINORA_SCHEDULER_BILLING_TIMEOUT", default_value = "5s", value_parser = parse_duration)]
     pub billing_timeout: Duration,
+    /// The prompts service, which moderates prompts and rewrites them. Without it they are taken as they come.
+    #[arg(
+        id = "scheduler_prompts_endpoint",
+        long = "prompts-endpoint",
+        env = "KINORA_PROMPTS_ENDPOINT"
+    )]
+    pub prompts_endpoint: Option<String>,
+    /// How long a call to prompts may take; longer than that service takes for a prompt.
+    #[arg(long, env = "KINORA_SCHEDULER_PROMPTS_TIMEOUT", default_value = "10s", value_parser = parse_duration)]
+    pub prompts_timeout: Duration,
     /// How often billing is told what has become of holds.
     #[arg(long, env = "KINORA_SCHEDULER_SETTLE_INTERVAL", default_value = "1s", value_parser = parse_duration)]
     pub settle_interval: Duration,
@@ -226,6 +236,8 @@ impl SchedulerOptions {
             token_issuer: DEFAULT_TOKEN_ISSUER.to_owned(),
             billing_endpoint: None,
             billing_timeout: Duration::from_secs(5),
+            prompts_endpoint: None,
+            prompts_timeout: Duration::from_secs(10),
             settle_interval: Duration::from_secs(1),
             hold_sweep_interval: Duration::from_secs(60),
             webhooks: WebhookOptions::new(),
@@ -266,6 +278,7 @@ impl SchedulerOptions {
         Terms {
             approval_window: self.approval_window,
             retention: self.retention,
+            adult_audience: false,
         }
     }
 
@@ -303,6 +316,7 @@ impl SchedulerOptions {
             ("approval-window", self.approval_window),
             ("upload-retention", self.upload_retention),
             ("billing-timeout", self.billing_timeout),
+            ("prompts-timeout", self.prompts_timeout),
             ("settle-interval", self.settle_interval),
             ("hold-sweep-interval", self.hold_sweep_interval),
         ];
@@ -329,63 +343,4 @@ impl SchedulerOptions {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Program {
-        #[command(flatten)]
-        options: SchedulerOptions,
-    }
-
-    #[test]
-    fn command_line_and_constructor_have_the_same_defaults() {
-        let parsed = Program::parse_from(["program"]).options;
-        let made = SchedulerOptions::new(parsed.database.clone());
-        assert_eq!(format!("{parsed:?}"), format!("{made:?}"));
-        assert_eq!(made.problems(), None);
-        assert_eq!(made.policy(), PolicyOptions::default());
-        let noticed = made.worker_ttl + made.reap_interval;
-        assert!(noticed < Duration::from_secs(5), "a lost worker");
-        assert!(
-            made.worker_ttl > 2 * made.heartbeat_interval,
-            "a lost heartbeat"
-        );
-    }
-
-    #[test]
-    fn wrong_value_with_a_password_is_not_printed() {
-        for (name, value) in [
-            ("--scheduler-database", "postgre://ada:hunter2@db/jobs"),
-            ("--scheduler-database", "ada:hunter2"),
-            ("--scheduler-events", "nats:ada:hunter2@h:4222"),
-            ("--scheduler-events", "nats://ada:hunter2@h:4222/a b"),
-        ] {
-            let parsed = Program::try_parse_from(["program", name, value]);
-            let Err(error) = parsed else {
-                panic!("{value} was taken")
-            };
-            let text = error.to_string();
-            assert!(text.contains(name), "{text}");
-            assert!(
-                !text.contains("hunter2") && !text.contains("ada:"),
-                "{text}"
-            );
-            assert!(!format!("{error:?}").contains("hunter2"));
-        }
-    }
-
-    #[test]
-    fn all_problems_are_reported_at_once() {
-        let mut options = SchedulerOptions::new("sqlite://x".parse().expect("a URL"));
-        options.max_attempts = 0;
-        options.events = Some(EventsVia::Postgres);
-        options.picture_uploads = 0;
-        options.worker_ttl = Duration::ZERO;
-        let problems = options.problems().expect("problems");
-        assert!(problems.contains("max-attempts") && problems.contains("worker-ttl"));
-        assert!(problems.contains("picture-uploads") && problems.contains("scheduler-events"));
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ pub mod job;
 pub mod listing;
 pub mod model;
 pub mod price;
+pub mod prompting;
 pub mod retry;
 pub mod sequence;
 pub mod submission;

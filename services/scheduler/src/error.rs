@@ -15,14 +15,15 @@ use tonic::Status;
 use crate::clients::ObjectError;
 use crate::domain::job::State;
 use crate::domain::model::InvalidModel;
+use crate::domain::prompting::Finding;
 use crate::domain::submission::Invalid;
 use crate::domain::transition::NotApprovable;
 use crate::sessions::NameTaken;
 use crate::store::{JobStoreError, LimitHit};
 use crate::webhooks::WebhookError;
 use public::{
-    from_invalid, invalid, not_approvable, not_ready, over_limit, too_many_uploads,
-    upload_not_found, version_skew,
+    away, enhancement_not_supported, from_invalid, invalid, not_approvable, not_ready, over_limit,
+    prompt_needs_review, prompt_refused, too_many_uploads, upload_not_found, version_skew,
 };
 
 /// What is busy for a moment is free again after this long.
@@ -99,6 +100,33 @@ pub enum Error {
     /// Billing did not answer, or could not.
     #[error("billing is away")]
     BillingUnavailable,
+    /// The prompts service does not take a prompt.
+    #[error("prompts refused: {}", .0.reason)]
+    Prompts(PublicError),
+    /// The prompts service did not answer, or could not.
+    #[error("prompts is away")]
+    PromptsUnavailable,
+    /// Nobody can rewrite prompts.
+    #[error("nobody can rewrite prompts")]
+    EnhancementNotSupported,
+    /// The prompt may not be generated.
+    #[error("the prompt is refused: {}", .finding.category)]
+    PromptRefused {
+        /// Why.
+        finding: Finding,
+        /// Whose prompt of a batch or a sequence.
+        index: Option<u32>,
+    },
+    /// A person has to look at the prompt first.
+    #[error("the prompt needs review")]
+    PromptNeedsReview {
+        /// The entry in the queue.
+        review: Option<String>,
+        /// What it is about.
+        category: String,
+        /// Whose prompt of a batch or a sequence.
+        index: Option<u32>,
+    },
     /// The same request is being made.
     #[error("the same request is being made")]
     RequestInProgress,
@@ -251,13 +279,22 @@ impl From<Error> for PublicError {
             ),
             Error::AfterUnknown => invalid("AFTER_UNKNOWN", "after", "names none of your videos"),
             Error::OverLimit(hit) => over_limit(hit),
-            Error::Billing(refused) => refused,
-            Error::BillingUnavailable => Self::new(
-                Kind::Unavailable,
+            Error::Billing(refused) | Error::Prompts(refused) => refused,
+            Error::BillingUnavailable => away(
                 "BILLING_UNAVAILABLE",
                 "credits cannot be set aside now; try again in a moment",
-            )
-            .with_retry_after(SOON),
+            ),
+            Error::PromptsUnavailable => away(
+                "PROMPTS_UNAVAILABLE",
+                "prompts cannot be looked at now; try again in a moment",
+            ),
+            Error::EnhancementNotSupported => enhancement_not_supported(),
+            Error::PromptRefused { finding, index } => prompt_refused(finding, index),
+            Error::PromptNeedsReview {
+                review,
+                category,
+                index,
+            } => prompt_needs_review(review, category, index),
             Error::RequestInProgress => Self::new(
                 Kind::Aborted,
                 "REQUEST_IN_PROGRESS",

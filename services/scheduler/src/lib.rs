@@ -30,6 +30,10 @@
 //! become of them is written in the transaction of the job's end, and told to billing until it is done; a sweep compares
 //! what billing has set aside with the jobs (ADR 0013).
 //!
+//! Where there is a prompts service, every **prompt** is moderated before anything is stored or set aside, and rewritten for
+//! its model where that is asked for; without an answer nothing is accepted ([`app`], `prompts.rs`). What the owner wrote
+//! is kept beside what the model gets.
+//!
 //! Callers come through the edge with an access token that the scheduler checks by itself; `grpc/access.rs` says which
 //! workloads may call which method, and what it wants of the caller. What generates wants the terms of use accepted.
 //!
@@ -79,6 +83,7 @@ pub use grpc::CALLERS;
 
 use app::{App, Floor};
 use clients::ledger::{Ledger, MeshLedger};
+use clients::prompts::{MeshPrompts, Prompts};
 use clock::{Clock, DatabaseClock, SystemClock};
 use dispatch::Dispatcher;
 use grpc::{AdminGrpc, VideoGrpc, WebhookGrpc, WorkerGrpc};
@@ -136,6 +141,7 @@ pub async fn serve_with_clock(
     let endpoint = &options.accounts_endpoint;
     let accounts = kinora_mesh::channel::connect_lazy(endpoint, &identity, "accounts")?;
     let ledger = ledger(&options, &identity)?;
+    let prompts = prompts(&options, &identity)?;
     let own = identity.workload().clone();
     let access = grpc::access(own, &options.token_issuer, accounts, stopping.clone())?;
     let db = open(&options).await?;
@@ -149,7 +155,8 @@ pub async fn serve_with_clock(
         Arc::clone(&clock) as Arc<dyn Clock>,
         stopping.clone(),
     )
-    .with_ledger(ledger);
+    .with_ledger(ledger)
+    .with_prompts(prompts);
     let metrics = Arc::new(app.metrics.clone());
     let webhooks = webhooks(&db, store, options, Arc::clone(&clock) as _, metrics)?;
     let webhooks = Arc::new(webhooks);
@@ -211,6 +218,20 @@ fn ledger(
     let channel = kinora_mesh::channel::connect_lazy(endpoint, identity, "billing")?;
     let ledger = MeshLedger::new(channel, options.billing_timeout);
     Ok(Some(Arc::new(ledger)))
+}
+
+/// The prompts service, where prompts are moderated.
+fn prompts(
+    options: &SchedulerOptions,
+    identity: &Identity,
+) -> Result<Option<Arc<dyn Prompts>>, Error> {
+    let Some(endpoint) = &options.prompts_endpoint else {
+        tracing::warn!("there is no prompts service: prompts are neither moderated nor rewritten");
+        return Ok(None);
+    };
+    let channel = kinora_mesh::channel::connect_lazy(endpoint, identity, "prompts")?;
+    let prompts = MeshPrompts::new(channel, options.prompts_timeout);
+    Ok(Some(Arc::new(prompts)))
 }
 
 async fn open(options: &SchedulerOptions) -> Result<Database, Error> {

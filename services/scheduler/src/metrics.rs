@@ -4,6 +4,7 @@
 //! says, the same at every replica: take the maximum over replicas, not the sum.
 
 mod billing;
+mod prompts;
 mod shown;
 mod tenants;
 mod webhooks;
@@ -42,6 +43,7 @@ const WAIT_SECONDS: [f64; 14] = [
 pub struct Metrics {
     instruments: Arc<Instruments>,
     billing: Arc<BillingInstruments>,
+    prompts_call_duration: Histogram<f64>,
     webhooks: Arc<WebhookInstruments>,
     shown: Arc<Mutex<Shown>>,
     tenants: Arc<Tenants>,
@@ -177,6 +179,7 @@ impl Metrics {
         Self {
             instruments: Arc::new(Instruments::new(meter)),
             billing: Arc::new(BillingInstruments::new(meter)),
+            prompts_call_duration: prompts::call_duration(meter),
             webhooks: Arc::new(WebhookInstruments::new(meter)),
             shown,
             tenants: Arc::default(),

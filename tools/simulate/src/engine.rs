@@ -115,7 +115,8 @@ impl Engine {
             }
             self.now = at;
             self.fleet.set_now(at);
-            self.happen(happening).await?;
+            // A large future otherwise.
+            Box::pin(self.happen(happening)).await?;
         }
         self.check().await?;
         Ok(self.finish(began.elapsed()))
@@ -180,7 +181,8 @@ impl Engine {
         let since = Instant::now();
         let limits = Limits::default();
         let submitted = self.queue.store.submit(&jobs, None, None, &limits, &[]);
-        let Submitted::Accepted(accepted) = submitted.await? else {
+        // A large future otherwise.
+        let Submitted::Accepted(accepted) = Box::pin(submitted).await? else {
             bail!("jobs were not accepted");
         };
         self.outcome.submits.push(since.elapsed());

@@ -198,6 +198,8 @@ impl App {
         job.kind = failed.kind;
         job.priority = failed.priority;
         job.terms = failed.terms;
+        // Moderated and rewritten when it was submitted.
+        job.prompting.clone_from(&failed.prompting);
         job.notes.clone_from(&failed.notes);
         job.needs.clone_from(&failed.needs);
         job.wants_last_frame = failed.wants_last_frame;

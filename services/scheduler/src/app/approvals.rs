@@ -6,7 +6,8 @@ use kinora_ids::JobId;
 
 use super::prepare::Desk;
 use super::{App, View};
-use crate::clients::ledger::{Quote, Token};
+use crate::clients::call::Token;
+use crate::clients::ledger::Quote;
 use crate::domain::hold::Work;
 use crate::domain::job::{Job, VideoSpec};
 use crate::domain::price;
@@ -75,6 +76,9 @@ impl App {
     ) -> Result<Estimate, Error> {
         let mut desk = Desk::open(self, owner, self.now()).await?;
         let job = desk.prepare(submission).await?.job;
+        if job.prompting.is_some() && !self.can_enhance() {
+            return Err(Error::EnhancementNotSupported);
+        }
         let model = desk.model(&job.spec.model);
         let memory_bytes = model.and_then(|model| price::memory_bytes(&job.spec, model));
         let pace = desk.pace(&job.spec.model).await?;

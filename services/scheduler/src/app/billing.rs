@@ -8,7 +8,8 @@ use kinora_mesh::error::{Kind, PublicError};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::clients::ledger::{HoldPage, Ledger, LedgerError, Quote, Token};
+use crate::clients::call::{CallError, Token};
+use crate::clients::ledger::{HoldPage, Ledger, Quote};
 use crate::domain::hold::{Due, JobWork, OpenHold, Work};
 use crate::domain::job::Time;
 use crate::error::Error;
@@ -75,7 +76,7 @@ impl Billing {
     }
 
     /// Ends a job's hold as it is due.
-    pub(super) async fn settle(&self, job: JobId, due: Due) -> Result<(), LedgerError> {
+    pub(super) async fn settle(&self, job: JobId, due: Due) -> Result<(), CallError> {
         match due {
             Due::Capture { lease, credits } => {
                 let capture = self.ledger.capture(job, lease, credits);
@@ -86,7 +87,7 @@ impl Billing {
     }
 
     /// Puts off the end of up to 1000 holds.
-    pub(super) async fn renew(&self, jobs: &[JobId]) -> Result<(), LedgerError> {
+    pub(super) async fn renew(&self, jobs: &[JobId]) -> Result<(), CallError> {
         self.measured("renew", self.ledger.renew(jobs)).await
     }
 
@@ -95,7 +96,7 @@ impl Billing {
         &self,
         made_before: Time,
         page_token: &str,
-    ) -> Result<HoldPage, LedgerError> {
+    ) -> Result<HoldPage, CallError> {
         let page = self.ledger.open_holds(made_before, page_token);
         self.measured("list", page).await
     }
@@ -103,14 +104,14 @@ impl Billing {
     async fn measured<T>(
         &self,
         method: &'static str,
-        call: impl Future<Output = Result<T, LedgerError>>,
-    ) -> Result<T, LedgerError> {
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
         let began = Instant::now();
         let answer = call.await;
         let how = match &answer {
             Ok(_) => Called::Answered,
-            Err(LedgerError::Refused(_)) => Called::Refused,
-            Err(LedgerError::Away(_)) => Called::Failed,
+            Err(CallError::Refused(_)) => Called::Refused,
+            Err(CallError::Away(_)) => Called::Failed,
         };
         self.metrics.billing_called(method, how, began.elapsed());
         let rests = how == Called::Failed;
@@ -120,14 +121,14 @@ impl Billing {
 }
 
 /// What a caller is told. What is between the services is no concern of theirs.
-fn for_caller(error: LedgerError) -> Error {
+fn for_caller(error: CallError) -> Error {
     match error {
-        LedgerError::Refused(refused) if concerns_caller(&refused) => Error::Billing(refused),
-        LedgerError::Refused(refused) => {
+        CallError::Refused(refused) if concerns_caller(&refused) => Error::Billing(refused),
+        CallError::Refused(refused) => {
             tracing::error!(reason = refused.reason, "billing does not take the call");
             Error::BillingUnavailable
         }
-        LedgerError::Away(away) => {
+        CallError::Away(away) => {
             tracing::warn!(reason = away.reason, "billing is away");
             Error::BillingUnavailable
         }
@@ -152,7 +153,7 @@ mod tests {
     use crate::clients::ledger::MeshLedger;
 
     fn refused(kind: Kind, reason: &str) -> Error {
-        for_caller(LedgerError::Refused(PublicError::new(kind, reason, "no")))
+        for_caller(CallError::Refused(PublicError::new(kind, reason, "no")))
     }
 
     #[test]
@@ -194,7 +195,7 @@ mod tests {
     async fn billing_that_was_away_is_left_alone_for_a_moment() {
         let billing = billing();
         assert!(billing.check_awake().is_ok());
-        let away = async { Err::<(), _>(LedgerError::Away(error())) };
+        let away = async { Err::<(), _>(CallError::Away(error())) };
         assert!(billing.measured("hold", away).await.is_err());
         tokio::time::advance(REST - Duration::from_millis(1)).await;
         assert!(matches!(
@@ -208,7 +209,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn billing_that_says_no_is_there() {
         let billing = billing();
-        let refused = async { Err::<(), _>(LedgerError::Refused(error())) };
+        let refused = async { Err::<(), _>(CallError::Refused(error())) };
         assert!(billing.measured("hold", refused).await.is_err());
         assert!(billing.check_awake().is_ok());
     }
@@ -216,7 +217,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_ends_the_rest() {
         let billing = billing();
-        let away = async { Err::<(), _>(LedgerError::Away(error())) };
+        let away = async { Err::<(), _>(CallError::Away(error())) };
         assert!(billing.measured("hold", away).await.is_err());
         assert!(billing.measured("capture", async { Ok(()) }).await.is_ok());
         assert!(billing.check_awake().is_ok());

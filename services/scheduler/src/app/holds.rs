@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::billing::Billing;
-use crate::clients::ledger::Token;
+use crate::clients::call::Token;
 use crate::clock::Clock;
 use crate::domain::hold::{Hold, JobWork};
 use crate::domain::job::Job;

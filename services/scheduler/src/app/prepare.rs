@@ -14,7 +14,7 @@ use crate::domain::price;
 use crate::domain::sequence::{self, BatchOrder, SequenceOrder};
 use crate::domain::submission::{
     Invalid, Schedule, SentImage, Stills, Submission, check_uploads, choose_model, notes,
-    preview_of, remixed,
+    preview_of, remixed_job,
 };
 use crate::error::Error;
 
@@ -121,7 +121,9 @@ impl<'a> Desk<'a> {
 
     fn job(&self, submission: &Submission, spec: VideoSpec) -> Result<Job, Error> {
         let schedule = Schedule::of(submission, self.now)?;
+        let prompting = submission.prompting(&spec);
         let mut job = Job::queued(JobId::generate(), self.owner.to_owned(), spec, self.now);
+        job.prompting = prompting;
         job.priority = submission.priority.unwrap_or(job.priority);
         job.not_before = schedule.not_before;
         job.run_at = schedule.run_at;
@@ -142,7 +144,7 @@ impl<'a> Desk<'a> {
         };
         let source = self.app.store.get(self.owner, id).await?;
         let source = source.ok_or(Error::SourceNotFound)?;
-        let remix = remixed(submission, &source.spec);
+        let remix = remixed_job(submission, &source);
         let is_same_model = remix.model.as_ref() == Some(&source.spec.model);
         let taken = |picture: Option<StoredImage>, sent: Option<&SentImage>| {
             picture.filter(|_| is_same_model && sent.is_none())

@@ -9,7 +9,7 @@ use kinora_mesh::error::{Kind, PublicError, chain};
 
 use super::App;
 use super::billing::Billing;
-use crate::clients::ledger::LedgerError;
+use crate::clients::call::CallError;
 use crate::domain::hold::{Due, OpenHold};
 use crate::domain::job::Time;
 use crate::error::Error;
@@ -100,7 +100,7 @@ impl App {
                 tracing::info!(job_id = %job, due = ?one.due, "a hold is settled");
                 Ok(self.store.settled(job, self.now()).await?)
             }
-            Some(Err(LedgerError::Refused(refused))) if is_final(&refused) => {
+            Some(Err(CallError::Refused(refused))) if is_final(&refused) => {
                 // A contradiction between two services about money: somebody has to look.
                 tracing::error!(job_id = %job, due = ?one.due, reason = refused.reason, "billing will not settle a hold");
                 self.metrics.settlement_set_aside();
@@ -247,7 +247,7 @@ fn is_final(refused: &PublicError) -> bool {
     }
 }
 
-fn away(error: LedgerError) -> Error {
+fn away(error: CallError) -> Error {
     tracing::debug!(error = %chain(&error), "holds are not compared now");
     Error::BillingUnavailable
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::holds::SetAside;
 use super::prepare::{Desk, Prepared};
 use super::{App, GroupView, View};
-use crate::clients::ledger::Token;
+use crate::clients::call::Token;
 use crate::domain::job::{Job, Time};
 use crate::domain::sequence::{BatchOrder, SequenceOrder};
 use crate::domain::submission::{Submission, check_request_id};
@@ -26,13 +26,15 @@ enum Acceptance {
 }
 
 impl App {
-    /// Accepts a job durably, or answers with the one that the same request led to. Whoever pays for `token` has what it
-    /// costs set aside before.
+    /// Accepts a job durably, or answers with the one that the same request led to. Its prompt is moderated before, and
+    /// rewritten if that is wanted; then whoever pays for `token` has what it costs set aside.
     ///
     /// # Errors
     /// [`Error::Submission`], [`Error::NoModel`], [`Error::SourceNotFound`], [`Error::RequestIdReused`],
     /// [`Error::PictureGone`], [`Error::OverLimit`], [`Error::Objects`], [`Error::Store`]; where jobs cost something also
-    /// [`Error::Billing`], [`Error::BillingUnavailable`], [`Error::RequestInProgress`].
+    /// [`Error::Billing`], [`Error::BillingUnavailable`], [`Error::RequestInProgress`]; for what the prompt says
+    /// [`Error::PromptRefused`], [`Error::PromptNeedsReview`], [`Error::Prompts`], [`Error::PromptsUnavailable`],
+    /// [`Error::EnhancementNotSupported`].
     pub async fn submit(
         &self,
         owner: &str,
@@ -54,11 +56,10 @@ impl App {
         if submission.remix_of.is_none() {
             submission.check_form()?;
         }
-        let prepared = Desk::open(self, owner, now)
-            .await?
-            .prepare(submission)
-            .await?;
-        let accepted = self.accept(vec![prepared], None, request, token).await?;
+        let mut desk = Desk::open(self, owner, now).await?;
+        let mut prepared = vec![desk.prepare(submission).await?];
+        self.prepare_prompts(&desk, &mut prepared, token).await?;
+        let accepted = self.accept(prepared, None, request, token).await?;
         match accepted {
             Acceptance::Known(previous) => self.get(owner, previous.job).await,
             Acceptance::New(jobs) => {
@@ -92,7 +93,8 @@ impl App {
         }
         let group = new_group(owner, GroupKind::Batch, now);
         let mut desk = Desk::open(self, owner, now).await?;
-        let prepared = desk.batch(order, group.id).await?;
+        let mut prepared = desk.batch(order, group.id).await?;
+        self.prepare_prompts(&desk, &mut prepared, token).await?;
         self.accept_group(prepared, group, request, token).await
     }
 
@@ -120,7 +122,8 @@ impl App {
         }
         let group = new_group(owner, GroupKind::Sequence, now);
         let mut desk = Desk::open(self, owner, now).await?;
-        let prepared = desk.sequence(order, group.id).await?;
+        let mut prepared = desk.sequence(order, group.id).await?;
+        self.prepare_prompts(&desk, &mut prepared, token).await?;
         self.accept_group(prepared, group, request, token).await
     }
 

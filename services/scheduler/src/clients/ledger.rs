@@ -2,71 +2,21 @@
 
 mod convert;
 
-use std::fmt;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use kinora_ids::JobId;
-use kinora_mesh::error::{Kind, PublicError};
 use kinora_proto::billing::v1 as pb;
 use kinora_proto::billing::v1::ledger_service_client::LedgerServiceClient;
-use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use super::call::{self, Answer, CallError, Token, read};
 use crate::domain::hold::{JobWork, OpenHold, Work};
 use crate::domain::job::Time;
-
-const AUTHORIZATION: &str = "authorization";
 
 /// A hold is asked for again after so long when billing is away, as it is for a moment when it restarts. The same jobs
 /// get the same holds, however often they are asked for.
 const HOLD_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
-
-/// Reasons of answers that no service of ours wrote on purpose: a refusal names its own.
-const UNNAMED: [&str; 8] = [
-    "INVALID_ARGUMENT",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "UNAUTHENTICATED",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-];
-
-/// The access token that a call came with, for the calls that are made in its name.
-#[derive(Clone, Default)]
-pub struct Token(Option<AsciiMetadataValue>);
-
-impl Token {
-    /// Takes the token of a call.
-    #[must_use]
-    pub fn of<T>(request: &Request<T>) -> Self {
-        let mut token = request.metadata().get(AUTHORIZATION).cloned();
-        if let Some(token) = &mut token {
-            token.set_sensitive(true);
-        }
-        Self(token)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
-
-/// Why the ledger did not do what was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// It says no. Nothing was done.
-    #[error("the ledger refused: {}", .0.reason)]
-    Refused(PublicError),
-    /// It did not answer, or could not. Whether it did what was asked is not known.
-    #[error("the ledger is away: {}", .0.reason)]
-    Away(PublicError),
-}
 
 /// What jobs would cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,9 +37,6 @@ pub struct HoldPage {
     /// Empty when there are no more.
     pub next_page_token: String,
 }
-
-/// An answer of the ledger.
-pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 
 /// The ledger. Every call may be repeated: what was done is not done again.
 pub trait Ledger: Send + Sync {
@@ -130,32 +77,20 @@ impl MeshLedger {
     }
 
     fn request<T>(&self, caller: Option<&Token>, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.timeout);
-        let metadata = request.metadata_mut();
-        if let Some(token) = caller.and_then(|caller| caller.0.clone()) {
-            metadata.insert(AUTHORIZATION, token);
-        }
-        kinora_mesh::trace::inject(metadata);
-        request
+        call::request(caller, self.timeout, message)
     }
 
     async fn within<T>(
         &self,
-        call: impl Future<Output = Result<T, LedgerError>>,
-    ) -> Result<T, LedgerError> {
-        let answer = tokio::time::timeout(self.timeout, call).await;
-        answer.unwrap_or_else(|_| {
-            let text = "billing did not answer in time";
-            let error = PublicError::new(Kind::DeadlineExceeded, "DEADLINE_EXCEEDED", text);
-            Err(LedgerError::Away(error))
-        })
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        call::within(self.timeout, "billing did not answer in time", call).await
     }
 
     async fn call<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, LedgerError> {
+    ) -> Result<T, CallError> {
         let call = async { read(call.await) };
         self.within(call).await
     }
@@ -165,13 +100,13 @@ impl MeshLedger {
         &self,
         caller: &Token,
         message: &pb::HoldRequest,
-    ) -> Result<pb::HoldResponse, LedgerError> {
+    ) -> Result<pb::HoldResponse, CallError> {
         let mut retries = HOLD_RETRIES.into_iter();
         loop {
             let request = self.request(Some(caller), message.clone());
             let answer = read(self.client.clone().hold(request).await);
             match (answer, retries.next()) {
-                (Err(LedgerError::Away(_)), Some(delay)) => tokio::time::sleep(delay).await,
+                (Err(CallError::Away(_)), Some(delay)) => tokio::time::sleep(delay).await,
                 (answer, _) => return answer,
             }
         }
@@ -250,35 +185,6 @@ impl Ledger for MeshLedger {
                 next_page_token: answer.next_page_token,
             })
         })
-    }
-}
-
-/// Tells refusals from calls that came to nothing.
-fn read<T>(answer: Result<Response<T>, Status>) -> Result<T, LedgerError> {
-    let error = match answer {
-        Ok(answer) => return Ok(answer.into_inner()),
-        Err(status) => PublicError::from_status(&status),
-    };
-    let says_why = !UNNAMED.contains(&error.reason.as_str());
-    let is_refusal = match error.kind {
-        Kind::InvalidArgument
-        | Kind::NotFound
-        | Kind::AlreadyExists
-        | Kind::FailedPrecondition
-        | Kind::Unauthenticated
-        | Kind::PermissionDenied
-        | Kind::ResourceExhausted => says_why,
-        Kind::Aborted
-        | Kind::Cancelled
-        | Kind::DeadlineExceeded
-        | Kind::Unavailable
-        | Kind::Unimplemented
-        | Kind::Internal => false,
-    };
-    if is_refusal {
-        Err(LedgerError::Refused(error))
-    } else {
-        Err(LedgerError::Away(error))
     }
 }
 

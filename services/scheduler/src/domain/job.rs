@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::hold::Hold;
+use super::prompting::Prompting;
 
 pub use report::{Checkpoint, Failure, Outputs, Preview, Progress, Stage};
 pub use state::State;
@@ -106,6 +107,8 @@ pub struct Job {
     pub terms: Terms,
     /// Credits that are set aside for it. None where it costs nothing, and once they are settled.
     pub hold: Option<Hold>,
+    /// What its prompt was before it was rewritten, and by whom. None when that was not asked for.
+    pub prompting: Option<Box<Prompting>>,
     /// Remarks for the caller.
     pub notes: Vec<String>,
     /// W3C trace context of the submitting call.
@@ -155,6 +158,7 @@ impl Job {
             hand_backs: 0,
             terms: Terms::default(),
             hold: None,
+            prompting: None,
             notes: Vec::new(),
             traceparent: None,
         }
@@ -183,6 +187,13 @@ impl Job {
             Some(preview) if !self.is_approved => preview,
             _ => &self.spec,
         }
+    }
+
+    /// What its owner wrote: the prompt, unless that was rewritten.
+    #[must_use]
+    pub fn original_prompt(&self) -> &str {
+        let prompting = self.prompting.as_ref();
+        prompting.map_or(&self.spec.prompt, |it| &it.original_prompt)
     }
 
     /// Whether every job that must come first has completed.
@@ -227,6 +238,9 @@ pub struct Terms {
     pub approval_window: Duration,
     /// How long it is kept with its objects once it has ended.
     pub retention: Duration,
+    /// Whether its owner had proven to be an adult, where adult content is allowed.
+    #[serde(default)]
+    pub adult_audience: bool,
 }
 
 impl Default for Terms {
@@ -234,6 +248,7 @@ impl Default for Terms {
         Self {
             approval_window: Duration::from_secs(24 * 60 * 60),
             retention: Duration::from_secs(30 * 24 * 60 * 60),
+            adult_audience: false,
         }
     }
 }

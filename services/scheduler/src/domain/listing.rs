@@ -44,7 +44,14 @@ impl Filter {
             && self
                 .created_before
                 .is_none_or(|bound| job.create_time < bound)
-            && self.words.are_in(&job.spec.prompt)
+            && self.are_words_in_a_prompt_of(job)
+    }
+
+    /// All of them in what the owner wrote, or all of them in what the model got.
+    fn are_words_in_a_prompt_of(&self, job: &Job) -> bool {
+        let is_rewritten = job.prompting.is_some();
+        self.words.are_in(&job.spec.prompt)
+            || is_rewritten && self.words.are_in(job.original_prompt())
     }
 }
 
@@ -77,6 +84,7 @@ mod tests {
 
     use super::*;
     use crate::domain::job::VideoSpec;
+    use crate::domain::prompting::Prompting;
 
     fn job() -> Job {
         let spec = VideoSpec {
@@ -140,6 +148,24 @@ mod tests {
         check(true, |it, _| it.model = "tiny".to_owned());
         check(false, |it, _| it.model = "tin".to_owned());
         check(false, |it, _| it.words = Words::of("star"));
+    }
+
+    #[test]
+    fn a_rewritten_prompt_is_found_by_either_of_its_forms() {
+        let mut job = job();
+        job.prompting = Some(Box::new(Prompting {
+            original_prompt: "Ball".to_owned(),
+            ..Prompting::default()
+        }));
+        job.spec.prompt = "a round toy in soft light".to_owned();
+        for (query, is_found) in [("ball", true), ("soft toy", true), ("ball toy", false)] {
+            let words = Words::of(query);
+            let filter = Filter {
+                words,
+                ..Filter::default()
+            };
+            assert_eq!(filter.fits(&job), is_found, "{query}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::prompting::PromptFamily;
+
 /// A model's limits, and what an unset field of a submission means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
@@ -30,6 +32,9 @@ pub struct Model {
     /// What it needs of a device, when a worker has told.
     #[serde(default)]
     pub memory: Option<MemoryNeed>,
+    /// How prompts for it are written, when a worker has told.
+    #[serde(default)]
+    pub prompt_family: PromptFamily,
 }
 
 /// Predicted peak of device memory: `base_bytes + bytes_per_pixel * width * height * frames`.
@@ -220,6 +225,15 @@ impl Model {
             model: self.id.chars().take(MAX_ID_CHARS).collect(),
             problem,
         })
+    }
+
+    /// How prompts for it are written.
+    #[must_use]
+    pub fn reads_prompts_as(&self) -> PromptFamily {
+        match self.prompt_family {
+            PromptFamily::Unspecified => PromptFamily::of_model(&self.id, &self.family),
+            told => told,
+        }
     }
 
     fn texts(&self) -> impl Iterator<Item = &String> {

@@ -111,12 +111,13 @@ impl SequenceOrder {
         Ok((0..).zip(&self.prompts).map(segment).collect())
     }
 
-    /// Without a prompt the scene of the clip that it goes on from goes on.
+    /// Without a prompt the scene of the clip that it goes on from goes on, as it was written, and is rewritten as that was.
     #[must_use]
     pub fn with_scene_of(&self, source: Option<&Job>) -> Self {
         let mut order = self.clone();
-        if let Some(source) = source.filter(|_| order.segment.prompt.is_empty()) {
-            order.segment.prompt.clone_from(&source.spec.prompt);
+        let is_open = order.segment.prompt.is_empty() && order.prompts.iter().any(String::is_empty);
+        if let Some(source) = source.filter(|_| is_open) {
+            order.segment = order.segment.with_words_of(source);
         }
         order
     }

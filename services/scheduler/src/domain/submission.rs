@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::job::{Priority, Time, VideoSpec};
 use super::model::Model;
+use super::prompting::{Character, Enhancer, Prompting, check_wishes};
 use super::vocabulary;
 
 mod numbers;
@@ -20,7 +21,7 @@ mod variants;
 pub use pictures::{SentImage, Stills, too_large};
 pub use schedule::Schedule;
 pub use template::{check_uploads, every_pair};
-pub use variants::{preview_of, remixed};
+pub use variants::{preview_of, remixed_job};
 
 use numbers::check_numbers;
 use pictures::{check_image, probe};
@@ -88,6 +89,15 @@ pub struct Submission {
     /// The job whose values stand in for unset fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remix_of: Option<JobId>,
+    /// Who rewrites the prompt. Unset for nobody, and in a remix for whoever did it there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enhance: Option<Enhancer>,
+    /// For who does: a style. Empty for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub style: String,
+    /// For who does: whom the prompt is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub characters: Vec<Character>,
     /// Whether an equal body a moment ago is no reason to answer with its job; not part of the fingerprint.
     #[serde(skip)]
     pub allow_duplicate: bool,
@@ -148,6 +158,7 @@ impl Submission {
     /// [`Invalid`] for the request id, the length of texts, an empty prompt, or a picture that is none.
     pub fn check_form(&self) -> Result<Stills, Invalid> {
         check_request_id(self.request_id.as_deref())?;
+        check_wishes(self.enhance, &self.style, &self.characters)?;
         if self.prompt.trim().is_empty() {
             let text = "say what the clip shows: the prompt is empty";
             return Err(Invalid::new("PROMPT_EMPTY", "prompt", text));
@@ -168,6 +179,20 @@ impl Submission {
             first: probe(self.image_field(), self.image.as_ref())?,
             last: probe(self.last_image_field(), self.last_image.as_ref())?,
         })
+    }
+
+    /// What is kept of a prompt that is to be rewritten. None when nobody is to.
+    #[must_use]
+    pub fn prompting(&self, spec: &VideoSpec) -> Option<Box<Prompting>> {
+        let asked = self.enhance.filter(|asked| *asked != Enhancer::None)?;
+        Some(Box::new(Prompting {
+            original_prompt: spec.prompt.clone(),
+            original_negative_prompt: spec.negative_prompt.clone(),
+            asked,
+            style: self.style.clone(),
+            characters: self.characters.clone(),
+            ..Prompting::default()
+        }))
     }
 
     /// The field that the first frame came in.

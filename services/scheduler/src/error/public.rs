@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use kinora_mesh::error::{Kind, PublicError};
 
+use super::SOON;
 use crate::domain::job::State;
+use crate::domain::prompting::Finding;
 use crate::domain::submission::Invalid;
 use crate::domain::transition::NotApprovable;
 use crate::sessions::{NEWEST_PROTOCOL, OLDEST_PROTOCOL};
@@ -82,6 +84,70 @@ pub fn too_many_uploads(limit: u32) -> PublicError {
     )
     .with_metadata("limit", limit.to_string())
     .with_retry_after(Duration::from_secs(60))
+}
+
+/// Another service, for a moment.
+pub fn away(reason: &str, text: &str) -> PublicError {
+    PublicError::new(Kind::Unavailable, reason, text).with_retry_after(SOON)
+}
+
+pub fn enhancement_not_supported() -> PublicError {
+    let text = "prompts are not rewritten here; leave `enhance` out, or set it to none";
+    PublicError::new(Kind::FailedPrecondition, "ENHANCEMENT_NOT_SUPPORTED", text)
+        .with_violation("enhance", text)
+}
+
+/// Which words it was is not said: who tries them out one by one would learn all of them.
+pub fn prompt_refused(finding: Finding, index: Option<u32>) -> PublicError {
+    let field = match finding.text.as_str() {
+        "negative_prompt" => "negative_prompt",
+        "style" => "style",
+        "character" => "characters",
+        _ => "prompt",
+    };
+    let text = format!("may not be generated here: {}", named(&finding.category));
+    let message = format!("the {} {text}", field.replace('_', " "));
+    let error = PublicError::new(Kind::InvalidArgument, "PROMPT_REFUSED", message)
+        .with_violation(field, text)
+        .with_metadata("category", finding.category)
+        .with_metadata("rule_id", finding.rule_id);
+    in_group(error, index)
+}
+
+pub fn prompt_needs_review(
+    review: Option<String>,
+    category: String,
+    index: Option<u32>,
+) -> PublicError {
+    let entry = review.as_deref().map(|id| format!(" (review {id})"));
+    let text = format!(
+        "a person has to look at the prompt first: {}{}; send the same request again once it is approved",
+        named(&category),
+        entry.unwrap_or_default()
+    );
+    let error = PublicError::new(Kind::FailedPrecondition, "PROMPT_NEEDS_REVIEW", text)
+        .with_metadata("category", category);
+    let error = match review {
+        Some(id) => error.with_metadata("review_id", id),
+        None => error,
+    };
+    in_group(error, index)
+}
+
+/// A category in words.
+fn named(category: &str) -> String {
+    match category {
+        "" => "its content".to_owned(),
+        category => category.replace('_', " "),
+    }
+}
+
+/// Which of the videos that were asked for together is meant.
+fn in_group(error: PublicError, index: Option<u32>) -> PublicError {
+    match index {
+        Some(index) => error.with_metadata("index", index.to_string()),
+        None => error,
+    }
 }
 
 pub fn version_skew(protocol: u32) -> PublicError {

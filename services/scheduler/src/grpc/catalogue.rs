@@ -1,14 +1,17 @@
 //! What workers offer, proto to domain, and as callers see it.
 
+use kinora_proto::prompts::v1::Family;
 use kinora_proto::scheduler::v1 as pb;
 
 use super::view::unix_seconds;
 use crate::domain::model::{ImageInput, MemoryNeed, Model, ModelDefaults, ModelLimits};
+use crate::domain::prompting::PromptFamily;
 use crate::store::Offer;
 
 /// Reads what a worker offers.
 pub fn model_from_pb(model: pb::Model) -> Model {
     let (image_input, last_image_input) = (model.image_input(), model.last_image_input());
+    let prompt_family = family_from_pb(model.prompt_family());
     let defaults = model.defaults.unwrap_or_default();
     let limits = model.limits.unwrap_or_default();
     Model {
@@ -44,12 +47,14 @@ pub fn model_from_pb(model: pb::Model) -> Model {
             base_bytes: need.base_bytes,
             bytes_per_pixel: need.bytes_per_pixel,
         }),
+        prompt_family,
     }
 }
 
 /// A model that callers may ask for.
 pub fn offer_to_pb(offer: Offer) -> pb::Model {
     let Offer { model, announced } = offer;
+    let prompt_family = family_to_pb(model.reads_prompts_as());
     let Model {
         defaults, limits, ..
     } = model;
@@ -89,6 +94,29 @@ pub fn offer_to_pb(offer: Offer) -> pb::Model {
         }),
         object: "model".to_owned(),
         created: unix_seconds(announced),
+        prompt_family: prompt_family.into(),
+    }
+}
+
+const fn family_from_pb(family: Family) -> PromptFamily {
+    match family {
+        Family::Unspecified => PromptFamily::Unspecified,
+        Family::Tiny => PromptFamily::Tiny,
+        Family::Wan => PromptFamily::Wan,
+        Family::Mochi => PromptFamily::Mochi,
+        Family::Ovi720 => PromptFamily::Ovi720,
+        Family::Ovi960 => PromptFamily::Ovi960,
+    }
+}
+
+const fn family_to_pb(family: PromptFamily) -> Family {
+    match family {
+        PromptFamily::Unspecified => Family::Unspecified,
+        PromptFamily::Tiny => Family::Tiny,
+        PromptFamily::Wan => Family::Wan,
+        PromptFamily::Mochi => Family::Mochi,
+        PromptFamily::Ovi720 => Family::Ovi720,
+        PromptFamily::Ovi960 => Family::Ovi960,
     }
 }
 

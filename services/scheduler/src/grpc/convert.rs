@@ -63,6 +63,7 @@ pub fn grant_to_pb(job: Job, time_limit: Duration) -> pb::LeaseGrant {
             .map(part_to_pb)
             .collect(),
         wants_last_frame: job.wants_last_frame,
+        adult_audience: job.terms.adult_audience,
         time_limit: Some(duration_to_pb(time_limit)),
         traceparent: job.traceparent.unwrap_or_default(),
         checkpoint: job.checkpoint.map(checkpoint_to_pb),

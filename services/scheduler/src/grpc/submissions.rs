@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use chrono::SubsecRound;
 use kinora_ids::{JobId, UploadId};
+use kinora_proto::prompts::v1 as prompts;
 use kinora_proto::scheduler::v1 as pb;
 
 use super::convert::time_from_pb;
 use crate::app::ContentKind;
 use crate::domain::job::{Priority, Time};
+use crate::domain::prompting::{Character, Enhancer};
 use crate::domain::submission::{SentImage, Submission};
 use crate::error::Error;
 
@@ -58,6 +60,13 @@ pub fn submission_from_pb(request: pb::CreateVideoRequest) -> Result<Submission,
         remix_of: given(request.remix_of)
             .map(|id| source_id(&id))
             .transpose()?,
+        enhance: enhancer_from_pb(request.enhance)?,
+        style: request.style,
+        characters: request
+            .characters
+            .into_iter()
+            .map(character_from_pb)
+            .collect(),
         allow_duplicate: request.allow_duplicate,
     })
 }
@@ -168,6 +177,28 @@ fn priority_from_pb(priority: i32) -> Result<Option<Priority>, Error> {
             field: "priority",
             problem: "is none that there is",
         }),
+    }
+}
+
+fn enhancer_from_pb(enhancer: i32) -> Result<Option<Enhancer>, Error> {
+    match prompts::Enhancer::try_from(enhancer) {
+        Ok(prompts::Enhancer::Unspecified) => Ok(None),
+        Ok(prompts::Enhancer::None) => Ok(Some(Enhancer::None)),
+        Ok(prompts::Enhancer::Auto) => Ok(Some(Enhancer::Auto)),
+        Ok(prompts::Enhancer::Rules) => Ok(Some(Enhancer::Rules)),
+        Ok(prompts::Enhancer::Llm) => Ok(Some(Enhancer::Llm)),
+        Err(_) => Err(Error::Field {
+            reason: "ENHANCE_INVALID",
+            field: "enhance",
+            problem: "must be none, auto, rules or llm",
+        }),
+    }
+}
+
+fn character_from_pb(character: prompts::Character) -> Character {
+    Character {
+        name: character.name,
+        sheet: character.sheet,
     }
 }
 

@@ -23,7 +23,7 @@ use super::uploads::{announced_from_pb, upload_to_pb};
 use super::view::{estimate_to_pb, group_to_pb, view_to_pb};
 use super::{STREAM_BUFFER, ServerStream, owner};
 use crate::app::{App, GroupName, Out, Sighting, Watching};
-use crate::clients::ledger::Token;
+use crate::clients::call::Token;
 use crate::error::Error;
 
 /// What a watch sees, or why it ends.

@@ -4,12 +4,14 @@
 
 use std::collections::HashMap;
 
+use kinora_proto::prompts::v1 as prompts;
 use kinora_proto::scheduler::v1 as pb;
 use kinora_proto::scheduler::v1::video::Status;
 
 use super::convert::{kind_to_pb, priority_to_pb, progress_to_pb, state_to_pb, time_to_pb};
 use crate::app::{Estimate, GroupView, View};
 use crate::domain::job::{Failure, Outputs, State, StoredImage, Time, VideoSpec};
+use crate::domain::prompting::Enhancer;
 use crate::store::GroupKind;
 
 /// A video, flat.
@@ -18,6 +20,8 @@ pub fn view_to_pb(view: View) -> pb::Video {
     let id = job.id.to_string();
     let source = job.source.map(|source| source.to_string());
     let is_completed = job.state == State::Completed;
+    let original_prompt = job.original_prompt().to_owned();
+    let prompting = *job.prompting.unwrap_or_default();
     let spec = job.spec;
     pb::Video {
         object: "video".to_owned(),
@@ -60,7 +64,20 @@ pub fn view_to_pb(view: View) -> pb::Video {
         created_at: unix_seconds(job.create_time),
         completed_at: job.end_time.filter(|_| is_completed).map(unix_seconds),
         expires_at: job.purge_at.map(unix_seconds),
+        original_prompt,
+        enhancer: enhancer_to_pb(prompting.enhancer).into(),
+        prompt_language: prompting.language,
+        enhancement_fallback: prompting.fallback_reason,
         id,
+    }
+}
+
+const fn enhancer_to_pb(enhancer: Enhancer) -> prompts::Enhancer {
+    match enhancer {
+        Enhancer::None => prompts::Enhancer::None,
+        Enhancer::Auto => prompts::Enhancer::Auto,
+        Enhancer::Rules => prompts::Enhancer::Rules,
+        Enhancer::Llm => prompts::Enhancer::Llm,
     }
 }
 

@@ -19,7 +19,7 @@ pub struct BillingInstruments {
     holds_swept: Counter<u64>,
 }
 
-/// How a call to billing ended.
+/// How a call to another service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Called {
     /// It did what was asked.
@@ -31,7 +31,7 @@ pub enum Called {
 }
 
 impl Called {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Answered => "answered",
             Self::Refused => "refused",

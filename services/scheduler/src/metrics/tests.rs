@@ -40,6 +40,7 @@ fn registered() -> BTreeMap<String, String> {
         settlements: Some(settlements),
     };
     metrics.billing_called("hold", Called::Answered, Duration::from_millis(3));
+    metrics.prompts_called(Called::Answered, Duration::from_millis(3));
     let bus = Status {
         lag: Some(Duration::from_millis(2)),
         ..Status::default()

@@ -11,6 +11,7 @@ use super::*;
 use crate::domain::job::{Failure, Job, Outputs, State, Time, VideoSpec};
 use crate::domain::listing::{Filter, Order};
 use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
+use crate::domain::prompting::{Character, Enhancer, PromptFamily, Prompting};
 use crate::domain::retry::RetryPolicy;
 use crate::domain::transition::{self, Reporter};
 use crate::policy::{Assignment, Snapshot};
@@ -66,6 +67,19 @@ fn new_job(owner: &str, model: &str) -> Job {
     };
     let mut job = Job::queued(JobId::generate(), owner.to_owned(), spec, now());
     job.notes = vec!["words outside this model's world: ball".to_owned()];
+    job.prompting = Some(Box::new(Prompting {
+        original_prompt: "Ball, \u{1f3c0} \"quoted\"".to_owned(),
+        original_negative_prompt: "rain".to_owned(),
+        asked: Enhancer::Auto,
+        style: "noir".to_owned(),
+        characters: vec![Character {
+            name: "Ada".to_owned(),
+            sheet: "tall, in grey".to_owned(),
+        }],
+        enhancer: Enhancer::Rules,
+        language: Some("en".to_owned()),
+        fallback_reason: Some("LLM_TIMEOUT".to_owned()),
+    }));
     job.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
     job
 }
@@ -101,6 +115,7 @@ fn model(id: &str) -> Model {
         image_input: ImageInput::Optional,
         last_image_input: ImageInput::None,
         memory: None,
+        prompt_family: PromptFamily::Unspecified,
     }
 }
 

@@ -19,7 +19,13 @@ use crate::domain::job::{Job, Time};
 use crate::grpc::view::{unix_seconds, view_to_pb};
 
 /// Fields of a video that hold words of its owner.
-const WITHHELD: [&str; 4] = ["prompt", "negative_prompt", "notes", "preview_settings"];
+const WITHHELD: [&str; 5] = [
+    "prompt",
+    "original_prompt",
+    "negative_prompt",
+    "notes",
+    "preview_settings",
+];
 
 static VIDEOS: LazyLock<Result<JsonWriter, InvalidRoutes>> =
     LazyLock::new(|| JsonWriter::new(kinora_proto::DESCRIPTORS, "kinora.scheduler.v1.Video"));
@@ -81,6 +87,7 @@ mod tests {
 
     use super::*;
     use crate::domain::job::{Failure, Outputs, State};
+    use crate::domain::prompting::Prompting;
     use crate::webhooks::fixtures;
 
     fn read(kind: EventKind, job: &Job) -> Value {
@@ -95,6 +102,11 @@ mod tests {
         job.state = State::Completed;
         job.notes = vec!["words outside this model's world: ball".to_owned()];
         job.preview_spec = Some(job.spec.clone());
+        job.prompting = Some(Box::new(Prompting {
+            original_prompt: "Ball".to_owned(),
+            style: "a style".to_owned(),
+            ..Prompting::default()
+        }));
         job.outputs = Some(Outputs {
             video_key: "jobs/secret/video.mp4".to_owned(),
             thumbnail_key: "jobs/secret/thumbnail.webp".to_owned(),
@@ -129,7 +141,9 @@ mod tests {
         let content = format!("/v1/videos/{}/content", job.id);
         assert_eq!(data["outputs"]["content_url"], content);
         assert!(!message.to_string().contains("secret"), "{message}");
-        assert!(!message.to_string().contains("ball"), "{message}");
+        for withheld in ["ball", "Ball", "a style"] {
+            assert!(!message.to_string().contains(withheld), "{message}");
+        }
     }
 
     #[test]
@@ -147,7 +161,7 @@ mod tests {
         );
         let left_out = video.keys().filter(|name| !data.contains_key(*name));
         assert!(
-            left_out.eq(["negative_prompt", "notes", "prompt"]),
+            left_out.eq(["negative_prompt", "notes", "original_prompt", "prompt"]),
             "{data:?}"
         );
     }

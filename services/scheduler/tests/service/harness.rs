@@ -16,11 +16,13 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 mod ledger;
+mod prompts;
 mod removals;
 mod requests;
 mod worker;
 
 pub use ledger::{End, FakeLedger};
+pub use prompts::{DOUBTFUL, FORBIDDEN, FakePrompts};
 pub use removals::Removals;
 pub use requests::Operator;
 pub use worker::{

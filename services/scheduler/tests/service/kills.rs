@@ -12,11 +12,12 @@ use futures::future::{BoxFuture, join};
 use kinora_ids::JobId;
 use kinora_scheduler::SchedulerOptions;
 use kinora_scheduler::app::{App, Greeting};
-use kinora_scheduler::clients::ledger::Token;
+use kinora_scheduler::clients::call::Token;
 use kinora_scheduler::clock::Clock;
 use kinora_scheduler::domain::job::{Failure, Job, Outputs, State};
 use kinora_scheduler::domain::listing::{Filter, Order};
 use kinora_scheduler::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
+use kinora_scheduler::domain::prompting::PromptFamily;
 use kinora_scheduler::domain::sequence::BatchOrder;
 use kinora_scheduler::domain::submission::Submission;
 use kinora_scheduler::domain::transition::Reporter;
@@ -119,6 +120,7 @@ fn model() -> Model {
         image_input: ImageInput::None,
         last_image_input: ImageInput::None,
         memory: None,
+        prompt_family: PromptFamily::Unspecified,
     }
 }
 

@@ -14,6 +14,7 @@ mod images;
 mod kills;
 mod limits;
 mod orders;
+mod prompts;
 mod replicas;
 mod uploads;
 mod videos;

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::*;
 use crate::app::Greeting;
 use crate::app::testing::NoObjects;
-use crate::clients::ledger::Token;
+use crate::clients::call::Token;
 use crate::clock::SystemClock;
 use crate::config::SchedulerOptions;
 use crate::domain::job::{Outputs, Preview, Progress, Stage};
 use crate::domain::model::{ImageInput, Model, ModelDefaults, ModelLimits};
+use crate::domain::prompting::PromptFamily;
 use crate::domain::submission::Submission;
 use crate::domain::transition::Reporter;
 use crate::policy::{Assignment, Bounds};
@@ -82,6 +83,7 @@ fn greeting() -> Greeting {
         image_input: ImageInput::None,
         last_image_input: ImageInput::None,
         memory: None,
+        prompt_family: PromptFamily::Unspecified,
     };
     Greeting {
         worker: "w".to_owned(),

@@ -5,7 +5,7 @@ use kinora_ids::JobId;
 use kinora_mesh::error::{Kind, PublicError};
 use kinora_proto::billing::v1 as pb;
 
-use super::LedgerError;
+use crate::clients::call::CallError;
 use crate::domain::hold::{JobWork, OpenHold, Work};
 use crate::domain::job::{Priority, Time};
 
@@ -53,7 +53,7 @@ pub(super) fn hold_from_pb(hold: pb::Hold) -> Option<OpenHold> {
 pub(super) fn holds_for(
     jobs: &[JobWork],
     holds: Vec<pb::Hold>,
-) -> Result<Vec<OpenHold>, LedgerError> {
+) -> Result<Vec<OpenHold>, CallError> {
     let all_open = holds.iter().all(|hold| hold.state() == pb::HoldState::Open);
     let holds: Vec<OpenHold> = holds.into_iter().filter_map(hold_from_pb).collect();
     let ids = holds.iter().map(|hold| hold.job);
@@ -62,7 +62,7 @@ pub(super) fn holds_for(
     }
     let text = "billing answered with other holds than were asked for";
     let error = PublicError::new(Kind::Internal, "HOLDS_INVALID", text);
-    Err(LedgerError::Away(error))
+    Err(CallError::Away(error))
 }
 
 pub(super) fn time_to_pb(time: Time) -> prost_types::Timestamp {

@@ -1,43 +1,6 @@
 use super::*;
 use crate::domain::job::Priority;
 
-fn refused(kind: Kind, reason: &str) -> Status {
-    PublicError::new(kind, reason, "no").into()
-}
-
-#[track_caller]
-fn check(status: Status, is_refusal: bool) {
-    let told = format!("{status:?}");
-    let answer = read::<()>(Err(status));
-    match answer {
-        Err(LedgerError::Refused(_)) => assert!(is_refusal, "{told}"),
-        Err(LedgerError::Away(_)) => assert!(!is_refusal, "{told}"),
-        Ok(()) => panic!("an answer to {told}"),
-    }
-}
-
-#[test]
-fn what_names_its_own_reason_is_a_refusal() {
-    check(
-        refused(Kind::ResourceExhausted, "INSUFFICIENT_CREDITS"),
-        true,
-    );
-    check(refused(Kind::FailedPrecondition, "HOLD_SETTLED"), true);
-    check(refused(Kind::NotFound, "HOLD_NOT_FOUND"), true);
-    check(refused(Kind::PermissionDenied, "WORKLOAD_REFUSED"), true);
-}
-
-#[test]
-fn what_comes_from_in_between_or_is_broken_may_have_been_done() {
-    check(refused(Kind::Unavailable, "DATABASE_UNAVAILABLE"), false);
-    check(refused(Kind::Internal, "INTERNAL"), false);
-    check(Status::resource_exhausted("too many streams"), false);
-    check(Status::not_found("no route"), false);
-    check(Status::cancelled("timeout expired"), false);
-    check(Status::unimplemented("no such method"), false);
-    check(Status::unknown("?"), false);
-}
-
 fn job_work() -> JobWork {
     let work = Work {
         model: "tiny".to_owned(),
@@ -104,17 +67,4 @@ fn credits_that_no_database_keeps_are_bounded() {
     let hold = convert::hold_from_pb(hold).expect("a hold");
     let most = i64::MAX.unsigned_abs();
     assert_eq!((hold.credits, hold.preview_credits), (most, most));
-}
-
-#[test]
-fn token_is_taken_as_it_came_and_not_shown() {
-    let mut request = Request::new(());
-    let value = "Bearer abc.def".parse().expect("a header");
-    request.metadata_mut().insert(AUTHORIZATION, value);
-    let token = Token::of(&request);
-    assert_eq!(format!("{token:?}"), "Token(..)");
-    let value = token.0.expect("a token");
-    assert_eq!(value.to_str().ok(), Some("Bearer abc.def"));
-    assert!(value.is_sensitive());
-    assert!(Token::of(&Request::new(())).0.is_none());
 }

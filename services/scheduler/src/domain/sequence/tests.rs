@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::job::{Outputs, Time};
+use crate::domain::prompting::{Enhancer, Prompting};
 use crate::domain::submission::SentImage;
 
 fn order(prompts: &[&str]) -> SequenceOrder {
@@ -157,4 +158,28 @@ fn batches_are_of_one_to_a_hundred() {
     batch(1).check().expect("legal");
     assert_ne!(batch(1).fingerprint(), batch(2).fingerprint());
     assert_ne!(batch(1).fingerprint(), Submission::default().fingerprint());
+}
+
+#[test]
+fn a_scene_goes_on_as_it_was_written_and_is_rewritten_as_that_was() {
+    let mut source = completed(13);
+    source.prompting = Some(Box::new(Prompting {
+        original_prompt: "Ball".to_owned(),
+        asked: Enhancer::Rules,
+        style: "noir".to_owned(),
+        ..Prompting::default()
+    }));
+    let open = |prompts: &[&str]| {
+        let mut order = order(prompts);
+        order.segment.prompt.clear();
+        order.with_scene_of(Some(&source)).segment
+    };
+    let segment = open(&["", "it stops"]);
+    assert_eq!(
+        (segment.prompt.as_str(), segment.style.as_str()),
+        ("Ball", "noir")
+    );
+    assert_eq!(segment.enhance, Some(Enhancer::Rules));
+    let segment = open(&["it rolls", "it stops"]);
+    assert_eq!((segment.prompt.as_str(), segment.enhance), ("", None));
 }

@@ -66,7 +66,13 @@ fn check_amount(template: &Submission, prompts: &[String], seeds: usize) -> Resu
     }
     let picture = |image: &Option<SentImage>| image.as_ref().map_or(0, |it| it.bytes().len());
     let negative = template.negative_prompt.as_deref().unwrap_or_default();
-    let common = picture(&template.image) + picture(&template.last_image) + negative.len();
+    let characters = template.characters.iter();
+    let wishes: usize = characters.map(|it| it.name.len() + it.sheet.len()).sum();
+    let common = picture(&template.image)
+        + picture(&template.last_image)
+        + negative.len()
+        + template.style.len()
+        + wishes;
     let texts: usize = prompts.iter().map(String::len).sum();
     let bytes = common * count + texts * seeds;
     if bytes > MAX_BYTES {

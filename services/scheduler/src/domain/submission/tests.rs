@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::model::{ImageInput, ModelDefaults, ModelLimits};
+use crate::domain::prompting::PromptFamily;
 
 pub(super) fn model() -> Model {
     Model {
@@ -34,6 +35,7 @@ pub(super) fn model() -> Model {
         image_input: ImageInput::None,
         last_image_input: ImageInput::None,
         memory: None,
+        prompt_family: PromptFamily::Unspecified,
     }
 }
 

@@ -1,14 +1,54 @@
 //! Submissions and clips made from others: remixes and previews.
 
 use super::Submission;
-use crate::domain::job::VideoSpec;
+use crate::domain::job::{Job, VideoSpec};
 use crate::domain::model::Model;
+
+impl Submission {
+    /// A prompt that is not set becomes what the writer of an earlier one wrote, and not what was made of it. Who rewrites it,
+    /// unless that is said, is who did it there, with what was wished then.
+    #[must_use]
+    pub fn with_words_of(&self, source: &Job) -> Self {
+        let mut words = self.clone();
+        if words.prompt.is_empty() {
+            source.original_prompt().clone_into(&mut words.prompt);
+        }
+        let Some(prompting) = source
+            .prompting
+            .as_ref()
+            .filter(|_| words.enhance.is_none())
+        else {
+            return words;
+        };
+        words.enhance = Some(prompting.asked);
+        if words.style.is_empty() {
+            words.style.clone_from(&prompting.style);
+        }
+        if words.characters.is_empty() {
+            words.characters.clone_from(&prompting.characters);
+        }
+        words
+    }
+}
+
+/// As [`remixed`], with the texts as they were written.
+#[must_use]
+pub fn remixed_job(submission: &Submission, source: &Job) -> Submission {
+    let mut words = submission.with_words_of(source);
+    if let Some(prompting) = &source.prompting {
+        let negative = &prompting.original_negative_prompt;
+        words
+            .negative_prompt
+            .get_or_insert_with(|| negative.clone());
+    }
+    remixed(&words, &source.spec)
+}
 
 /// Unset fields take the values of an earlier clip, except the seed and the pictures.
 ///
 /// Sizes, frames, steps and guidance belong to a model: with another model only the texts are taken.
 #[must_use]
-pub fn remixed(submission: &Submission, source: &VideoSpec) -> Submission {
+fn remixed(submission: &Submission, source: &VideoSpec) -> Submission {
     let mut remix = submission.clone();
     if remix.prompt.is_empty() {
         remix.prompt.clone_from(&source.prompt);
@@ -57,6 +97,7 @@ pub fn preview_of(spec: &VideoSpec, model: &Model) -> VideoSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::prompting::{Character, Enhancer, Prompting};
     use crate::domain::submission::Stills;
     use crate::domain::submission::tests::{model, prompt};
 
@@ -113,6 +154,61 @@ mod tests {
         };
         let remix = remixed(&said, &source());
         assert_eq!((remix.seconds, remix.frames), (Some(1.0), None));
+    }
+
+    fn enhanced() -> Job {
+        let now = crate::domain::job::Time::UNIX_EPOCH;
+        let mut job = Job::queued(
+            kinora_ids::JobId::generate(),
+            "anna".to_owned(),
+            source(),
+            now,
+        );
+        job.prompting = Some(Box::new(Prompting {
+            original_prompt: "Ball".to_owned(),
+            original_negative_prompt: "rain".to_owned(),
+            asked: Enhancer::Auto,
+            style: "noir".to_owned(),
+            characters: vec![Character::default()],
+            enhancer: Enhancer::Rules,
+            ..Prompting::default()
+        }));
+        job.spec.negative_prompt = "rain, blur".to_owned();
+        job
+    }
+
+    #[test]
+    fn remix_begins_with_what_was_written_and_is_rewritten_as_that_was() {
+        let remix = remixed_job(&Submission::default(), &enhanced());
+        assert_eq!(remix.prompt, "Ball");
+        assert_eq!(remix.negative_prompt.as_deref(), Some("rain"));
+        assert_eq!(remix.enhance, Some(Enhancer::Auto));
+        assert_eq!((remix.style.as_str(), remix.characters.len()), ("noir", 1));
+    }
+
+    #[test]
+    fn remix_is_rewritten_as_it_says() {
+        let said = Submission {
+            enhance: Some(Enhancer::None),
+            ..Submission::default()
+        };
+        let remix = remixed_job(&said, &enhanced());
+        assert_eq!(
+            (remix.prompt.as_str(), remix.enhance),
+            ("Ball", Some(Enhancer::None))
+        );
+        assert_eq!((remix.style.as_str(), remix.characters.len()), ("", 0));
+        let said = Submission {
+            prompt: "Star".to_owned(),
+            style: "watercolour".to_owned(),
+            ..Submission::default()
+        };
+        let remix = remixed_job(&said, &enhanced());
+        assert_eq!(
+            (remix.prompt.as_str(), remix.style.as_str()),
+            ("Star", "watercolour")
+        );
+        assert_eq!(remix.enhance, Some(Enhancer::Auto));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::domain::job::{
     Checkpoint, Event, Failure, GroupRef, Job, Kind, Need, Outputs, Progress, Terms, Time,
     VideoSpec,
 };
+use crate::domain::prompting::Prompting;
 
 /// The queue that a job waits in: its model, or nothing when any worker can do it.
 pub fn model_of(job: &Job) -> &str {
@@ -61,6 +62,8 @@ pub struct Details {
     terms: Terms,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hold: Option<Hold>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prompting: Option<Box<Prompting>>,
     #[serde(default)]
     notes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +98,7 @@ impl Details {
             hand_backs,
             terms,
             hold,
+            prompting,
             notes,
             traceparent,
             id: _,
@@ -137,6 +141,7 @@ impl Details {
             hand_backs,
             terms,
             hold,
+            prompting,
             notes,
             traceparent,
         }
@@ -164,6 +169,7 @@ impl Details {
             hand_backs: self.hand_backs,
             terms: self.terms,
             hold: self.hold,
+            prompting: self.prompting,
             notes: self.notes,
             traceparent: self.traceparent,
             ..Job::queued(id, owner, self.spec, create_time)

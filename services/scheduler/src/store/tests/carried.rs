@@ -62,6 +62,7 @@ kinora_store::on_both_databases! {
         let (session, _) = attach(&store, "w", 1, &[]).await;
         let leased = claim(&store, "w", session, 1).await;
         assert_eq!(leased.iter().map(|job| job.id).collect::<Vec<_>>(), [waiting.id]);
+        assert_eq!((&leased[0].prompting, leased[0].original_prompt()), (&None, waiting.spec.prompt.as_str()));
         assert_eq!((&leased[0].spec, leased[0].tenant.as_str()), (&waiting.spec, "studio"));
         let previous = store.previous("studio:anna", "id:r1", now()).await.expect("reads");
         assert_eq!(previous.map(|it| it.fingerprint), Some("f1".to_owned()));

@@ -91,7 +91,7 @@ pub(super) async fn complete_with(worker: &mut FakeWorker, frames: u32) -> Strin
 /// Fails the next lease for good.
 pub(super) async fn fail(worker: &mut FakeWorker) -> String {
     let lease = lease(worker).await;
-    report(worker, failure(&lease, "REQUEST_INVALID", false)).await;
+    report(worker, failure(&lease, "CLIP_REFUSED", false)).await;
     lease.job_id
 }
 

@@ -2,7 +2,8 @@
 
 use kinora_ids::JobId;
 use kinora_mesh::error::{Kind, PublicError};
-use kinora_scheduler::clients::ledger::{Answer, HoldPage, Ledger, LedgerError, Quote, Token};
+use kinora_scheduler::clients::call::{Answer, CallError, Token};
+use kinora_scheduler::clients::ledger::{HoldPage, Ledger, Quote};
 use kinora_scheduler::domain::hold::{JobWork, OpenHold, Work};
 use kinora_scheduler::domain::job::Time;
 
@@ -32,10 +33,10 @@ fn open_hold(job: JobId, held: &Held) -> OpenHold {
     }
 }
 
-fn failed(error: PublicError) -> LedgerError {
+fn failed(error: PublicError) -> CallError {
     match error.kind {
-        Kind::Unavailable => LedgerError::Away(error),
-        _ => LedgerError::Refused(error),
+        Kind::Unavailable => CallError::Away(error),
+        _ => CallError::Refused(error),
     }
 }
 
