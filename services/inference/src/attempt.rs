@@ -4,6 +4,7 @@
 //! never overwrite the files of a newer one. Nothing is named as an output before all of it is stored.
 
 mod checkpoints;
+mod frames;
 mod package;
 mod parts;
 mod pictures;
@@ -18,10 +19,10 @@ use std::time::{Duration, Instant};
 
 use kinora_blobs::BlobStore;
 use kinora_ids::LeaseRef;
-use kinora_media::{MediaError, preview_webp};
+use kinora_media::MediaError;
 use kinora_mesh::error::chain;
 use kinora_models::wan::pipeline::Forecast;
-use kinora_models::{GenerateError, ModelCard, Picture, Signal};
+use kinora_models::{GenerateError, ModelCard, Signal};
 use kinora_proto::scheduler::v1 as pb;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -32,6 +33,8 @@ use crate::backend::BackendError;
 use crate::convert::stage_to_pb;
 use crate::engine::{DeviceTime, Engine, EngineEvent, Generated, Order, SignalCell};
 use crate::error::AttemptError;
+use crate::frames::policy::Audience;
+use crate::frames::{FrameCheck, FrameRecord};
 use crate::manifest::Machine;
 use crate::progress::{Meter, StageCosts};
 
@@ -67,6 +70,8 @@ pub struct Grant {
     pub parts: Vec<pb::StitchPart>,
     /// Whether the last frame is stored too.
     pub wants_last_frame: bool,
+    /// Whose rules the clip's frames are judged by.
+    pub audience: Audience,
 }
 
 /// What an attempt tells while it goes on.
@@ -91,6 +96,8 @@ pub struct Workbench {
     pub blobs: BlobStore,
     /// The encoder program.
     pub ffmpeg: PathBuf,
+    /// Looks at frames before a clip is delivered; none when nobody does.
+    pub frames: Option<Arc<FrameCheck>>,
     /// Holds files until they are stored.
     pub scratch: PathBuf,
     /// The models by id.
@@ -151,7 +158,9 @@ struct Attempt<'a> {
     device_time: DeviceTime,
     tell: Tell,
     checkpoints: CheckpointStore,
-    previews: JoinSet<Result<Vec<u8>, MediaError>>,
+    /// Encoded previews; none for one that may not be seen.
+    previews: JoinSet<Result<Option<Vec<u8>>, MediaError>>,
+    hides_previews: bool,
     meter: Meter,
     begun: Instant,
 }
@@ -180,6 +189,7 @@ impl<'a> Attempt<'a> {
             tell,
             checkpoints,
             previews: JoinSet::new(),
+            hides_previews: false,
             meter: Meter::new(costs),
             begun: Instant::now(),
         }
@@ -214,7 +224,8 @@ impl<'a> Attempt<'a> {
         let generated = self.generate(card).await?;
         let resumed_step = generated.rendering.resumed_step;
         self.advance(pb::Stage::Packaging, 0, 1);
-        let package = self.package(generated, card).await?;
+        let (generated, frame_check) = self.checked(generated).await?;
+        let package = self.package(generated, frame_check, card).await?;
         self.advance(pb::Stage::Packaging, 1, 1);
         let outputs = self.upload(package).await?;
         if resumed_step == 0 {
@@ -283,23 +294,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Encodes on another thread. While one is under way, others are dropped.
-    fn encode_preview(&mut self, picture: Picture) {
-        if self.previews.is_empty() {
-            self.previews.spawn_blocking(move || {
-                let Picture { width, height, rgb } = picture;
-                preview_webp(&rgb, width, height, MAX_PREVIEW_BYTES)
-            });
-        }
-    }
-
-    fn show(&self, preview: Result<Vec<u8>, MediaError>) {
+    fn show(&mut self, preview: Result<Option<Vec<u8>>, MediaError>) {
         match (preview, self.meter.newest()) {
-            (Ok(webp), Some(progress)) => (self.tell)(Told::Preview(progress, webp)),
+            (Ok(None), _) => self.hides_previews = true,
+            (Ok(Some(webp)), Some(progress)) => (self.tell)(Told::Preview(progress, webp)),
             (Err(error), _) => {
                 tracing::debug!(error = %chain(&error), "a preview was not encoded");
             }
-            (Ok(_), None) => {}
+            (Ok(Some(_)), None) => {}
         }
     }
 
@@ -314,6 +316,7 @@ impl<'a> Attempt<'a> {
     async fn package(
         &self,
         generated: Generated,
+        frame_check: FrameRecord,
         card: &ModelCard,
     ) -> Result<Package, AttemptError> {
         self.check_stopped()?;
@@ -324,6 +327,7 @@ impl<'a> Attempt<'a> {
             card: card.clone(),
             machine: self.bench.machine.clone(),
             generated,
+            frame_check,
             wants_last_frame: self.grant.wants_last_frame,
             continues_video_sha256: self.continued().map(|part| part.video_sha256.clone()),
             folder,

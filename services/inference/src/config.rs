@@ -10,6 +10,7 @@ use kinora_mesh::lifecycle::ProbeOptions;
 use kinora_models::{DeviceChoice, LoadOptions, Precision, Residency, WeightFormat};
 
 use crate::engine::Rhythm;
+use crate::frames::options::FrameOptions;
 
 /// One thread is the fastest for a small model (BENCHMARKS.md), and gives the same bytes on machines
 /// with different numbers of cores.
@@ -50,6 +51,9 @@ pub struct InferenceOptions {
     /// How models are computed.
     #[command(flatten)]
     pub engine: EngineOptions,
+    /// Whether and how frames are checked.
+    #[command(flatten)]
+    pub frames: FrameOptions,
     /// How long running attempts may go on after a stop was asked for.
     #[arg(long, env = "KINORA_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use kinora_ids::LeaseRef;
+use kinora_models::card::PromptFamily;
 use kinora_models::memory::MemoryNeed;
 use kinora_models::{ModelCard, Stage};
+use kinora_proto::prompts::v1::Family;
 use kinora_proto::scheduler::v1 as pb;
 
 use crate::attempt::Grant;
+use crate::frames::policy::Audience;
 
 /// When the scheduler names no limit.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(3600);
@@ -53,6 +56,11 @@ pub fn grant_from_pb(grant: pb::LeaseGrant) -> Option<Grant> {
         is_stitch: grant.kind == i32::from(pb::JobKind::Stitch),
         parts: grant.parts,
         wants_last_frame: grant.wants_last_frame,
+        audience: if grant.adult_audience {
+            Audience::VerifiedAdult
+        } else {
+            Audience::General
+        },
     })
 }
 
@@ -93,8 +101,22 @@ pub fn card_to_pb(card: &ModelCard, need: Option<MemoryNeed>) -> pb::Model {
             base_bytes: need.base_bytes,
             bytes_per_pixel: need.bytes_per_pixel,
         }),
+        prompt_family: card
+            .prompt_family
+            .map_or(Family::Unspecified, family)
+            .into(),
         // The scheduler says the rest.
         ..pb::Model::default()
+    }
+}
+
+const fn family(family: PromptFamily) -> Family {
+    match family {
+        PromptFamily::Tiny => Family::Tiny,
+        PromptFamily::Wan => Family::Wan,
+        PromptFamily::Mochi => Family::Mochi,
+        PromptFamily::Ovi720 => Family::Ovi720,
+        PromptFamily::Ovi960 => Family::Ovi960,
     }
 }
 

@@ -10,6 +10,7 @@ use kinora_proto::scheduler::v1 as pb;
 
 use crate::attempt::{FetchError, PartError, PictureError};
 use crate::backend::BackendError;
+use crate::frames::{FrameError, FrameSetupError};
 
 /// The worker cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum Error {
     /// The model to start with cannot be loaded.
     #[error("the first model cannot be loaded")]
     Warm(#[source] BackendError),
+    /// Frames are to be checked and cannot be.
+    #[error(transparent)]
+    Frames(#[from] FrameSetupError),
     /// The engine thread or the scratch folder cannot be had.
     #[error("the worker lacks a resource")]
     Io(#[from] std::io::Error),
@@ -70,6 +74,17 @@ pub enum AttemptError {
     /// No clip came out of the model.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// Nobody knows what the clip's frames show.
+    #[error("the clip's frames could not be checked")]
+    Frames(#[source] FrameError),
+    /// The clip's frames show what may not be delivered.
+    #[error("the clip is not delivered: its frames show what is not allowed here ({category})")]
+    Refused {
+        /// What, in the policy's word.
+        category: String,
+        /// Whether it is kept for a person to look at.
+        is_kept: bool,
+    },
     /// The clip was not encoded.
     #[error("the clip could not be encoded")]
     Media(#[from] MediaError),
@@ -127,6 +142,8 @@ impl AttemptError {
             Self::Checkpoint(FetchError::Blobs(error)) => blob_reason(error.kind()),
             Self::Checkpoint(_) => ("STORAGE_UNAVAILABLE", true),
             Self::Backend(error) => backend_reason(error),
+            Self::Frames(_) => ("FRAME_CHECK_UNAVAILABLE", true),
+            Self::Refused { .. } => ("CLIP_REFUSED", false),
             Self::Media(error) => media_reason(error),
             Self::Blobs(error) => blob_reason(error.kind()),
             Self::Scratch(error) => scratch_reason(error),
@@ -148,6 +165,7 @@ impl AttemptError {
             Self::Backend(BackendError::Generate(GenerateError::Engine(_))) => {
                 "the model failed on the worker".to_owned()
             }
+            Self::Refused { is_kept: true, .. } => format!("{self}; it is kept for review"),
             Self::Media(MediaError::Invalid(text)) => text.clone(),
             Self::Scratch(_) => "the worker has no room for the clip".to_owned(),
             other => other.to_string(),

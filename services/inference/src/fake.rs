@@ -79,6 +79,37 @@ pub fn card() -> ModelCard {
 /// A model that takes a picture: its clips have the colour of the picture's first pixel.
 pub const PICTURED: &str = "fake-i2v";
 
+/// A prompt whose clips show a drawn face, 96 by 96 pixels, in every frame; so do its previews.
+pub const FACE: &str = "a face";
+/// A prompt whose clips show it in the middle frame only.
+pub const FACE_ONCE: &str = "a face, once";
+/// Width and height of the drawn face.
+pub const FACE_SIDE: u32 = 96;
+
+/// The drawn face.
+fn face() -> Picture {
+    let png = include_bytes!("../../../libs/models/tests/goldens/detector/face.png");
+    let still = kinora_media::decode_still(png).unwrap();
+    Picture {
+        width: still.width,
+        height: still.height,
+        rgb: still.rgb,
+    }
+}
+
+/// The frames of a clip: of one colour, or with the face.
+fn frames(request: &GenerateRequest) -> Vec<u8> {
+    let pixels = usize::try_from(request.width * request.height).unwrap();
+    let picture = request.image.as_ref();
+    let colour = picture.map_or([128; 3], |it| *it.rgb.first_chunk().unwrap());
+    let frame = |index| match request.prompt.as_str() {
+        FACE => face().rgb,
+        FACE_ONCE if index == request.frames / 2 => face().rgb,
+        _ => colour.repeat(pixels),
+    };
+    (0..request.frames).flat_map(frame).collect()
+}
+
 /// What the fake models need and have.
 pub const FORECAST: Forecast = Forecast {
     need: MemoryNeed {
@@ -128,21 +159,18 @@ impl Backend for FakeBackend {
         let resumed_step = order.checkpoint.as_ref().map_or(0, |text| {
             std::str::from_utf8(text).unwrap().parse().unwrap()
         });
-        self.denoise(request.steps, resumed_step, control)?;
+        self.denoise(request, resumed_step, control)?;
         let GenerateRequest {
             width,
             height,
             frames,
             ..
         } = *request;
-        let pixels = usize::try_from(width * height * frames).unwrap();
-        let picture = request.image.as_ref();
-        let colour = picture.map_or([128; 3], |it| *it.rgb.first_chunk().unwrap());
         let clip = Clip {
             width,
             height,
             frames,
-            rgb: colour.repeat(pixels),
+            rgb: self::frames(request),
         };
         let options = kinora_models::LoadOptions::default();
         let surroundings = kinora_models::wan::pipeline::Surroundings::of(&options);
@@ -164,10 +192,11 @@ impl Backend for FakeBackend {
 impl FakeBackend {
     fn denoise(
         &self,
-        steps: u32,
+        request: &GenerateRequest,
         resumed_step: u32,
         control: &mut dyn LoadObserver,
     ) -> Result<(), BackendError> {
+        let steps = request.steps;
         let report = |control: &mut dyn LoadObserver, step| {
             control.progress(Progress {
                 stage: Stage::Denoising,
@@ -196,11 +225,12 @@ impl FakeBackend {
                 control.checkpoint(checkpoint(step + 1));
             }
             if step + 1 < steps && control.wants_preview() {
-                control.preview(Picture {
+                let gray = Picture {
                     width: 2,
                     height: 2,
                     rgb: vec![200; 12],
-                });
+                };
+                control.preview(if request.prompt == FACE { face() } else { gray });
             }
         }
         Ok(())
@@ -266,5 +296,6 @@ pub fn workbench_of(backend: Box<dyn Backend>, blobs: BlobStore, scratch: &Path)
             device: "cpu".to_owned(),
         },
         costs: parking_lot::Mutex::default(),
+        frames: None,
     }
 }

@@ -3,7 +3,8 @@
 //! It dials into the scheduler and keeps one stream ([`agent`]): leases come down, progress and
 //! results go up. The [`engine`] thread owns the device and the model ([`backend`]). An [`attempt`]
 //! takes a lease from text to stored files: generate, encode, upload under the lease's own prefix,
-//! and only then report. Clips of a sequence are joined the same way, without the engine. A job that fails, whatever the reason, leaves the worker serving the next.
+//! and only then report; where a detector is configured, the clip's [`frames`] are looked at before anything is
+//! uploaded. Clips of a sequence are joined the same way, without the engine. A job that fails, whatever the reason, leaves the worker serving the next.
 //!
 //! While it denoises, an attempt stores checkpoints under the job's prefix and names them to the scheduler, so that
 //! another worker can go on from the last one; a drain makes the engine hand its state over. Neither the object store
@@ -20,6 +21,7 @@ pub mod engine;
 pub mod error;
 #[cfg(test)]
 mod fake;
+pub mod frames;
 pub mod manifest;
 pub mod progress;
 
@@ -42,6 +44,7 @@ use agent::{Agent, Identity, Schedulers};
 use attempt::Workbench;
 use backend::{Backend, Folders};
 use engine::Engine;
+use frames::FrameCheck;
 use manifest::Machine;
 
 /// Loads the first model, then serves leases until `shutdown` and a drain. Probes are answered all the time.
@@ -97,7 +100,12 @@ async fn attend(
         .into_iter()
         .map(|card| (card.id.clone(), card))
         .collect();
+    let frame_options = options.frames.clone();
+    let frames = tokio::task::spawn_blocking(move || FrameCheck::open(&frame_options))
+        .await
+        .map_err(std::io::Error::other)??;
     let bench = Workbench {
+        frames: frames.map(Arc::new),
         engine: Engine::start(backend, options.engine.rhythm())?,
         blobs: BlobStore::new(&options.blobs),
         ffmpeg: options.ffmpeg.clone(),

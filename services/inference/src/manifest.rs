@@ -6,6 +6,7 @@ use kinora_proto::scheduler::v1 as pb;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Generated;
+use crate::frames::FrameRecord;
 
 /// The document's version.
 pub const SCHEMA: &str = "kinora.manifest.v1";
@@ -71,6 +72,9 @@ pub struct Manifest {
     /// SHA-256 of the clip whose last frame was the first picture, lower-case hex; none unless it came that way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues_video_sha256: Option<String>,
+    /// Which of its frames were looked at, by whose rules.
+    #[serde(default)]
+    pub frame_check: FrameRecord,
     /// Where it was made.
     pub machine: Machine,
     /// What besides the request and the weights decides the bytes.
@@ -143,6 +147,7 @@ impl Manifest {
             image_sha256: given(&spec.image_sha256),
             last_image_sha256: given(&spec.last_image_sha256),
             continues_video_sha256: None,
+            frame_check: FrameRecord::None,
             machine: machine.clone(),
             surroundings: generated.surroundings.clone(),
             pairs: generated.rendering.pairs,

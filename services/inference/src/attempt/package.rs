@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::Generated;
 use crate::error::AttemptError;
+use crate::frames::FrameRecord;
 use crate::manifest::{Machine, Manifest, OutputDigests};
 
 /// What is needed to make the files of a clip.
@@ -20,6 +21,7 @@ pub(super) struct PackageJob {
     pub(super) card: ModelCard,
     pub(super) machine: Machine,
     pub(super) generated: Generated,
+    pub(super) frame_check: FrameRecord,
     pub(super) wants_last_frame: bool,
     /// Digest of the clip whose last frame was the first picture.
     pub(super) continues_video_sha256: Option<String>,
@@ -103,6 +105,7 @@ pub(super) fn package(job: PackageJob) -> Result<Package, AttemptError> {
     };
     let manifest = Manifest {
         continues_video_sha256: job.continues_video_sha256,
+        frame_check: job.frame_check,
         ..Manifest::of(&job.spec, &job.card, &job.machine, &job.generated, digests)
     };
     let facts = Facts {

@@ -1,3 +1,5 @@
+mod frames;
+
 use kinora_ids::JobId;
 use kinora_testkit::net::loopback_listener;
 
@@ -27,6 +29,7 @@ fn grant() -> Grant {
         is_stitch: false,
         parts: Vec::new(),
         wants_last_frame: false,
+        audience: Audience::General,
     }
 }
 
