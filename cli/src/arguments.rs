@@ -9,6 +9,7 @@ mod identity;
 pub mod model;
 mod models;
 pub mod payments;
+mod prompts;
 mod reproduce;
 mod webhooks;
 
@@ -19,7 +20,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use kinora_billing::config::payments::PaymentOptions;
 use kinora_inference::config::EngineOptions;
+use kinora_inference::frames::options::FrameOptions;
 use kinora_mesh::telemetry::TelemetryOptions;
+use kinora_prompts::config::PromptingOptions;
 use reqwest::header::HeaderValue;
 
 use crate::mesh::UNLIMITED_PLAN;
@@ -35,6 +38,10 @@ pub use identity::{IdentityArguments, IdentityCommand, IssueArguments};
 pub use models::{
     ListArguments, ModelsArguments, ModelsCommand, PullArguments, RemoveArguments, StoreArguments,
     VerifyArguments,
+};
+pub use prompts::{
+    EnhancementArguments, ModerateArguments, PrepareArguments, PromptsArguments, PromptsCommand,
+    ReviewsArguments, ReviewsCommand,
 };
 pub use reproduce::ReproduceArguments;
 pub use webhooks::{
@@ -53,6 +60,8 @@ Examples:
       draws eight clips in one go
   kinora sequence \"a ball rolls in\" \"the ball rolls out\" -o ball.mp4
       draws a longer clip, segment by segment
+  kinora generate --enhance \"Red ball going to the right\"
+      has the prompt rewritten for the model, and shows both
   kinora models pull wan2.1-t2v-1.3b
       fetches a model, which the next `kinora up` offers
   kinora generate \"a blue star\" --server https://video.example.org --api-key-file key
@@ -133,6 +142,10 @@ pub enum Command {
     Models(Box<ModelsArguments>),
     /// Generate a clip again from its manifest, on this machine, and compare.
     Reproduce(Box<ReproduceArguments>),
+    /// Try out what becomes of prompts, and tell what may not be generated.
+    Prompts(Box<PromptsArguments>),
+    /// Decide about prompts that a person has to look at. For operators.
+    Reviews(ReviewsArguments),
     /// Be notified of what happens to videos.
     Webhooks(WebhooksArguments),
     /// Show the credits there are.
@@ -195,6 +208,12 @@ pub struct EngineArguments {
     /// How models are computed.
     #[command(flatten)]
     pub engine: EngineOptions,
+    /// How prompts are judged and rewritten.
+    #[command(flatten)]
+    pub prompting: PromptingOptions,
+    /// Whether and how frames are checked.
+    #[command(flatten)]
+    pub frames: FrameOptions,
 }
 
 /// Options of `kinora up`.
@@ -335,6 +354,25 @@ mod tests {
             };
             assert!(webhooks.json && webhooks.server.server.is_some());
         }
+    }
+
+    #[test]
+    fn enhancement_takes_no_prompt_for_its_value() {
+        let how = |line: &[&str]| {
+            let arguments = Arguments::try_parse_from(line).ok()?;
+            let Command::Generate(generate) = arguments.command else {
+                panic!("not generate");
+            };
+            assert_eq!(generate.prompts, ["p"]);
+            Some(generate.settings.enhancement.enhance)
+        };
+        assert_eq!(how(&["kinora", "generate", "p"]), Some(None));
+        let auto = Some(Some("auto".to_owned()));
+        assert_eq!(how(&["kinora", "generate", "--enhance", "p"]), auto);
+        assert_eq!(how(&["kinora", "generate", "p", "--enhance"]), auto);
+        let llm = how(&["kinora", "generate", "--enhance=llm", "p"]);
+        assert_eq!(llm, Some(Some("llm".to_owned())));
+        assert_eq!(how(&["kinora", "generate", "--enhance=magic", "p"]), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::groups::GroupKind;
-pub use self::submission::{BatchSubmission, SequenceSubmission, Submission};
+pub use self::submission::{BatchSubmission, Character, SequenceSubmission, Submission};
 use self::view::{Estimate, Model, ModelList, Video, VideoList};
 pub use self::webhooks::WebhookChange;
 
@@ -291,10 +291,28 @@ fn explain(problem: &ProblemDocument) -> String {
     {
         text.push_str(&format!("\n  {}: {}", error.field, error.detail));
     }
+    if let Some(advice) = advice(&problem.reason) {
+        text.push_str(&format!("\n  {advice}"));
+    }
     if problem.status >= 500 {
         text.push_str(&format!(" (request {})", problem.request_id));
     }
     text
+}
+
+/// What a person can do about it, where the mesh cannot know that they use this command.
+fn advice(reason: &str) -> Option<&'static str> {
+    match reason {
+        "PROMPT_REFUSED" => {
+            Some("`kinora prompts policy` lists what is not generated here; say it in other words")
+        }
+        "PROMPT_NEEDS_REVIEW" => Some(
+            "an operator decides with `kinora reviews approve ID`; then give the same command again",
+        ),
+        "ENHANCEMENT_NOT_SUPPORTED" => Some("leave --enhance out"),
+        "ENHANCE_REQUIRED" => Some("--style and --character go with --enhance"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -305,6 +323,31 @@ mod tests {
     fn an_id_cannot_leave_its_path_segment() {
         assert_eq!(segment("../../x?y"), "______x_y");
         assert_eq!(segment("01890000-aaaa"), "01890000-aaaa");
+    }
+
+    #[test]
+    fn a_prompt_that_is_not_taken_says_what_can_be_done() {
+        let mut problem = ProblemDocument {
+            kind: String::new(),
+            title: String::new(),
+            status: 400,
+            detail: "a person has to look at the prompt first (review r)".to_owned(),
+            instance: String::new(),
+            reason: "PROMPT_NEEDS_REVIEW".to_owned(),
+            metadata: std::collections::BTreeMap::new(),
+            errors: Vec::new(),
+            request_id: String::new(),
+            error: kinora_edge::problem::ErrorObject::default(),
+        };
+        let text = explain(&problem);
+        assert!(
+            text.contains("(review r)") && text.contains("kinora reviews approve"),
+            "{text}"
+        );
+        problem.reason = "PROMPT_REFUSED".to_owned();
+        assert!(explain(&problem).contains("kinora prompts policy"));
+        problem.reason = "JOB_NOT_FOUND".to_owned();
+        assert_eq!(explain(&problem), problem.detail);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
 use kinora_cli::arguments::{Arguments, Command};
 use kinora_cli::commands::{
-    admin, batch, credits, estimate, generate, identity, jobs, model, models, payments, reproduce,
-    sequence, up, webhooks,
+    admin, batch, credits, estimate, generate, identity, jobs, model, models, payments, prompts,
+    reproduce, reviews, sequence, up, webhooks,
 };
 use kinora_cli::exit::Failure;
 use kinora_cli::output;
@@ -54,6 +54,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Approve(arguments) => {
             Box::pin(generate::approve(*arguments, folders, shutdown)).await
         }
+        Command::Prompts(arguments) => prompts::run(*arguments, folders).await,
+        Command::Reviews(arguments) => reviews::run(arguments, folders).await,
         Command::Webhooks(arguments) => webhooks::run(arguments, folders).await,
         Command::Balance(arguments) => credits::balance(&arguments, folders).await,
         Command::Usage(arguments) => credits::usage(&arguments, folders).await,

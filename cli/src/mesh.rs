@@ -1,4 +1,4 @@
-//! The whole mesh in this process: object store, accounts, billing, scheduler, one worker, edge.
+//! The whole mesh in this process: object store, accounts, billing, prompts, scheduler, one worker, edge.
 //!
 //! Each part is the service that a cluster runs as a process of its own, on a loopback port of its own; nothing here
 //! is a shortcut around a contract. The data folder keeps everything, so a mesh that dies mid-job goes on with that
@@ -16,6 +16,8 @@ use anyhow::{Context, anyhow};
 use kinora_billing::config::payments::PaymentOptions;
 use kinora_blobs::{BlobOptions, BlobStore, Secret};
 use kinora_inference::config::EngineOptions;
+use kinora_inference::frames::options::FrameOptions;
+use kinora_prompts::config::PromptingOptions;
 use reqwest::header::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -55,6 +57,8 @@ pub struct LocalMeshOptions {
     pub ffmpeg: PathBuf,
     /// How models are computed.
     pub engine: EngineOptions,
+    /// Whether and how frames are checked.
+    pub frames: FrameOptions,
     /// How long a running job may go on after a stop was asked for.
     pub drain_timeout: Duration,
     /// Whether webhooks may go to this machine and its network, and over http.
@@ -63,6 +67,8 @@ pub struct LocalMeshOptions {
     pub default_plan: String,
     /// Whether and how people pay.
     pub payments: PaymentOptions,
+    /// How prompts are judged and rewritten.
+    pub prompting: PromptingOptions,
     /// The file of other providers that may sign people in.
     pub providers_file: Option<PathBuf>,
 }
@@ -87,6 +93,7 @@ enum Part {
     Edge,
     Worker,
     Scheduler,
+    Prompts,
     Billing,
     Accounts,
     ObjectStore,
@@ -98,6 +105,7 @@ impl Part {
             Self::Edge => "edge",
             Self::Worker => "worker",
             Self::Scheduler => "scheduler",
+            Self::Prompts => "prompts service",
             Self::Billing => "billing service",
             Self::Accounts => "accounts service",
             Self::ObjectStore => "object store",
@@ -112,6 +120,7 @@ type Ended = (Part, anyhow::Result<()>);
 struct Tokens {
     front: CancellationToken,
     scheduler: CancellationToken,
+    prompts: CancellationToken,
     billing: CancellationToken,
     accounts: CancellationToken,
     object_store: CancellationToken,
@@ -128,12 +137,14 @@ impl LocalMesh {
         let object_listener = bind(options.s3_listen, "the object store").await?;
         let scheduler_listener = bind(LOOPBACK, "the scheduler").await?;
         let billing_listener = bind(LOOPBACK, "the billing service").await?;
+        let prompts_listener = bind(LOOPBACK, "the prompts service").await?;
         let accounts_listener = bind(LOOPBACK, "the accounts service").await?;
         let addresses = Addresses {
             edge_url: local_url(listener.local_addr()?),
             object_url: local_url(object_listener.local_addr()?),
             scheduler_url: format!("https://{}", scheduler_listener.local_addr()?),
             billing_url: format!("https://{}", billing_listener.local_addr()?),
+            prompts_url: format!("https://{}", prompts_listener.local_addr()?),
             accounts_url: format!("https://{}", accounts_listener.local_addr()?),
         };
         let tokens = Tokens::default();
@@ -155,6 +166,7 @@ impl LocalMesh {
             object_store: object_listener,
             scheduler: scheduler_listener,
             billing: billing_listener,
+            prompts: prompts_listener,
             accounts: accounts_listener,
         };
         let loaded = mesh.begin(plan, identities, listeners);
@@ -203,7 +215,7 @@ impl LocalMesh {
         }
     }
 
-    /// Stops callers before callees: edge and worker, then the scheduler, billing, accounts, and the object store.
+    /// Stops callers before callees: edge and worker, then the scheduler, prompts, billing, accounts, and the object store.
     ///
     /// A job that still runs after the drain time is handed back and goes on with the next start.
     ///
@@ -216,6 +228,7 @@ impl LocalMesh {
         for (token, parts) in [
             (tokens.front, vec![Part::Edge, Part::Worker]),
             (tokens.scheduler, vec![Part::Scheduler]),
+            (tokens.prompts, vec![Part::Prompts]),
             (tokens.billing, vec![Part::Billing]),
             (tokens.accounts, vec![Part::Accounts]),
             (tokens.object_store, vec![Part::ObjectStore]),
@@ -289,6 +302,15 @@ impl LocalMesh {
             ),
         );
         self.spawn(
+            Part::Prompts,
+            parts::prompts(
+                plan.prompts,
+                identities.prompts,
+                listeners.prompts,
+                tokens.prompts,
+            ),
+        );
+        self.spawn(
             Part::Scheduler,
             parts::scheduler(
                 plan.scheduler,
@@ -355,6 +377,7 @@ struct Listeners {
     object_store: TcpListener,
     scheduler: TcpListener,
     billing: TcpListener,
+    prompts: TcpListener,
     accounts: TcpListener,
 }
 
@@ -365,6 +388,7 @@ struct Addresses {
     object_url: String,
     scheduler_url: String,
     billing_url: String,
+    prompts_url: String,
     accounts_url: String,
 }
 

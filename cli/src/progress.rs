@@ -51,6 +51,14 @@ impl Display {
         }
     }
 
+    /// Writes a remark, and the bar again below it.
+    pub fn remark(&self, text: &str) {
+        match self {
+            Self::Bar(bar) => bar.suspend(|| output::remark(text)),
+            Self::Lines(_) | Self::Quiet => output::remark(text),
+        }
+    }
+
     /// Shows an event.
     pub fn show(&mut self, event: &VideoEvent) {
         match self {

@@ -1,4 +1,4 @@
-//! The services as separate processes on PostgreSQL: edge, scheduler, billing, accounts, workers, and an object store.
+//! The services as separate processes on PostgreSQL: edge, scheduler, prompts, billing, accounts, workers, and an object store.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::{Api, Program, accounts, billing, model_folder, text};
 /// Services take less to listen.
 const START: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Edge, scheduler, billing, accounts and object store; workers come and go with the tests.
+/// Edge, scheduler, prompts, billing, accounts and object store; workers come and go with the tests.
 pub struct SeparateProcesses {
     /// Everything is below it.
     pub folder: tempfile::TempDir,
@@ -28,6 +28,8 @@ pub struct SeparateProcesses {
     pub accounts: Program,
     /// The billing service.
     pub billing: Program,
+    /// The prompts service.
+    pub prompts: Program,
     /// A client of the edge.
     pub api: Api,
     database: String,
@@ -38,6 +40,7 @@ pub struct SeparateProcesses {
 struct Ports {
     accounts: u16,
     billing: u16,
+    prompts: u16,
     scheduler: u16,
     store: u16,
 }
@@ -49,10 +52,12 @@ impl SeparateProcesses {
         let databases = TestPostgres::of_this_run();
         let database = databases.create_database().await;
         let billing_database = databases.create_database().await;
+        let prompts_database = databases.create_database().await;
         let listener = loopback_listener().await;
         let ports = Ports {
             accounts: free_port(),
             billing: free_port(),
+            prompts: free_port(),
             scheduler: free_port(),
             store: listener.local_addr().unwrap().port(),
         };
@@ -60,12 +65,13 @@ impl SeparateProcesses {
         let key = ApiKey::generate().unwrap().reveal();
         let accounts = start_accounts(folder.path(), ports.accounts, &key);
         let billing = start_billing(folder.path(), &billing_database, ports);
+        let prompts = start_prompts(folder.path(), &prompts_database, ports);
         let scheduler = start_scheduler(folder.path(), &database, ports);
         let edge_port = free_port();
         let edge = start_edge(folder.path(), edge_port, ports);
         let api = Api::new(format!("http://127.0.0.1:{edge_port}"), &key);
         // Ports are open before somebody answers. Plans are billing's, and models take the scheduler and accounts.
-        for path in ["/v1/plans", "/v1/models"] {
+        for path in ["/v1/plans", "/v1/prompts/policy", "/v1/models"] {
             kinora_testkit::wait::until("the services answer", START, || async {
                 let answer = api.send(Method::GET, path, None).await;
                 let status = answer.map(|reply| reply.status);
@@ -82,6 +88,7 @@ impl SeparateProcesses {
             _edge: edge,
             accounts,
             billing,
+            prompts,
             api,
             database,
         }
@@ -157,10 +164,11 @@ impl SeparateProcesses {
 
     /// The addresses of the services that speak gRPC, by their workload's names.
     #[must_use]
-    pub fn grpc_addresses(&self) -> [(&'static str, std::net::SocketAddr); 3] {
+    pub fn grpc_addresses(&self) -> [(&'static str, std::net::SocketAddr); 4] {
         [
             ("accounts", self.ports.accounts),
             ("billing", self.ports.billing),
+            ("prompts", self.ports.prompts),
             ("scheduler", self.ports.scheduler),
         ]
         .map(|(name, port)| (name, (std::net::Ipv4Addr::LOCALHOST, port).into()))
@@ -236,6 +244,19 @@ fn start_billing(folder: &Path, database: &str, ports: Ports) -> Program {
     start(folder, "billing", arguments, billing::environment())
 }
 
+fn start_prompts(folder: &Path, database: &str, ports: Ports) -> Program {
+    let arguments = [
+        "--prompts-database",
+        database,
+        "--listen",
+        &format!("127.0.0.1:{}", ports.prompts),
+        "--accounts-endpoint",
+        &url(ports.accounts),
+    ];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    start(folder, "prompts", arguments, Vec::new())
+}
+
 fn start_scheduler(folder: &Path, database: &str, ports: Ports) -> Program {
     let arguments = [
         "--scheduler-database",
@@ -246,6 +267,8 @@ fn start_scheduler(folder: &Path, database: &str, ports: Ports) -> Program {
         &url(ports.accounts),
         "--billing-endpoint",
         &url(ports.billing),
+        "--prompts-endpoint",
+        &url(ports.prompts),
     ];
     let arguments = arguments.map(str::to_owned).to_vec();
     start(
@@ -271,6 +294,8 @@ fn edge_arguments(port: u16, ports: Ports) -> Vec<String> {
         &url(ports.accounts),
         "--billing-endpoint",
         &url(ports.billing),
+        "--prompts-endpoint",
+        &url(ports.prompts),
         // Measurements ask more than anybody may.
         "--caller-limit",
         "off",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
-use super::{EngineArguments, ServerArguments};
+use super::{EngineArguments, EnhancementArguments, ServerArguments};
 
 const GENERATE_HELP: &str = "\
 Several prompts, or --seeds, make a batch: one request, one progress, and numbered files (clip-1.mp4, clip-2.mp4).
@@ -18,12 +18,16 @@ Examples:
   kinora generate \"a red star spins on a gray background\" -o star.mp4
   kinora generate \"a red star\" \"a blue star\" --seeds 4 -o stars.mp4
       makes eight clips, stars-1.mp4 to stars-8.mp4
+  kinora generate --enhance \"Red ball going to the right\"
+      shows what you wrote and what the model gets of it, then makes the clip
+  kinora generate --enhance=rules --style noir --character \"Ada=a tall woman in a grey coat\" \"Ada opens a door\"
   kinora generate \"a red star\" --preview-first
   kinora generate \"a red star\" --at 2h --priority batch
       starts in two hours at the earliest, behind everybody else";
 
 const REMIX_HELP: &str = "\
-What is not said is taken from the video, except the seed, which is drawn.
+What is not said is taken from the video, except the seed, which is drawn. A prompt that was rewritten is taken as it was
+written, and rewritten again as it was; --enhance=none leaves it as it is.
 
 Examples:
   kinora remix 01890000-0000-7000-8000-000000000000 -o again.mp4
@@ -109,6 +113,9 @@ pub struct SettingsArguments {
     /// Give up unless it has started by then, for example 30m; counted from --at.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub expire_after: Option<Duration>,
+    /// How prompts are rewritten.
+    #[command(flatten)]
+    pub enhancement: EnhancementArguments,
 }
 
 /// How a command that makes clips runs.

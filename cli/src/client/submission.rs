@@ -41,6 +41,22 @@ pub struct Submission {
     pub preview_first: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remix_of: Option<String>,
+    /// `auto`, `rules`, `llm` or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enhance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub style: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub characters: Vec<Character>,
+}
+
+/// Somebody or something that has to look alike from clip to clip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Character {
+    /// What the prompt calls it.
+    pub name: String,
+    /// How it looks.
+    pub sheet: String,
 }
 
 /// Several requests at once.

@@ -35,8 +35,20 @@ pub struct Video {
     pub progress: u32,
     /// Model id.
     pub model: String,
-    /// What the clip shows.
+    /// What the clip shows, as the model gets it.
     pub prompt: String,
+    /// What was written: the prompt, unless that was rewritten. Empty from a mesh that does not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub original_prompt: String,
+    /// Who has rewritten the prompt: `none`, `rules` or `llm`. Empty from a mesh that does not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub enhancer: String,
+    /// Language of what was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_language: Option<String>,
+    /// Why the prompt was not rewritten by whom the request wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enhancement_fallback: Option<String>,
     /// What the clip must not show.
     pub negative_prompt: String,
     /// Pixels.

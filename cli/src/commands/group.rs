@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Saved, line};
+use super::report::{Saved, line, tell_prompts};
 use super::request::with_infix;
 use super::session::submit;
 use super::single::save_still;
@@ -45,6 +45,7 @@ impl Several<'_> {
         // What cannot be written is noticed before any work is done.
         drop(Target::prepare(self.output).map_err(Failure::usage)?);
         let group = submit(self.shutdown, call).await?;
+        tell_prompts(&group.videos, display);
         match follow(self.api, &group, self.shutdown, display).await? {
             Some(ended) => self.save(&ended, begun).await,
             None => Err(self.give_up(&group).await),

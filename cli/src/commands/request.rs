@@ -37,6 +37,9 @@ pub(super) fn submission(settings: &SettingsArguments) -> Result<Submission, Fai
         priority: settings.priority.clone(),
         not_before: at.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)),
         expire_after,
+        enhance: settings.enhancement.enhance.clone(),
+        style: settings.enhancement.style.clone(),
+        characters: settings.enhancement.characters.clone(),
         ..Submission::default()
     })
 }

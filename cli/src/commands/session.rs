@@ -167,10 +167,12 @@ async fn start(
         models: places.find_models(folders).map_err(unreachable)?,
         ffmpeg: places.find_ffmpeg(folders).await.map_err(unreachable)?,
         engine: engine.clone(),
+        frames: run.engine.frames.clone(),
         drain_timeout: Duration::ZERO,
         private_webhooks: false,
         default_plan: UNLIMITED_PLAN.to_owned(),
         payments: PaymentOptions::default(),
+        prompting: run.engine.prompting.clone(),
         providers_file: None,
     };
     let mesh = Box::pin(LocalMesh::start(options))

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::approval::{self, Answer};
-use super::report::{Saved, failed, line};
+use super::report::{Saved, failed, line, tell_prompts};
 use super::request::with_infix;
 use super::session::submit;
 use crate::arguments::ClipArguments;
@@ -66,6 +66,7 @@ impl Single<'_> {
         let begun = Instant::now();
         let call = async |key: &str| self.api.submit(submission, key).await;
         let video = submit(self.shutdown, call).await?;
+        tell_prompts(std::slice::from_ref(&video), display);
         let is_decided = |event: &VideoEvent| {
             event.status.is_terminal() || event.status == VideoStatus::AwaitingApproval
         };
@@ -174,9 +175,6 @@ impl Single<'_> {
     ) -> Result<(), Failure> {
         display.clear();
         let video = self.api.video(&last.id).await?;
-        for note in &video.notes {
-            output::remark(format!("note: {note}"));
-        }
         let outputs = video
             .outputs
             .as_ref()

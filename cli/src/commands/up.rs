@@ -36,10 +36,12 @@ pub async fn run(
         models: models.clone(),
         ffmpeg,
         engine: arguments.engine.engine.clone(),
+        frames: arguments.engine.frames.clone(),
         drain_timeout: arguments.drain_timeout,
         private_webhooks: arguments.private_webhooks,
         default_plan: arguments.default_plan,
         payments: arguments.payments,
+        prompting: arguments.engine.prompting,
         providers_file: arguments.providers_file,
     };
     let starting = Box::pin(LocalMesh::start(options));

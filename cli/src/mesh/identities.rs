@@ -19,6 +19,7 @@ pub(crate) const NAMESPACE: &str = "default";
 pub(super) struct Identities {
     pub(super) accounts: Identity,
     pub(super) billing: Identity,
+    pub(super) prompts: Identity,
     pub(super) scheduler: Identity,
     pub(super) edge: Identity,
     pub(super) worker: Identity,
@@ -28,13 +29,21 @@ impl Identities {
     /// Issues new certificates, and renews them before they end for as long as the mesh runs.
     pub(super) fn issue(data: &Path, stop: CancellationToken) -> Result<Self, MeshError> {
         let root = data.join(FOLDER);
-        let services = ["accounts", "billing", "scheduler", "edge", "worker"];
+        let services = [
+            "accounts",
+            "billing",
+            "prompts",
+            "scheduler",
+            "edge",
+            "worker",
+        ];
         let folders = services.map(|service| (workload(service), root.join(service)));
         Authority::open(&root.join("authority"))?.keep_issued(folders.to_vec(), stop)?;
         let identity = |service: &str| Identity::of_folder(&root.join(service));
         Ok(Self {
             accounts: identity("accounts")?,
             billing: identity("billing")?,
+            prompts: identity("prompts")?,
             scheduler: identity("scheduler")?,
             edge: identity("edge")?,
             worker: identity("worker")?,

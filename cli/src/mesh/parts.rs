@@ -14,6 +14,7 @@ use kinora_mesh::identity::Identity;
 use kinora_mesh::lifecycle::{DrainOptions, ProbeOptions};
 use kinora_mesh::serve::{HttpOptions, TlsOptions};
 use kinora_models::LoadOptions;
+use kinora_prompts::PromptsOptions;
 use kinora_scheduler::SchedulerOptions;
 use kinora_store::DatabaseUrl;
 use tokio::net::TcpListener;
@@ -35,6 +36,7 @@ pub(super) struct Plan {
     pub(super) blobs: BlobOptions,
     pub(super) accounts: AccountsOptions,
     pub(super) billing: BillingOptions,
+    pub(super) prompts: PromptsOptions,
     pub(super) scheduler: SchedulerOptions,
     pub(super) edge: EdgeOptions,
     pub(super) worker: InferenceOptions,
@@ -63,6 +65,7 @@ impl Plan {
             },
             accounts: accounts_options(options, addresses, api_key)?,
             billing: billing_options(options, addresses)?,
+            prompts: prompts_options(options, addresses)?,
             scheduler: scheduler_options(options, addresses)?,
             edge: edge_options(options, addresses, &blobs),
             worker: worker_options(options, addresses, &blobs),
@@ -111,6 +114,18 @@ fn billing_options(
     Ok(billing)
 }
 
+fn prompts_options(
+    options: &LocalMeshOptions,
+    addresses: &Addresses,
+) -> anyhow::Result<PromptsOptions> {
+    let mut prompts = PromptsOptions::new(database(options, "prompts.db")?);
+    prompts
+        .accounts_endpoint
+        .clone_from(&addresses.accounts_url);
+    prompts.prompting.clone_from(&options.prompting);
+    Ok(prompts)
+}
+
 fn scheduler_options(
     options: &LocalMeshOptions,
     addresses: &Addresses,
@@ -120,6 +135,7 @@ fn scheduler_options(
         .accounts_endpoint
         .clone_from(&addresses.accounts_url);
     scheduler.billing_endpoint = Some(addresses.billing_url.clone());
+    scheduler.prompts_endpoint = Some(addresses.prompts_url.clone());
     // It is one person's machine: a batch may be as long as they like, and nobody else can look after it.
     scheduler.max_active = 0;
     scheduler.webhooks.allow_private = options.private_webhooks;
@@ -136,6 +152,7 @@ fn edge_options(
         scheduler_endpoint: addresses.scheduler_url.clone(),
         accounts_endpoint: addresses.accounts_url.clone(),
         billing_endpoint: Some(addresses.billing_url.clone()),
+        prompts_endpoint: Some(addresses.prompts_url.clone()),
         token_issuer: TOKEN_ISSUER.to_owned(),
         trusted_proxies: Vec::new(),
         cors_origins: options.cors_origins.clone(),
@@ -167,6 +184,7 @@ fn worker_options(
         ffmpeg: options.ffmpeg.clone(),
         scratch: Some(options.data.path().join("scratch")),
         engine: options.engine.clone(),
+        frames: options.frames.clone(),
         drain_timeout: options.drain_timeout,
         probes: ProbeOptions::default(),
         blobs: blobs.clone(),
@@ -210,6 +228,16 @@ pub(super) async fn billing(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     Box::pin(kinora_billing::serve(options, identity, listener, shutdown)).await?;
+    Ok(())
+}
+
+pub(super) async fn prompts(
+    options: PromptsOptions,
+    identity: Identity,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    Box::pin(kinora_prompts::serve(options, identity, listener, shutdown)).await?;
     Ok(())
 }
 

@@ -34,6 +34,9 @@ pub struct Model {
     /// What it needs of a device; none while that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryNeed>,
+    /// How prompts for it are written, for example `wan`. Empty from a mesh that does not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt_family: String,
 }
 
 /// Whether a model takes a picture.

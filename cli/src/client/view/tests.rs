@@ -15,6 +15,8 @@ fn video() -> Value {
         },
         "attempt": 1, "seq": 4, "notes": [], "create_time": "2026-01-31T12:00:00Z",
         "start_time": "2026-01-31T12:00:01.500Z", "created_at": 1_769_860_800,
+        "original_prompt": "P", "enhancer": "rules", "prompt_language": "en",
+        "enhancement_fallback": "LLM_TIMEOUT",
     })
 }
 
