@@ -32,12 +32,12 @@ CASES ?=
 TARGET ?= json
 RUNS ?= 10000000
 
-.PHONY: help setup run up test openapi methods contracts release-contracts check-api fuzz stripe-live fake-stripe chaos lint deny bench bench-models bench-accounts bench-billing bench-scheduler bench-edge simulate clean-cache
+.PHONY: help setup run up test openapi methods contracts release-contracts check-api fuzz eval-prompts stripe-live fake-stripe chaos lint deny bench bench-models bench-llm bench-prompts bench-accounts bench-billing bench-scheduler bench-edge simulate clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## fetch libtorch, an OpenID provider, a mail server, clients of other people, a browser, what checks contracts, and ffmpeg, PostgreSQL, NATS and Redis where missing (once, into the user's cache)
+setup: ## fetch libtorch, an OpenID provider, a mail server, clients of other people, a browser, what checks contracts, a sentence encoder, a small language model, the weights of a frame detector, and ffmpeg, PostgreSQL, NATS and Redis where missing (once, into the user's cache)
 	@scripts/env
 
 run: ## draw PROMPT on this machine's CPU and write OUT, an mp4
@@ -87,8 +87,15 @@ check-api: ## everything that docs/openapi.json has, asked of a whole mesh for M
 	cargo build -p kinora-cli
 	"$$python" integration-tests/schemathesis/run.py $(kinora) $(MINUTES)
 
-fuzz: ## RUNS random inputs for TARGET: path, query, json or multipart (docs/security/fuzzing.md)
+fuzz: ## RUNS random inputs for TARGET: path, query, json, multipart, moderation or prompt (docs/security/fuzzing.md)
 	@scripts/fuzz $(TARGET) $(RUNS)
+
+eval-prompts: ## what enhancement and moderation do to their labelled prompts, as tables (docs/prompts.md, docs/moderation.md)
+	@settings=$$(scripts/env libtorch minilm ffmpeg) ; eval "$$settings"
+	cargo run -q -p kinora-enhancement --example eval
+	cargo run -q -p kinora-moderation --example eval
+	# Words and classifier together, through the service.
+	cargo test -q -p kinora-prompts --test evaluation -- --nocapture
 
 stripe-live: ## the gateway against Stripe's test mode, with the key in KINORA_STRIPE_TEST_KEY (docs/stripe-live.md); makes customers there
 	@[ -n "$${KINORA_STRIPE_TEST_KEY:-}" ] || { echo "set KINORA_STRIPE_TEST_KEY to a secret key of Stripe's test mode" >&2 ; exit 1 ; }
@@ -123,6 +130,15 @@ bench-models: ## denoising against diffusers on the same weights; PYTHON needs t
 	@$(build_settings)
 	cargo build --release -p kinora-cli
 	$(PYTHON) tools/bench/models.py --engine $(target_dir)/release/kinora $(CASES)
+
+bench-prompts: ## what it takes to judge a prompt and to rewrite it by rules, over gRPC, as a table (release build)
+	@settings=$$(scripts/env libtorch minilm ffmpeg) ; eval "$$settings"
+	cargo bench -p kinora-prompts --bench prompts
+
+bench-llm: ## SmolLM2 against transformers on the same file, as a table (release build); PYTHON needs the packages of tools/goldens
+	@settings=$$(scripts/env libtorch smollm2) ; eval "$$settings"
+	cargo build --release -p kinora-models --example llm
+	$(PYTHON) tools/bench/llm.py "$$KINORA_SMOLLM2" --engine $(target_dir)/release/examples/llm
 
 bench-accounts: ## signing in, checking a token beside jose, and calling with an API key, as tables (release build)
 	@settings=$$(scripts/env postgres oidc ffmpeg libtorch) ; eval "$$settings"

@@ -4,8 +4,10 @@
 //! when something does not hold.
 
 mod json;
+mod moderation;
 mod multipart;
 mod path;
+mod prompt;
 mod query;
 
 use std::sync::LazyLock;
@@ -17,8 +19,10 @@ use prost_reflect::{DescriptorPool, ReflectMessage};
 use serde_json::Value;
 
 pub use self::json::json;
+pub use self::moderation::moderation;
 pub use self::multipart::multipart;
 pub use self::path::path;
+pub use self::prompt::prompt;
 pub use self::query::query;
 
 /// All routes of all services.

@@ -35,3 +35,13 @@ fn bodies_hold() {
 fn forms_hold() {
     check("multipart", kinora_fuzz::multipart);
 }
+
+#[test]
+fn texts_hold() {
+    check("moderation", kinora_fuzz::moderation);
+}
+
+#[test]
+fn prompts_hold() {
+    check("prompt", kinora_fuzz::prompt);
+}

@@ -1,0 +1,11 @@
+//! libFuzzer makes inputs up for [`kinora_fuzz::moderation`].
+#![no_main]
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    match kinora_fuzz::moderation(data) {
+        true => Corpus::Keep,
+        false => Corpus::Reject,
+    }
+});
