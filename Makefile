@@ -95,7 +95,7 @@ eval-prompts: ## what enhancement and moderation do to their labelled prompts, a
 	cargo run -q -p kinora-enhancement --example eval
 	cargo run -q -p kinora-moderation --example eval
 	# Words and classifier together, through the service.
-	cargo test -q -p kinora-prompts --test evaluation -- --nocapture
+	cargo test -q --workspace --test evaluation floors_hold_with_the_classifier -- --nocapture
 
 stripe-live: ## the gateway against Stripe's test mode, with the key in KINORA_STRIPE_TEST_KEY (docs/stripe-live.md); makes customers there
 	@[ -n "$${KINORA_STRIPE_TEST_KEY:-}" ] || { echo "set KINORA_STRIPE_TEST_KEY to a secret key of Stripe's test mode" >&2 ; exit 1 ; }

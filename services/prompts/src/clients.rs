@@ -18,6 +18,9 @@ pub enum WriterError {
     /// It was too late.
     #[error("the language model was too late")]
     Timeout,
+    /// It wrote, and what it wrote is of no use.
+    #[error("the language model wrote nothing of use: {0}")]
+    Unusable(&'static str),
     /// It is away, broke, or answers what nobody can read. The text is for operators.
     #[error("the language model failed: {0}")]
     Failed(String),

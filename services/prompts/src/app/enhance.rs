@@ -151,6 +151,10 @@ impl App {
         let answer = match timeout_at(question.deadline, writer.write(question.clone())).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(WriterError::Busy)) => return Ok(Err(Fallback::LlmBusy)),
+            Ok(Err(error @ WriterError::Unusable(_))) => {
+                tracing::debug!(%error, "the language model's answer was rejected");
+                return Ok(Err(Fallback::LlmAnswerRejected));
+            }
             Ok(Err(WriterError::Timeout)) | Err(_) => return Ok(Err(Fallback::LlmTimeout)),
             Ok(Err(error @ WriterError::Failed(_))) => {
                 tracing::warn!(%error, "a prompt was not rewritten by the language model");

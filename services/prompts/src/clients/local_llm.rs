@@ -66,7 +66,7 @@ impl LocalLlm {
         let outcome = generation.outcome().await.map_err(read_error)?;
         match outcome.finish {
             FinishReason::Deadline | FinishReason::Cancelled => Err(WriterError::Timeout),
-            FinishReason::Repetition => Err(WriterError::Failed("it repeats itself".to_owned())),
+            FinishReason::Repetition => Err(WriterError::Unusable("it repeats itself")),
             FinishReason::End | FinishReason::Stop | FinishReason::Whole | FinishReason::Length => {
                 Ok(outcome.text)
             }

@@ -72,7 +72,7 @@ impl TextFinding {
 pub struct Judgement {
     /// The strictest of all findings.
     pub verdict: Verdict,
-    /// The strictest first, each rule once.
+    /// The strictest first, and of these what was found in words; each rule once.
     pub findings: Vec<TextFinding>,
 }
 
@@ -81,7 +81,11 @@ impl Judgement {
     #[must_use]
     pub fn of(mut findings: Vec<TextFinding>) -> Self {
         let strictest = findings.iter().map(|it| it.finding.verdict).max();
-        findings.sort_by_key(|it| Reverse(it.finding.verdict));
+        // What somebody can point at comes before what a classifier makes of it: the first one is what people are told.
+        findings.sort_by_key(|it| {
+            let is_guess = it.finding.layer == Layer::Classifier;
+            (Reverse(it.finding.verdict), is_guess)
+        });
         let mut told: Vec<TextFinding> = Vec::new();
         for one in findings {
             let is_same = |it: &TextFinding| {
@@ -96,5 +100,47 @@ impl Judgement {
             verdict: strictest.unwrap_or(Verdict::Allow),
             findings: told,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(verdict: Verdict, layer: Layer, category: Category) -> TextFinding {
+        let finding = Finding {
+            category,
+            verdict,
+            rule_id: format!("{category:?}"),
+            layer,
+            score: None,
+            evidence: String::new(),
+            span: None,
+        };
+        TextFinding {
+            text: TextKind::Prompt,
+            finding,
+        }
+    }
+
+    #[test]
+    fn the_strictest_is_told_first_and_words_before_guesses() {
+        let judgement = Judgement::of(vec![
+            found(Verdict::Review, Layer::Pattern, Category::Deception),
+            found(Verdict::Refuse, Layer::Classifier, Category::ChildSexual),
+            found(Verdict::Refuse, Layer::Lexicon, Category::Sexual),
+            found(Verdict::Refuse, Layer::Lexicon, Category::Sexual),
+        ]);
+        assert_eq!(judgement.verdict, Verdict::Refuse);
+        let told: Vec<Category> = judgement
+            .findings
+            .iter()
+            .map(|it| it.finding.category)
+            .collect();
+        assert_eq!(
+            told,
+            [Category::Sexual, Category::ChildSexual, Category::Deception]
+        );
+        assert_eq!(Judgement::of(Vec::new()).verdict, Verdict::Allow);
     }
 }

@@ -55,14 +55,26 @@ impl TestPrompts {
         let shutdown = CancellationToken::new();
         let serving =
             kinora_prompts::serve(options, identity("prompts"), listener, shutdown.clone());
-        Self {
+        let started = Self {
             endpoint,
             issuer,
             _trust: trust,
             _folder: None,
             server: tokio::spawn(serving),
             shutdown: shutdown.drop_guard(),
-        }
+        };
+        started.wait_until_ready().await;
+        started
+    }
+
+    /// Models take longer to load than a connection is waited for.
+    async fn wait_until_ready(&self) {
+        let probe = self.person("probe");
+        kinora_testkit::wait::until("the service answers", PATIENCE, || async {
+            assert!(!self.server.is_finished(), "the service did not start");
+            probe.try_policy().await
+        })
+        .await;
     }
 
     fn channel(&self, from: &str) -> Channel {
@@ -151,13 +163,13 @@ impl Person {
     }
 
     pub async fn policy(&self) -> pb::Policy {
+        self.try_policy().await.expect("answers")
+    }
+
+    async fn try_policy(&self) -> Result<pb::Policy, Status> {
         let request = request(&self.token, pb::GetPolicyRequest {});
-        let answer = self.client.clone().get_policy(request).await;
-        answer
-            .expect("answers")
-            .into_inner()
-            .policy
-            .expect("a policy")
+        let answer = self.client.clone().get_policy(request).await?;
+        Ok(answer.into_inner().policy.expect("a policy"))
     }
 }
 

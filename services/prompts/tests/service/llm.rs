@@ -200,7 +200,9 @@ async fn a_small_model_in_this_process_answers_within_its_bounds() {
                 assert_eq!(prepared.enhancer(), pb::Enhancer::Llm);
                 by_llm += 1;
             }
-            Some("LLM_ANSWER_REJECTED") => assert_eq!(prepared.enhancer(), pb::Enhancer::Rules),
+            Some("LLM_ANSWER_REJECTED" | "ENHANCED_PROMPT_REFUSED") => {
+                assert_eq!(prepared.enhancer(), pb::Enhancer::Rules);
+            }
             other => panic!("{prompt}: {other:?}"),
         }
         if prompt.contains("good morning") {
