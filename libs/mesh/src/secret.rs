@@ -1,6 +1,8 @@
 //! Texts that nobody but their user may see.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +25,15 @@ impl Secret {
 impl From<String> for Secret {
     fn from(text: String) -> Self {
         Self(text)
+    }
+}
+
+/// From the command line or the environment. Together with [`Withheld`](crate::withheld::Withheld) it shows nowhere.
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(text))
     }
 }
 

@@ -68,10 +68,9 @@ impl Payments {
         let problem = |error: kinora_stripe_gateway::Error| Error::Options(error.to_string());
         let others = options.currencies.iter().map(String::as_str);
         let currencies = Currencies::new(plans.currencies().chain(others)).map_err(problem)?;
-        let secrets = options.stripe_webhook_secrets.iter();
-        let secrets: Vec<_> = secrets.map(|secret| secret.0.clone()).collect();
+        let secrets = options.stripe_webhook_secrets.clone();
         let has_webhooks = !secrets.is_empty();
-        let mut to_stripe = Options::new(key.0.clone(), secrets, currencies);
+        let mut to_stripe = Options::new(key.clone(), secrets, currencies);
         to_stripe.base_url = options.stripe_url.clone();
         let return_url = options.return_url.as_deref();
         let return_url = return_url.ok_or("--payments-return-url is missing");

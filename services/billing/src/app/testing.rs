@@ -233,11 +233,10 @@ impl TestApp {
 /// The way to Stripe that the options say, with pauses that a test can bear.
 fn impatient(options: &PaymentOptions, plans: &Plans) -> Gateway {
     let key = options.stripe_secret_key.as_ref().expect("a key");
-    let secrets = options.stripe_webhook_secrets.iter();
-    let secrets = secrets.map(|secret| secret.0.clone()).collect();
+    let secrets = options.stripe_webhook_secrets.clone();
     let others = options.currencies.iter().map(String::as_str);
     let currencies = Currencies::new(plans.currencies().chain(others)).expect("currencies");
-    let mut to_stripe = Options::new(key.0.clone(), secrets, currencies);
+    let mut to_stripe = Options::new(key.clone(), secrets, currencies);
     to_stripe.base_url.clone_from(&options.stripe_url);
     to_stripe.retry = RetryPolicy {
         tries: 4,

@@ -14,10 +14,10 @@ pub struct PaymentOptions {
         long = "stripe-secret-key",
         env = "KINORA_STRIPE_SECRET_KEY",
         hide_env_values = true,
-        value_parser = Withheld::<Hidden>::new(),
+        value_parser = Withheld::<Secret>::new(),
         requires = "payments_return_url"
     )]
-    pub stripe_secret_key: Option<Hidden>,
+    pub stripe_secret_key: Option<Secret>,
     /// What Stripe signs its webhooks with, `whsec_…`: one, or two (with a comma) while it is changed. Without one no
     /// webhook is taken, and Stripe is asked what happened instead.
     #[arg(
@@ -25,9 +25,9 @@ pub struct PaymentOptions {
         env = "KINORA_STRIPE_WEBHOOK_SECRETS",
         hide_env_values = true,
         value_delimiter = ',',
-        value_parser = Withheld::<Hidden>::new()
+        value_parser = Withheld::<Secret>::new()
     )]
-    pub stripe_webhook_secrets: Vec<Hidden>,
+    pub stripe_webhook_secrets: Vec<Secret>,
     /// The page of yours on which people land when they come back from Stripe. `checkout` (the id) and `outcome` (`paid`
     /// or `left`) are added to it.
     #[arg(
@@ -85,18 +85,6 @@ fn pause(text: &str) -> Result<Duration, String> {
         return Err("it is a second or more".to_owned());
     }
     Ok(pause)
-}
-
-/// A secret on the command line or in the environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hidden(pub Secret);
-
-impl std::str::FromStr for Hidden {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Secret::new(text)))
-    }
 }
 
 #[cfg(test)]

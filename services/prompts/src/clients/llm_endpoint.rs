@@ -28,7 +28,7 @@ impl LlmEndpoint {
     /// # Errors
     /// [`Error::Options`].
     pub fn new(base: &str, options: &LlmOptions) -> Result<Self, Error> {
-        let key = options.api_key.as_ref().map(|hidden| &hidden.0);
+        let key = options.api_key.as_ref();
         Ok(Self {
             endpoint: JsonEndpoint::new("--llm-endpoint", base, "chat/completions", key)?,
             model: options.endpoint_model.clone(),

@@ -39,7 +39,7 @@ impl ModerationEndpoint {
     /// # Errors
     /// [`Error::Options`].
     pub fn new(base: &str, options: &ModerationOptions) -> Result<Self, Error> {
-        let key = options.api_key.as_ref().map(|hidden| &hidden.0);
+        let key = options.api_key.as_ref();
         Ok(Self {
             endpoint: JsonEndpoint::new("--moderation-endpoint", base, "moderations", key)?,
             model: options.endpoint_model.clone(),

@@ -42,9 +42,9 @@ pub struct LlmOptions {
         long = "llm-api-key",
         env = "KINORA_LLM_API_KEY",
         hide_env_values = true,
-        value_parser = Withheld::<Hidden>::new()
+        value_parser = Withheld::<Secret>::new()
     )]
-    pub api_key: Option<Hidden>,
+    pub api_key: Option<Secret>,
     /// The longest answer, in tokens of the model.
     #[arg(
         id = "llm_max_tokens",
@@ -82,17 +82,5 @@ impl Default for LlmOptions {
             queue: QUEUE,
             threads: 0,
         }
-    }
-}
-
-/// A secret on the command line or in the environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hidden(pub Secret);
-
-impl std::str::FromStr for Hidden {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Secret::new(text)))
     }
 }

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use humantime::parse_duration;
+use kinora_mesh::secret::Secret;
 use kinora_mesh::withheld::Withheld;
-
-use super::llm::Hidden;
 
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -58,9 +57,9 @@ pub struct ModerationOptions {
         long = "moderation-api-key",
         env = "KINORA_MODERATION_API_KEY",
         hide_env_values = true,
-        value_parser = Withheld::<Hidden>::new()
+        value_parser = Withheld::<Secret>::new()
     )]
-    pub api_key: Option<Hidden>,
+    pub api_key: Option<Secret>,
     /// How long it is waited for.
     #[arg(
         id = "moderation_endpoint_timeout",

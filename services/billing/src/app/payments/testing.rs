@@ -20,7 +20,6 @@ use crate::app::testing::{TestApp, voucher_key};
 use crate::clock::Clock as _;
 use crate::clock::testing::ManualClock;
 use crate::config::BillingOptions;
-use crate::config::payments::Hidden;
 use crate::domain::Time;
 use crate::domain::caller::Caller;
 use crate::domain::plan::Plans;
@@ -181,7 +180,7 @@ impl Kiosk {
 
 fn sell(options: &mut BillingOptions, stripe: &FakeStripe) {
     let payments = &mut options.payments;
-    payments.stripe_secret_key = Some(Hidden(Secret::new(FakeStripe::SECRET_KEY)));
+    payments.stripe_secret_key = Some(Secret::new(FakeStripe::SECRET_KEY));
     payments.return_url = Some("https://kinora.example.org/paid".to_owned());
     payments.stripe_url = Some(stripe.base_url());
 }

@@ -16,7 +16,6 @@ use crate::app::testing::{TestApp, id_of};
 use crate::clock::Clock as _;
 use crate::clock::testing::ManualClock;
 use crate::config::BillingOptions;
-use crate::config::payments::Hidden;
 use crate::domain::caller::Caller;
 use crate::domain::payer::Payer;
 use crate::error::Error;
@@ -349,10 +348,9 @@ async fn new_stripe() -> Arc<FakeStripe> {
 }
 
 fn sell(options: &mut BillingOptions, stripe: &FakeStripe) {
-    let hidden = |text: &str| Hidden(Secret::new(text));
     let payments = &mut options.payments;
-    payments.stripe_secret_key = Some(hidden(FakeStripe::SECRET_KEY));
-    payments.stripe_webhook_secrets = vec![hidden(WEBHOOK_SECRET)];
+    payments.stripe_secret_key = Some(Secret::new(FakeStripe::SECRET_KEY));
+    payments.stripe_webhook_secrets = vec![Secret::new(WEBHOOK_SECRET)];
     payments.return_url = Some("https://kinora.example.org/paid".to_owned());
     payments.stripe_url = Some(stripe.base_url());
 }
