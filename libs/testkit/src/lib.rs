@@ -14,6 +14,7 @@ pub mod oidc;
 pub mod postgres;
 pub mod receiver;
 pub mod redis;
+mod server;
 #[cfg(feature = "smtp")]
 pub mod smtp;
 #[cfg(feature = "stripe")]

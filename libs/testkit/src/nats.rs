@@ -1,21 +1,10 @@
 //! A NATS server of its own for a test, which may stop it and start it again.
 
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
-
-/// A server starts within a fraction of this.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::server::TestServer;
 
 /// A running server, until it is dropped.
 #[derive(Debug)]
-pub struct TestNats {
-    program: String,
-    port: u16,
-    server: Option<Child>,
-}
+pub struct TestNats(TestServer);
 
 impl TestNats {
     /// Starts a server on a free port of the loopback.
@@ -23,19 +12,24 @@ impl TestNats {
     /// # Panics
     /// When `KINORA_TEST_NATS_SERVER` is not set, as it is under `make test`, or the server does not start.
     pub async fn start() -> Self {
-        let mut nats = Self {
-            program: crate::env::required("KINORA_TEST_NATS_SERVER", "a nats-server for tests"),
-            port: crate::net::free_port(),
-            server: None,
+        let arguments = |port: &str| {
+            let arguments = ["--addr", "127.0.0.1", "--port", port];
+            arguments.map(str::to_owned).to_vec()
         };
-        nats.start_again().await;
-        nats
+        Self(
+            TestServer::start(
+                "KINORA_TEST_NATS_SERVER",
+                "a nats-server for tests",
+                arguments,
+            )
+            .await,
+        )
     }
 
     /// Where it listens, across stops and starts.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://127.0.0.1:{}", self.0.port())
     }
 
     /// Ends the server, as a crash would.
@@ -43,9 +37,7 @@ impl TestNats {
     /// # Panics
     /// When it cannot be ended.
     pub async fn stop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            server.kill().await.expect("ends nats-server");
-        }
+        self.0.stop().await;
     }
 
     /// Starts the server on its port.
@@ -53,19 +45,6 @@ impl TestNats {
     /// # Panics
     /// When it does not start.
     pub async fn start_again(&mut self) {
-        let port = self.port.to_string();
-        let server = Command::new(&self.program)
-            .args(["--addr", "127.0.0.1", "--port", &port])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{} does not start: {error}", self.program));
-        self.server = Some(server);
-        crate::wait::until("nats-server to listen", PATIENCE, || async {
-            TcpStream::connect(("127.0.0.1", self.port)).await.map(drop)
-        })
-        .await;
+        self.0.start_again().await;
     }
 }

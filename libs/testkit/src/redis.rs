@@ -1,21 +1,10 @@
 //! A Redis server of its own for a test, which may stop it and start it again.
 
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
-
-/// A server starts within a fraction of this.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::server::TestServer;
 
 /// A running server, until it is dropped.
 #[derive(Debug)]
-pub struct TestRedis {
-    program: String,
-    port: u16,
-    server: Option<Child>,
-}
+pub struct TestRedis(TestServer);
 
 impl TestRedis {
     /// Starts a server on a free port of the loopback.
@@ -23,19 +12,34 @@ impl TestRedis {
     /// # Panics
     /// When `KINORA_TEST_REDIS_SERVER` is not set, as it is under `make test`, or the server does not start.
     pub async fn start() -> Self {
-        let mut redis = Self {
-            program: crate::env::required("KINORA_TEST_REDIS_SERVER", "a redis-server for tests"),
-            port: crate::net::free_port(),
-            server: None,
+        let arguments = |port: &str| {
+            // Nothing is kept across a stop.
+            let arguments = [
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                port,
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ];
+            arguments.map(str::to_owned).to_vec()
         };
-        redis.start_again().await;
-        redis
+        Self(
+            TestServer::start(
+                "KINORA_TEST_REDIS_SERVER",
+                "a redis-server for tests",
+                arguments,
+            )
+            .await,
+        )
     }
 
     /// Where it listens, across stops and starts.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.0.port())
     }
 
     /// Ends the server, as a crash would.
@@ -43,9 +47,7 @@ impl TestRedis {
     /// # Panics
     /// When it cannot be ended.
     pub async fn stop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            server.kill().await.expect("ends redis-server");
-        }
+        self.0.stop().await;
     }
 
     /// Starts the server on its port.
@@ -53,21 +55,6 @@ impl TestRedis {
     /// # Panics
     /// When it does not start.
     pub async fn start_again(&mut self) {
-        let port = self.port.to_string();
-        let server = Command::new(&self.program)
-            .args(["--bind", "127.0.0.1", "--port", &port])
-            // Nothing is kept across a stop.
-            .args(["--save", "", "--appendonly", "no"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{} does not start: {error}", self.program));
-        self.server = Some(server);
-        crate::wait::until("redis-server to listen", PATIENCE, || async {
-            TcpStream::connect(("127.0.0.1", self.port)).await.map(drop)
-        })
-        .await;
+        self.0.start_again().await;
     }
 }
