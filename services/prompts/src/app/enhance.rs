@@ -7,8 +7,8 @@ use kinora_enhancement::{Draft, DraftError, Enhanced, Family, Language, llm};
 use kinora_moderation::{Audience, Verdict};
 use tokio::time::{Instant, timeout_at};
 
-use super::App;
 use super::moderate::is_stricter;
+use super::{App, Asker};
 use crate::clients::{Question, Writer, WriterError};
 use crate::domain::finding::TextKind;
 use crate::domain::order::{Enhancer, Order};
@@ -73,7 +73,7 @@ impl App {
     pub(super) async fn written(
         &self,
         order: &Order,
-        audience: Audience,
+        asker: &Asker,
         verdict: Verdict,
         deadline: Instant,
     ) -> Result<Written, Error> {
@@ -85,7 +85,7 @@ impl App {
             return Ok(Written::nothing(order, Some(Fallback::FamilyUnknown)));
         };
         let bounds = Bounds {
-            audience,
+            asker,
             verdict,
             deadline,
         };
@@ -113,7 +113,7 @@ impl App {
         &self,
         order: &Order,
         family: Family,
-        bounds: Bounds,
+        bounds: Bounds<'_>,
     ) -> Result<Result<Enhanced, Fallback>, Error> {
         let (rules, own) = (Arc::clone(&self.rules), order.clone());
         // A panic there ends this, and nothing else.
@@ -135,14 +135,14 @@ impl App {
         writer: &Arc<dyn Writer>,
         order: &Order,
         family: Family,
-        bounds: Bounds,
+        bounds: Bounds<'_>,
     ) -> Result<Result<Enhanced, Fallback>, Error> {
         let draft = draft(order, family);
         let messages = llm::messages(&draft, &self.rules).map_err(unusable)?;
         let question = Question {
             messages,
             fields: llm::fields(family),
-            seed: seed(order, bounds.audience),
+            seed: seed(order, bounds.asker.audience),
             deadline: bounds
                 .deadline
                 .checked_sub(RESERVE)
@@ -175,15 +175,13 @@ impl App {
     async fn checked(
         &self,
         enhanced: Enhanced,
-        bounds: Bounds,
+        bounds: Bounds<'_>,
     ) -> Result<Result<Enhanced, Fallback>, Error> {
         let texts = vec![
             (TextKind::EnhancedPrompt, enhanced.prompt.clone()),
             (TextKind::NegativePrompt, enhanced.negative_prompt.clone()),
         ];
-        let judged = self
-            .moderator
-            .judge(texts, bounds.audience, bounds.deadline);
+        let judged = self.moderator.judge(texts, bounds.asker, bounds.deadline);
         if is_stricter(judged.await?.verdict, bounds.verdict) {
             return Ok(Err(Fallback::EnhancedPromptRefused));
         }
@@ -193,8 +191,8 @@ impl App {
 
 /// What an enhancer has to keep to.
 #[derive(Clone, Copy)]
-struct Bounds {
-    audience: Audience,
+struct Bounds<'a> {
+    asker: &'a Asker,
     /// Of the original.
     verdict: Verdict,
     deadline: Instant,

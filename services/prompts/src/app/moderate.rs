@@ -1,6 +1,7 @@
 //! Whether texts may be generated.
 
 mod classifier;
+mod places;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,10 +9,9 @@ use std::sync::Arc;
 use kinora_moderation::{
     Assessment, Audience, Finding, Layer, Policy, TextClassifier, TextModerator, Verdict,
 };
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::App;
+use super::{App, Asker};
 use crate::clients::moderation::{Flags, ModerationEndpoint};
 use crate::config::moderation::ModerationOptions;
 use crate::domain::finding::{Judgement, TextFinding, TextKind};
@@ -20,9 +20,7 @@ use crate::domain::prepared::Moderation;
 use crate::error::Error;
 
 use classifier::SentenceClassifier;
-
-/// How many texts are looked at a time. More would only wait for each other on the cores.
-const PLACES: usize = 4;
+use places::Places;
 
 /// Entries of a negative prompt that are looked at one by one; all further ones are looked at together.
 const NEGATIVE_TERMS: usize = 64;
@@ -34,7 +32,7 @@ const WITHOUT: &str = "without";
 pub struct Moderator {
     texts: Arc<Texts>,
     endpoint: Option<ModerationEndpoint>,
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 /// What runs on a thread of its own.
@@ -69,7 +67,7 @@ impl Moderator {
                 all: moderator(classifier)?,
             }),
             endpoint: endpoint.transpose()?,
-            places: Arc::new(Semaphore::new(PLACES)),
+            places: Places::new(),
         })
     }
 
@@ -85,22 +83,23 @@ impl Moderator {
     pub async fn judge(
         &self,
         texts: Vec<(TextKind, String)>,
-        audience: Audience,
+        asker: &Asker,
         deadline: Instant,
     ) -> Result<Judgement, Error> {
         let late = |_| Error::ModerationUnavailable("it took too long".to_owned());
-        let judged = timeout_at(deadline, self.judge_all(texts, audience));
+        let judged = timeout_at(deadline, self.judge_all(texts, asker));
         judged.await.map_err(late)?
     }
 
     async fn judge_all(
         &self,
         texts: Vec<(TextKind, String)>,
-        audience: Audience,
+        asker: &Asker,
     ) -> Result<Judgement, Error> {
+        let audience = asker.audience;
         let flags = self.flags(&texts).await?;
         let failed = |reason: String| Error::ModerationUnavailable(reason);
-        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = self.places.take(&asker.owner).await;
         let own = Arc::clone(&self.texts);
         // A panic there ends the call, and nothing else.
         let judged = tokio::task::spawn_blocking(move || {
@@ -246,16 +245,16 @@ impl App {
     ///
     /// # Errors
     /// [`Error::PromptEmpty`], [`Error::PromptTooLong`], [`Error::ModerationUnavailable`].
-    pub async fn moderate(&self, text: String, audience: Audience) -> Result<Moderation, Error> {
+    pub async fn moderate(&self, text: String, asker: &Asker) -> Result<Moderation, Error> {
         check_text(&text, "text")?;
         if text.trim().is_empty() {
             return Err(Error::PromptEmpty { field: "text" });
         }
         let deadline = Instant::now() + self.options.prompting.timeout;
         let texts = vec![(TextKind::Prompt, text)];
-        let judgement = self.moderator.judge(texts, audience, deadline).await?;
+        let judgement = self.moderator.judge(texts, asker, deadline).await?;
         self.metrics.judged(judgement.verdict);
-        Ok(self.moderation_of(judgement, audience))
+        Ok(self.moderation_of(judgement, asker.audience))
     }
 
     pub(super) fn moderation_of(&self, judgement: Judgement, audience: Audience) -> Moderation {

@@ -103,17 +103,14 @@ impl App {
         order: &Order,
         deadline: Instant,
     ) -> Result<Prepared, Error> {
-        let judged = self
-            .moderator
-            .judge(texts_of(order), asker.audience, deadline);
+        let judged = self.moderator.judge(texts_of(order), asker, deadline);
         let judgement = judged.await?;
         self.metrics.judged(judgement.verdict);
         let verdict = judgement.verdict;
         let written = if verdict == Verdict::Refuse {
             Written::default()
         } else {
-            self.written(order, asker.audience, verdict, deadline)
-                .await?
+            self.written(order, asker, verdict, deadline).await?
         };
         Ok(Prepared {
             original: order.prompt.clone(),

@@ -68,9 +68,9 @@ impl PromptService for PromptGrpc {
         &self,
         request: Request<pb::ModerateRequest>,
     ) -> Result<Response<pb::ModerateResponse>, Status> {
-        let audience = asker(&request)?.audience;
+        let asker = asker(&request)?;
         let text = request.into_inner().text;
-        let moderation = self.app.moderate(text, audience).await?;
+        let moderation = self.app.moderate(text, &asker).await?;
         let moderation = Some(moderation_to_pb(moderation));
         Ok(Response::new(pb::ModerateResponse { moderation }))
     }
