@@ -92,8 +92,8 @@ fuzz: ## RUNS random inputs for TARGET: path, query, json, multipart, moderation
 
 eval-prompts: ## what enhancement and moderation do to their labelled prompts, as tables (docs/prompts.md, docs/moderation.md)
 	@settings=$$(scripts/env libtorch minilm ffmpeg) ; eval "$$settings"
-	cargo run -q -p kinora-enhancement --example eval
-	cargo run -q -p kinora-moderation --example eval
+	cargo run -q -p kinora-enhancement --example eval_enhancement
+	cargo run -q -p kinora-moderation --example eval_moderation
 	# Words and classifier together, through the service.
 	cargo test -q --workspace --test evaluation floors_hold_with_the_classifier -- --nocapture
 
