@@ -2,14 +2,18 @@
 //! else.
 //!
 //! The format takes a few lines, and here they say what is refused and when: nothing of a token is used before the
-//! algorithm is the one, the key is known and the signature holds; its claims are read once; keys are parsed when they
-//! arrive and not for each token; and a token never names, brings or points to the key it is checked with.
+//! algorithm is the one, the key is known and the signature holds; a signature is checked once, and everything else at every
+//! call; keys are parsed when they arrive and not for each token; and a token never names, brings or points to the key it is
+//! checked with.
+
+mod opened;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use self::opened::Opened;
 use crate::claims::{Claims, MAX_LIFETIME_SECONDS};
 use crate::trust::{Standing, TrustBundle};
 
@@ -220,6 +224,7 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
 pub struct Verifier {
     issuer: String,
     audiences: Vec<String>,
+    opened: Opened,
 }
 
 impl Verifier {
@@ -229,6 +234,7 @@ impl Verifier {
         Self {
             issuer: issuer.to_owned(),
             audiences: audiences.iter().map(|&name| name.to_owned()).collect(),
+            opened: Opened::new(),
         }
     }
 
@@ -251,7 +257,7 @@ impl Verifier {
         now: i64,
     ) -> Result<Claims, TokenError> {
         let key = trust.key(token.key_id()).ok_or(TokenError::UnknownKey)?;
-        let claims = token.open(key)?;
+        let claims = self.opened.open(token, key)?;
         if claims.iss != self.issuer {
             return Err(TokenError::Issuer);
         }

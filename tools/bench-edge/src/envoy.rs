@@ -1,7 +1,7 @@
 //! Envoy as the edge's peer: the same contracts, the same service behind it, the same mutual TLS.
 //!
-//! It checks tokens too (`jwt_authn`, the same key; its cache of tokens stays off, as the edge has none), writes a line for
-//! each request, as the edge does, and sends events as the edge does. Everything else of the edge it lacks. Its transcoder
+//! It checks tokens too (`jwt_authn`, the same key, with its cache of tokens, since the edge has one), writes a line for each
+//! request, as the edge does, and sends events as the edge does. Everything else of the edge it lacks. Its transcoder
 //! refuses `response_body`, so that its answers are the whole messages: `{"video": …}` where the edge's are the video.
 
 use std::path::Path;
@@ -84,6 +84,7 @@ impl Envoy<'_> {
             "issuer": ISSUER,
             "audiences": ["scheduler"],
             "forward": true,
+            "jwt_cache_config": { "jwt_cache_size": 4096 },
             "local_jwks": { "inline_string": keys.to_string() },
         });
         typed(

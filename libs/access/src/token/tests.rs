@@ -89,6 +89,69 @@ fn good_token_gives_back_its_claims() {
     assert!(verify(&signed(&with(header(), "typ", typ), &body())).is_ok());
 }
 
+/// A verifier that has seen the good token before.
+fn experienced() -> Verifier {
+    let verifier = Verifier::new(ISSUER, &["scheduler"]);
+    let seen = verifier.verify(&good(), &trust_with(Vec::new()), NOW);
+    assert_eq!(seen, Ok(claims()));
+    verifier
+}
+
+#[test]
+fn token_that_was_good_before_is_looked_at_again() {
+    let (verifier, trust) = (experienced(), trust_with(Vec::new()));
+    assert_eq!(verifier.verify(&good(), &trust, NOW), Ok(claims()));
+    let late = claims().exp + LEEWAY_SECONDS;
+    let early = NOW - LEEWAY_SECONDS - 1;
+    let refused = |now| verifier.verify(&good(), &trust, now).err();
+    assert_eq!(refused(late), Some(TokenError::Expired));
+    assert_eq!(refused(early), Some(TokenError::NotYetValid));
+    let ended = vec![pb::Ended {
+        id: claims().sid.to_string(),
+        end_time: NOW,
+    }];
+    let revoked = verifier.verify(&good(), &trust_with(ended), NOW);
+    assert_eq!(revoked, Err(TokenError::Revoked));
+}
+
+#[test]
+fn token_that_was_good_before_needs_the_key_that_signed_it() {
+    let verifier = experienced();
+    let without = TrustBundle::default();
+    let unknown = verifier.verify(&good(), &without, NOW);
+    assert_eq!(unknown, Err(TokenError::UnknownKey));
+    // Another key under the same id.
+    let other = SigningKey::from_seed(&[8; 32]);
+    let keys = vec![pb::VerifyingKey {
+        id: KID.to_owned(),
+        public_key: other.public_key().to_vec(),
+    }];
+    let replaced = pb::Trust {
+        keys,
+        ..pb::Trust::default()
+    };
+    let replaced = TrustBundle::read("2".to_owned(), replaced).expect("a bundle");
+    let signed_before = verifier.verify(&good(), &replaced, NOW);
+    assert_eq!(signed_before, Err(TokenError::Signature));
+}
+
+#[test]
+fn token_that_was_good_before_lends_its_signature_to_no_other() {
+    let (verifier, trust) = (experienced(), trust_with(Vec::new()));
+    let (_, signature) = good().rsplit_once('.').map(owned).expect("a signature");
+    let other = signed(&header(), &with(body(), "adm", json!(true)));
+    let (parts, its_own) = other.rsplit_once('.').map(owned).expect("a signature");
+    let borrowed = verifier.verify(&format!("{parts}.{signature}"), &trust, NOW);
+    assert_eq!(borrowed, Err(TokenError::Signature));
+    let (parts, _) = good().rsplit_once('.').map(owned).expect("parts");
+    let lent = verifier.verify(&format!("{parts}.{its_own}"), &trust, NOW);
+    assert_eq!(lent, Err(TokenError::Signature));
+}
+
+fn owned((parts, signature): (&str, &str)) -> (String, String) {
+    (parts.to_owned(), signature.to_owned())
+}
+
 #[test]
 fn signature_is_that_of_rfc_8037() {
     let seed = URL_SAFE_NO_PAD
