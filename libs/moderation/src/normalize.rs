@@ -9,7 +9,7 @@ pub(crate) mod disguise;
 pub(crate) mod fold;
 pub(crate) mod view;
 
-use self::disguise::leet;
+use self::disguise::{leet, leet_numbers};
 pub(crate) use self::fold::{Glyph, is_boundary, is_invisible, is_kana};
 use self::fold::{fold, has_hidden, reveal};
 pub(crate) use self::view::View;
@@ -29,7 +29,15 @@ pub(crate) struct Scan {
 impl Scan {
     fn of(glyphs: Vec<Glyph>) -> Self {
         let views = view::views(&glyphs);
-        let undisguised = view::views(&leet(&glyphs));
+        let mut undisguised = view::views(&leet(&glyphs));
+        for view in leet_numbers(&glyphs)
+            .iter()
+            .flat_map(|glyphs| view::views(glyphs))
+        {
+            if undisguised.iter().all(|known| known.text != view.text) {
+                undisguised.push(view);
+            }
+        }
         let places = view::places(&glyphs);
         Self {
             glyphs,
@@ -106,13 +114,34 @@ mod tests {
         has("nuuuuude", "nude");
         has("nnuuddee", "nude");
         has("boooobs", "boobs");
+        has("l'eeeex", "l ex");
         has("nude\u{200b}beach", "nude beach");
         has("nudе", &undisguised_term("nude"));
         has("nud3", &undisguised_term("nude"));
         has("$3x", &undisguised_term("sex"));
+        has("l4 r0p4 4 7u", &undisguised_term("ropa a tu"));
+        has("h0w 70 bu1ld", &undisguised_term("how to build"));
         has("裸 照", "裸照");
+        has("n\u{200b}ud\u{200b}\u{1}e", "nude");
         has("ヌード", "ぬーと\u{3099}");
         has("\u{e006e}\u{e0075}\u{e0064}\u{e0065}", "nude");
+    }
+
+    #[test]
+    fn numbers_beside_units_and_names_stay_numbers() {
+        for text in [
+            "4K 55 1980s",
+            "a 35mm 1515 lens",
+            "mp4 80085",
+            "120 fps 136",
+        ] {
+            let scans = scans(text);
+            let numbers = text.split(' ').filter(|word| word.parse::<u32>().is_ok());
+            for number in numbers {
+                let mut views = scans[0].undisguised.iter();
+                assert!(views.all(|view| view.text.contains(number)), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -69,15 +69,18 @@ impl View {
 
 /// All views of glyphs that differ from those before them.
 pub(crate) fn views(glyphs: &[Glyph]) -> Vec<View> {
-    let tight = tight(glyphs);
-    let mut views = vec![plain(glyphs)];
-    let drawn_out = [1, 2]
-        .into_iter()
-        .filter_map(|copies| shortened(&tight, copies));
+    let (plain, tight) = (plain(glyphs), tight(glyphs));
+    let drawn_out = [(&tight, 1), (&tight, 2), (&plain, 1), (&plain, 2)];
+    let drawn_out = drawn_out.into_iter();
+    let drawn_out = drawn_out
+        .take(if plain.text == tight.text { 2 } else { 4 })
+        .filter_map(|(view, copies)| shortened(view, copies));
     let others: Vec<View> = drawn_out
         .chain(with_gaps(glyphs))
-        .chain(joined(glyphs))
+        .chain(joined(glyphs, parts(glyphs)))
+        .chain(gapped_parts(glyphs).and_then(|parts| joined(glyphs, parts)))
         .collect();
+    let mut views = vec![plain];
     for view in std::iter::once(tight).chain(others) {
         if views.iter().all(|known| known.text != view.text) {
             views.push(view);
@@ -150,11 +153,11 @@ fn tight(glyphs: &[Glyph]) -> View {
 
 /// With at most so many of the same letter in a row in words that were drawn out, or in which each letter is doubled. None
 /// when there is no such word.
-fn shortened(tight: &View, copies: usize) -> Option<View> {
+fn shortened(words: &View, copies: usize) -> Option<View> {
     let mut view = View::default();
     let mut has_changed = false;
     let mut start = 0;
-    for word in tight.text.split(' ') {
+    for word in words.text.split(' ') {
         let mut runs: Vec<(char, usize, usize)> = Vec::new();
         for (offset, ch) in word.char_indices() {
             match runs.last_mut() {
@@ -167,13 +170,13 @@ fn shortened(tight: &View, copies: usize) -> Option<View> {
             let is_long = count >= DRAWN_OUT && !ch.is_ascii_digit() || is_doubled;
             has_changed |= is_long;
             let kept = if is_long { copies.min(count) } else { count };
-            let glyph = tight.glyph_of.get(offset).copied().unwrap_or_default();
+            let glyph = words.glyph_of.get(offset).copied().unwrap_or_default();
             for _ in 0..kept {
                 view.push(ch, glyph);
             }
         }
         start += word.len();
-        view.space(tight.glyph_of.get(start).copied().unwrap_or_default());
+        view.space(words.glyph_of.get(start).copied().unwrap_or_default());
         start += 1;
     }
     has_changed.then_some(view)
@@ -197,8 +200,7 @@ fn with_gaps(glyphs: &[Glyph]) -> Option<View> {
 
 /// With parts of one or two letters in a row as one word, and ideographs without anything between them. None when there are
 /// no such parts.
-fn joined(glyphs: &[Glyph]) -> Option<View> {
-    let parts = parts(glyphs);
+fn joined(glyphs: &[Glyph], parts: Vec<Range<usize>>) -> Option<View> {
     let mut view = View::default();
     let mut at = 0;
     while at < parts.len() {
@@ -250,6 +252,23 @@ fn parts(glyphs: &[Glyph]) -> Vec<Range<usize>> {
         }
     }
     parts
+}
+
+/// The words of glyphs, with those taken apart in which something invisible stands between letters. None when nothing does.
+fn gapped_parts(glyphs: &[Glyph]) -> Option<Vec<Range<usize>>> {
+    glyphs.iter().find(|glyph| glyph.is_after_gap)?;
+    let mut gapped = Vec::new();
+    for part in parts(glyphs) {
+        let mut start = part.start;
+        for at in part.start + 1..part.end {
+            if glyphs.get(at).is_some_and(|glyph| glyph.is_after_gap) {
+                gapped.push(start..at);
+                start = at;
+            }
+        }
+        gapped.push(start..part.end);
+    }
+    Some(gapped)
 }
 
 /// Whether a word is of one or two letters; of ideographs, which a joined word may have any number of, always.
