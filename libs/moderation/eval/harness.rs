@@ -112,6 +112,8 @@ impl Count {
 pub struct Measured {
     /// How many of the texts of a category, and of a language, have a finding of it.
     pub recall: BTreeMap<(Category, &'static str), Count>,
+    /// How many of the texts of a category are not allowed, for whatever reason.
+    pub stopped: BTreeMap<Category, Count>,
     /// How many of the texts with a finding of a category are of it, or of one that has it in it.
     pub precision: BTreeMap<Category, Count>,
     /// How many of the texts about nothing are allowed, by language.
@@ -136,8 +138,19 @@ impl Measured {
     }
 }
 
-/// The lines of a set: `dev`, which the data was tuned on, `heldout`, which it was not, or `hard`, which says things in other
-/// words and was not either.
+/// The sets: `dev`, `everyday_dev` and `paraphrased_dev`, which the data was tuned on, and the others, which it was not.
+/// Paraphrases and `hard` say things in other words, everyday texts are about nothing.
+pub const SETS: [&str; 7] = [
+    "dev",
+    "heldout",
+    "everyday_dev",
+    "everyday_heldout",
+    "paraphrased_dev",
+    "paraphrased_heldout",
+    "hard",
+];
+
+/// The lines of a set.
 pub fn lines(set: &str) -> Result<Vec<Line>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("eval").join(set);
     let mut lines = Vec::new();
@@ -202,6 +215,12 @@ pub fn measure(moderator: &TextModerator, lines: &[Line]) -> Result<Measured> {
             measured.note(is_allowed, line, &assessment);
             continue;
         };
+        let is_stopped = assessment.verdict > Verdict::Allow;
+        measured
+            .stopped
+            .entry(category)
+            .or_default()
+            .add(is_stopped);
         let is_right = is_found(&assessment, category);
         measured
             .recall

@@ -1,4 +1,4 @@
-//! Prints, as markdown, how much of the labelled sets the moderator gets right. `--misses` adds what it does not, of the set
+//! Prints, as markdown, how much of the labelled sets the moderator gets right. `--misses` adds what it does not, of the sets
 //! that the data may be tuned on.
 
 #[path = "../eval/harness.rs"]
@@ -7,19 +7,22 @@ mod harness;
 use std::io::{self, Write};
 
 use anyhow::Result;
-use harness::{Count, LANGUAGES, Measured, lines, measure, moderator};
+use harness::{Count, LANGUAGES, Measured, SETS, lines, measure, moderator};
 use kinora_moderation::Category;
+
+/// The sets whose misses may be looked at.
+const TUNED_ON: [&str; 3] = ["dev", "everyday_dev", "paraphrased_dev"];
 
 fn main() -> Result<()> {
     let moderator = moderator()?;
     let mut out = io::stdout().lock();
-    for set in ["dev", "heldout", "hard"] {
+    for set in SETS {
         let measured = measure(&moderator, &lines(set)?)?;
         writeln!(out, "## Moderation, {set}\n")?;
         categories(&mut out, &measured)?;
         languages(&mut out, &measured)?;
         disguises(&mut out, &measured)?;
-        if set == "dev" && std::env::args().any(|argument| argument == "--misses") {
+        if TUNED_ON.contains(&set) && std::env::args().any(|argument| argument == "--misses") {
             for miss in &measured.misses {
                 writeln!(out, "- {miss}")?;
             }
@@ -32,16 +35,18 @@ fn main() -> Result<()> {
 fn categories(out: &mut impl Write, measured: &Measured) -> io::Result<()> {
     writeln!(
         out,
-        "| category | texts | recall | precision | {} |",
+        "| category | texts | recall | stopped | precision | {} |",
         LANGUAGES.join(" | ")
     )?;
     writeln!(
         out,
-        "| --- | ---: | ---: | ---: |{}",
+        "| --- | ---: | ---: | ---: | ---: |{}",
         " ---: |".repeat(LANGUAGES.len())
     )?;
     for category in Category::ALL {
         let recall = measured.recall_of(category);
+        let stopped = measured.stopped.get(&category).copied();
+        let stopped = stopped.unwrap_or_default();
         let precision = measured
             .precision
             .get(&category)
@@ -49,10 +54,11 @@ fn categories(out: &mut impl Write, measured: &Measured) -> io::Result<()> {
             .unwrap_or_default();
         write!(
             out,
-            "| {} | {} | {:.3} | {:.3} |",
+            "| {} | {} | {:.3} | {:.3} | {:.3} |",
             category.id(),
             recall.all,
             recall.rate(),
+            stopped.rate(),
             precision.rate()
         )?;
         for language in LANGUAGES {

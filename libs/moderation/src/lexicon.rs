@@ -67,6 +67,11 @@ const RELATION_PLACES: u32 = 6;
 /// The group of names that are followed by another.
 pub(crate) const FULL_NAME: &str = "full_name";
 
+/// Under what the hints of a group are found.
+pub(crate) fn hints_of(group: &str) -> String {
+    format!("{group}?")
+}
+
 /// A term that a text has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
@@ -206,20 +211,31 @@ struct LanguageFile {
     #[serde(default)]
     prefixes: Vec<String>,
     groups: BTreeMap<String, Vec<String>>,
+    /// More terms of these groups, which make a finding unsure.
+    #[serde(default)]
+    hints: BTreeMap<String, Vec<String>>,
 }
 
 impl LanguageFile {
     fn terms(&self) -> Vec<Term> {
         let mut terms = Vec::new();
-        for (group, written) in &self.groups {
+        let groups = self
+            .groups
+            .iter()
+            .map(|(group, terms)| (group.clone(), terms));
+        let hints = self
+            .hints
+            .iter()
+            .map(|(group, terms)| (hints_of(group), terms));
+        for (group, written) in groups.chain(hints) {
             for written in written {
                 if !written.contains("{age}") {
-                    terms.push(Term::parse(group, written));
+                    terms.push(Term::parse(&group, written));
                     continue;
                 }
                 let digits = (1..ADULT_AGE).map(|age| age.to_string());
                 for age in digits.chain(self.ages.iter().cloned()) {
-                    terms.push(Term::parse(group, &written.replace("{age}", &age)));
+                    terms.push(Term::parse(&group, &written.replace("{age}", &age)));
                 }
             }
         }

@@ -50,7 +50,7 @@ pub struct TextModerator {
 }
 
 impl TextModerator {
-    /// A moderator of this policy. The first one takes tens of milliseconds, and so does each with terms or phrases of an
+    /// A moderator of this policy. The first one takes some hundred milliseconds, and so does each with terms or phrases of an
     /// operator's.
     ///
     /// # Errors

@@ -166,14 +166,14 @@ impl Policy {
         is_eased: bool,
     ) -> Verdict {
         let verdict = self.verdict(category, audience);
-        if category.is_always_refused() {
-            return verdict;
-        }
         let verdict = match certainty {
             Certainty::Clear => verdict,
             Certainty::Unsure => verdict.min(Verdict::Review),
         };
-        if is_eased { verdict.eased() } else { verdict }
+        match is_eased && !category.is_always_refused() {
+            true => verdict.eased(),
+            false => verdict,
+        }
     }
 
     /// What is done with a category for which a classifier has this score. None below all thresholds.

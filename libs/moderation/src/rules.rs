@@ -1,10 +1,12 @@
 //! What the hits of a text mean: rules over groups of terms, which are data (`data/rules.toml`).
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use crate::assessment::{Audience, Finding, Layer, MAX_EVIDENCE_CHARS, excerpt};
 use crate::category::Category;
-use crate::lexicon::{ALLOWED, CONTEXTS, Hit, Hits, NEGATIONS, is_covered};
+use crate::lexicon::{ALLOWED, CONTEXTS, Hit, Hits, NEGATIONS, hints_of, is_covered};
 use crate::normalize::Scan;
 use crate::policy::{Policy, PolicyError, Problem};
 
@@ -21,12 +23,12 @@ const CONTEXT_PLACES: u32 = 32;
 const NEGATION_PLACES: u32 = 4;
 
 /// How sure a rule is of its category.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Certainty {
     /// What the policy says holds.
     Clear,
-    /// At most a person looks at it. Rules of always refused categories are never unsure.
+    /// At most a person looks at it.
     Unsure,
 }
 
@@ -69,6 +71,19 @@ pub(crate) fn built_in() -> Result<Vec<Rule>, PolicyError> {
     Ok(file.rule)
 }
 
+/// Where a rule holds.
+struct Match<'a> {
+    hit: &'a Hit,
+    near: Option<&'a Hit>,
+    certainty: Certainty,
+}
+
+impl Match<'_> {
+    fn start(&self) -> usize {
+        self.hit.glyphs.start
+    }
+}
+
 /// A text, and what was found in it.
 pub(crate) struct Found<'a> {
     /// The text as it was sent.
@@ -83,14 +98,18 @@ impl Rule {
     /// What this rule finds.
     pub fn findings(&self, found: &Found<'_>, policy: &Policy, audience: Audience) -> Vec<Finding> {
         let mut matches = self.matches(found);
-        // Those that nothing eases come first, since only some are kept.
-        matches.sort_by_key(|(hit, _)| self.eases(found, hit));
+        // Those that are sure and that nothing eases come first, since only some are kept.
+        matches.sort_by_key(|matched| (matched.certainty, self.eases(found, matched.hit)));
         matches.truncate(MAX_FINDINGS_OF_A_RULE);
-        let finding = |(hit, near): (&Hit, Option<&Hit>)| {
+        let finding = |Match {
+                           hit,
+                           near,
+                           certainty,
+                       }: Match<'_>| {
             let is_eased = self.eases(found, hit);
             Finding {
                 category: self.category,
-                verdict: policy.verdict_of(self.category, audience, self.certainty, is_eased),
+                verdict: policy.verdict_of(self.category, audience, certainty, is_eased),
                 rule_id: self.id.clone(),
                 layer: self.layer(),
                 score: None,
@@ -109,19 +128,54 @@ impl Rule {
         }
     }
 
-    fn matches<'a>(&self, found: &Found<'a>) -> Vec<(&'a Hit, Option<&'a Hit>)> {
-        let hits = self.any.iter().flat_map(|group| found.group(group));
-        let hits = hits.filter(|hit| !self.allows(found, hit));
-        if self.near.is_empty() {
-            return hits.map(|hit| (hit, None)).collect();
-        }
-        let others: Vec<&[Hit]> = self.near.iter().map(|group| found.group(group)).collect();
-        let within = |hit: &'a Hit| {
-            let near = others.iter().filter_map(|group| nearest(group, hit));
-            let near = near.min_by_key(|near| near.distance(hit))?;
-            (near.distance(hit) <= self.words * 2).then_some((hit, Some(near)))
+    /// First by its groups alone, and then, unsurely, what takes a hint.
+    fn matches<'a>(&self, found: &Found<'a>) -> Vec<Match<'a>> {
+        let hits = |groups: &[String]| -> Vec<&'a [Hit]> {
+            groups.iter().map(|group| found.group(group)).collect()
         };
-        hits.filter_map(within).collect()
+        let (any, near) = (hits(&self.any), hits(&self.near));
+        let mut matches = self.pairs(found, &any, &near, self.certainty);
+        let hints = |groups: &[String]| -> Vec<&'a [Hit]> {
+            let hints = groups.iter().map(|group| found.group(&hints_of(group)));
+            hints.filter(|hits| !hits.is_empty()).collect()
+        };
+        let (any_hints, near_hints) = (hints(&self.any), hints(&self.near));
+        let near_all: Vec<&[Hit]> = near.iter().chain(&near_hints).copied().collect();
+        let mut unsure = self.pairs(found, &any_hints, &near_all, Certainty::Unsure);
+        if !near_hints.is_empty() {
+            unsure.extend(self.pairs(found, &any, &near_hints, Certainty::Unsure));
+        }
+        let sure: BTreeSet<usize> = matches.iter().map(Match::start).collect();
+        unsure.retain(|matched| !sure.contains(&matched.start()));
+        matches.extend(unsure);
+        matches
+    }
+
+    /// Hits, and what of the others is nearest to each, where one has to be.
+    fn pairs<'a>(
+        &self,
+        found: &Found<'a>,
+        any: &[&'a [Hit]],
+        near: &[&'a [Hit]],
+        certainty: Certainty,
+    ) -> Vec<Match<'a>> {
+        let hits = any.iter().flat_map(|hits| hits.iter());
+        let hits = hits.filter(|hit| !self.allows(found, hit));
+        let within = |hit: &'a Hit| {
+            let others = near.iter().filter_map(|group| nearest(group, hit));
+            let nearest = others.min_by_key(|other| other.distance(hit))?;
+            (nearest.distance(hit) <= self.words * 2).then_some(nearest)
+        };
+        let matched = |hit| {
+            let near = within(hit);
+            let is_whole = self.near.is_empty() || near.is_some();
+            is_whole.then_some(Match {
+                hit,
+                near,
+                certainty,
+            })
+        };
+        hits.filter_map(matched).collect()
     }
 
     /// Whether the operator's list allows a term. What is near to it does not count, so that more of that changes nothing.

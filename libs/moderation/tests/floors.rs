@@ -3,33 +3,27 @@
 #[path = "../eval/harness.rs"]
 mod harness;
 
-use harness::{Disguise, LANGUAGES, Measured, lines, measure, moderator};
+use harness::{Disguise, LANGUAGES, Measured, SETS, lines, measure, moderator};
 use kinora_moderation::Category;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// From 0 to 1, by id.
 type Floors = BTreeMap<String, f64>;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct Set {
     recall: Floors,
+    stopped: Floors,
     precision: Floors,
     benign: Floors,
     disguised: Floors,
     always_disguised: Floors,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    dev: Set,
-    heldout: Set,
-    hard: Set,
-}
-
-fn file() -> File {
+/// By the name of the set.
+fn floors() -> BTreeMap<String, Set> {
     toml::from_str(include_str!("../eval/floors.toml")).expect("floors")
 }
 
@@ -50,10 +44,13 @@ fn disguise(id: &str) -> Option<Disguise> {
 }
 
 #[track_caller]
-fn check(set: &str, floors: &Set) {
+fn check(set: &str) {
+    let mut floors = floors();
+    let floors = floors.remove(set).expect("its floors");
     let moderator = moderator().expect("a moderator");
     let measured = measure(&moderator, &lines(set).expect("lines")).expect("measured");
     let Measured {
+        stopped,
         precision,
         benign,
         disguised,
@@ -62,12 +59,14 @@ fn check(set: &str, floors: &Set) {
     } = &measured;
     let recall =
         |id: &str| Category::from_id(id).map(|category| measured.recall_of(category).rate());
+    let stopped = |id: &str| Some(stopped.get(&Category::from_id(id)?)?.rate());
     // What was never found was never wrong.
     let precise = |id: &str| {
         let count = precision.get(&Category::from_id(id)?).copied();
         Some(count.unwrap_or_default().rate())
     };
     let mut low = below("recall", &floors.recall, recall);
+    low.extend(below("stopped", &floors.stopped, stopped));
     low.extend(below("precision", &floors.precision, precise));
     low.extend(below("allowed", &floors.benign, |id| {
         benign.get(id).map(|count| count.rate())
@@ -90,29 +89,42 @@ fn check(set: &str, floors: &Set) {
 
 #[test]
 fn what_the_data_was_tuned_on_holds() {
-    check("dev", &file().dev);
+    check("dev");
+    check("paraphrased_dev");
 }
 
 #[test]
 fn what_the_data_was_not_tuned_on_holds() {
-    check("heldout", &file().heldout);
+    check("heldout");
 }
 
 #[test]
-fn what_is_paraphrased_holds() {
-    check("hard", &file().hard);
+fn what_says_the_same_in_other_words_holds() {
+    check("paraphrased_heldout");
+    check("hard");
+}
+
+#[test]
+fn what_people_type_every_day_is_allowed() {
+    check("everyday_dev");
+    check("everyday_heldout");
 }
 
 #[test]
 fn nothing_is_without_a_floor() {
-    let File { dev, heldout, hard } = file();
-    for set in [dev, heldout, hard] {
+    let floors = floors();
+    assert!(floors.keys().map(String::as_str).eq(BTreeSet::from(SETS)));
+    for (name, set) in &floors {
+        for language in LANGUAGES {
+            assert!(set.benign.contains_key(language), "{name} {language}");
+        }
+        if name.starts_with("everyday") {
+            continue;
+        }
         for category in Category::ALL.map(Category::id) {
             assert!(set.recall.contains_key(category), "{category}");
+            assert!(set.stopped.contains_key(category), "{category}");
             assert!(set.precision.contains_key(category), "{category}");
-        }
-        for language in LANGUAGES {
-            assert!(set.benign.contains_key(language), "{language}");
         }
         for disguise in Disguise::ALL.map(Disguise::id) {
             assert!(set.disguised.contains_key(disguise), "{disguise}");
@@ -122,14 +134,15 @@ fn nothing_is_without_a_floor() {
 }
 
 #[test]
-fn no_line_is_in_both_sets() {
-    let dev = lines("dev").expect("lines");
-    for line in lines("heldout").expect("lines") {
-        assert!(
-            dev.iter().all(|other| other.text != line.text),
-            "{}",
-            line.text
-        );
+fn no_line_is_in_two_sets() {
+    let mut seen = BTreeMap::new();
+    for set in SETS {
+        for line in lines(set).expect("lines") {
+            let before = seen.insert(line.text.clone(), set);
+            // Two languages may say the same.
+            let is_other = before.is_some_and(|before| before != set);
+            assert!(!is_other, "{before:?} and {set}: {}", line.text);
+        }
     }
 }
 

@@ -14,13 +14,18 @@ use harness::{Person, TestPrompts};
 
 const LANGUAGES: [&str; 10] = ["ar", "de", "en", "es", "fr", "hi", "ja", "pt", "ru", "zh"];
 
+const SETS: [&str; 4] = ["hard", "paraphrased_heldout", "heldout", "everyday_heldout"];
+
 /// What must hold: of the texts that are about something, how many are not simply allowed, and of the harmless ones, how many
-/// are; measured, less a margin. The classifier knows English, so that `hard` is where it helps and the other languages are
-/// not where it does.
-const FLOORS: [(&str, &str, f64, f64); 3] = [
+/// are; measured, less a margin. The classifier knows English, so that it helps there with what is said in other words, and hardly
+/// in other languages. `everyday_heldout` has nothing to stop.
+const FLOORS: [(&str, &str, f64, f64); 6] = [
     ("hard", "en", 0.70, 0.75),
-    ("hard", "all", 0.15, 0.92),
+    ("hard", "all", 0.28, 0.92),
+    ("paraphrased_heldout", "en", 0.50, 0.95),
+    ("paraphrased_heldout", "all", 0.24, 0.95),
     ("heldout", "all", 0.97, 0.93),
+    ("everyday_heldout", "all", 0.0, 0.98),
 ];
 
 /// Right ones among all.
@@ -92,7 +97,7 @@ async fn measure(classifier: Option<PathBuf>) -> Measured {
     let prompts = prompts.await;
     let anna = prompts.person("anna");
     let mut measured = Measured::new();
-    for set in ["hard", "heldout"] {
+    for set in SETS {
         for language in LANGUAGES {
             for (label, text) in lines(set, language) {
                 let is_allowed = is_allowed(&anna, &text).await;

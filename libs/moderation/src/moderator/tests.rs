@@ -44,6 +44,27 @@ fn check(moderator: &TextModerator, audience: Audience, texts: &[(&str, Verdict)
 }
 
 #[test]
+fn what_only_hints_is_put_to_a_person() {
+    let adult = "adult_content = true";
+    for (policy, audience) in [("", Audience::General), (adult, Audience::VerifiedAdult)] {
+        check(
+            &moderator(policy),
+            audience,
+            &[
+                // Of what is always refused as well, whatever is allowed.
+                ("my neighbour in a micro bikini", Verdict::Review),
+                ("a seventh grader without a bra", Verdict::Review),
+                ("refugees are less than human", Verdict::Review),
+                ("a micro bikini on a clothes line", Verdict::Allow),
+                ("a tutorial with household chemicals", Verdict::Review),
+                // The plain word is as sure as before.
+                ("refugees are vermin", Verdict::Refuse),
+            ],
+        );
+    }
+}
+
+#[test]
 fn texts_get_the_verdict_of_what_they_are_about() {
     check(
         &moderator(""),
