@@ -17,6 +17,8 @@ use kinora_moderation::Audience;
 use crate::clients::Writer;
 use crate::clock::Clock;
 use crate::config::{DefaultEnhancer, PromptsOptions};
+use uuid::Uuid;
+
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -32,6 +34,8 @@ pub use reviews::Decision;
 pub struct Asker {
     /// Whose prompts these are.
     pub owner: String,
+    /// Who types them, in whatever organisation.
+    pub person: Uuid,
     /// For whom the clip is.
     pub audience: Audience,
 }

@@ -20,7 +20,7 @@ use crate::domain::prepared::Moderation;
 use crate::error::Error;
 
 use classifier::SentenceClassifier;
-use places::Places;
+use places::{Place, Places};
 
 /// Entries of a negative prompt that are looked at one by one; all further ones are looked at together.
 const NEGATIVE_TERMS: usize = 64;
@@ -86,20 +86,27 @@ impl Moderator {
         asker: &Asker,
         deadline: Instant,
     ) -> Result<Judgement, Error> {
-        let late = |_| Error::ModerationUnavailable("it took too long".to_owned());
-        let judged = timeout_at(deadline, self.judge_all(texts, asker));
-        judged.await.map_err(late)?
+        let late = |reason: &str| Error::ModerationUnavailable(reason.to_owned());
+        let flags = timeout_at(deadline, self.flags(&texts));
+        let flags = flags.await.map_err(|_| late("it took too long"))??;
+        let place = timeout_at(deadline, self.places.take(asker.person));
+        let busy = "all places, or all of this person's, were taken by other texts";
+        let place = place.await.map_err(|_| late(busy))?;
+        let judged = timeout_at(
+            deadline,
+            self.judge_all(texts, flags, place, asker.audience),
+        );
+        judged.await.map_err(|_| late("it took too long"))?
     }
 
     async fn judge_all(
         &self,
         texts: Vec<(TextKind, String)>,
-        asker: &Asker,
+        flags: Flags,
+        place: Place,
+        audience: Audience,
     ) -> Result<Judgement, Error> {
-        let audience = asker.audience;
-        let flags = self.flags(&texts).await?;
         let failed = |reason: String| Error::ModerationUnavailable(reason);
-        let place = self.places.take(&asker.owner).await;
         let own = Arc::clone(&self.texts);
         // A panic there ends the call, and nothing else.
         let judged = tokio::task::spawn_blocking(move || {

@@ -21,6 +21,7 @@ pub(super) fn asker<T>(request: &Request<T>) -> Result<Asker, Error> {
     let caller = kinora_access::caller(request).map_err(Error::Caller)?;
     Ok(Asker {
         owner: caller.principal().as_str().to_owned(),
+        person: caller.subject,
         audience: match caller.age {
             Age::Verified => Audience::VerifiedAdult,
             Age::Unverified | Age::Declared => Audience::General,
