@@ -51,15 +51,17 @@ impl TestServer {
     /// When it cannot be ended.
     pub(crate) async fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().await.expect("ends the server");
+            let ended = child.kill().await;
+            ended.unwrap_or_else(|error| panic!("{} does not end: {error}", self.program));
         }
     }
 
     /// Starts the server on its port.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When it does not start, or was not stopped.
     pub(crate) async fn start_again(&mut self) {
+        assert!(self.child.is_none(), "{} runs", self.program);
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -69,7 +71,8 @@ impl TestServer {
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", self.program));
         self.child = Some(child);
-        crate::wait::until("the server to listen", PATIENCE, || async {
+        let what = format!("{} to listen", self.program);
+        crate::wait::until(&what, PATIENCE, || async {
             TcpStream::connect(("127.0.0.1", self.port)).await.map(drop)
         })
         .await;
