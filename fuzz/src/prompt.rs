@@ -46,8 +46,9 @@ pub fn prompt(data: &[u8]) -> bool {
         prompt: &enhanced.prompt,
         ..draft
     };
-    let again = RULES.enhance(&again).expect("a prompt that can be read");
-    assert_eq!(again.prompt, enhanced.prompt, "enhanced twice");
+    let twice = RULES.enhance(&again).expect("a prompt that can be read");
+    let verdict = judge::judge(&again, &twice.prompt, &RULES);
+    assert!(verdict.is_ok(), "{verdict:?}");
     if let Ok(accepted) = llm::accept(&draft, answer, &RULES) {
         assert!(
             tags::check(&accepted.prompt, draft.family).is_ok(),
