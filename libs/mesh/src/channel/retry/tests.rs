@@ -226,14 +226,14 @@ async fn nothing_is_sent_again_after_its_deadline() {
         .insert("grpc-timeout", "190m".parse().unwrap());
     let begun = Instant::now();
     assert_eq!(code(fake.channel().oneshot(call).await).unwrap(), "14");
-    assert!(begun.elapsed() < within, "it does not wait in vain");
+    // Timers tick in milliseconds: a pause that ends just before may end with it.
+    assert!(begun.elapsed() <= within, "it does not wait in vain");
     let seen = std::mem::take(&mut *fake.seen.lock());
     assert!((2..=3).contains(&seen.len()), "{seen:?}");
     for seen in seen.iter().skip(1) {
         let left = seen.timeout.as_deref().unwrap().strip_suffix('u').unwrap();
         let left = Duration::from_micros(left.parse().unwrap());
         let spent = seen.at - begun;
-        // Timers tick in milliseconds.
         assert!(left + spent <= within && left + spent >= within - Duration::from_millis(2));
     }
     let late = Fake::new(&[Fate::NoConnection]);
