@@ -3,8 +3,8 @@
 //!
 //! The format takes a few lines, and here they say what is refused and when: nothing of a token is used before the
 //! algorithm is the one, the key is known and the signature holds; that a signature held is remembered, and everything
-//! else is checked at every call; keys are parsed when they arrive and not for each token; and a token never names, brings or points to the key it is
-//! checked with.
+//! else is checked at every call; keys are parsed when they arrive and not for each token; and a token never names,
+//! brings or points to the key it is checked with.
 
 mod opened;
 

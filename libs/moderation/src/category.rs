@@ -66,7 +66,7 @@ impl Category {
         Self::ALL.into_iter().find(|category| category.id() == id)
     }
 
-    /// Whether no policy, audience or allow-list can have it generated.
+    /// Whether no policy, audience or allow-list can have it generated. What only hints at it a person may let pass.
     #[must_use]
     pub const fn is_always_refused(self) -> bool {
         matches!(self, Self::ChildSexual | Self::RealPersonSexual)

@@ -4,8 +4,9 @@
 //! in, and undoes disguises. The lexicon of ten languages finds terms, and rules say what terms, alone or near to each other,
 //! are about. A classifier, which is given from outside, adds scores. The [`Policy`] makes verdicts of all of it.
 //!
-//! Two categories are refused whatever the policy says ([`Category::is_always_refused`]). An error means that the text was not
-//! assessed, and whoever asked must do as if it were refused. Nothing here reads files, asks anybody or keeps anything.
+//! Two categories are refused whatever the policy says ([`Category::is_always_refused`]), and what only hints at them is looked
+//! at by a person. An error means that the text was not assessed, and whoever asked must do as if it were refused. Nothing here
+//! reads files, asks anybody or keeps anything.
 
 mod assessment;
 mod category;

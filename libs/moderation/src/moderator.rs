@@ -50,8 +50,8 @@ pub struct TextModerator {
 }
 
 impl TextModerator {
-    /// A moderator of this policy. The first one takes some hundred milliseconds, and so does each with terms or phrases of an
-    /// operator's.
+    /// A moderator of this policy. The first one takes some hundred milliseconds, and so does each with terms or phrases of
+    /// an operator's.
     ///
     /// # Errors
     /// When the policy's list of what is allowed has a phrase that is always refused.

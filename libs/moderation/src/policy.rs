@@ -1,7 +1,8 @@
 //! What is done with each category, for whom: the defaults (`data/policy.toml`), and what an operator changes of them.
 //!
 //! The always refused categories are held twice. A file that would loosen one is not taken; and [`Policy::verdict`], which all
-//! verdicts come from, does not look at the file for them.
+//! verdicts come from, does not look at the file for them. What only hints at them is looked at by a person, whatever the file
+//! says.
 
 mod parse;
 #[cfg(test)]

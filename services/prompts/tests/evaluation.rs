@@ -17,8 +17,8 @@ const LANGUAGES: [&str; 10] = ["ar", "de", "en", "es", "fr", "hi", "ja", "pt", "
 const SETS: [&str; 4] = ["hard", "paraphrased_heldout", "heldout", "everyday_heldout"];
 
 /// What must hold: of the texts that are about something, how many are not simply allowed, and of the harmless ones, how many
-/// are; measured, less a margin. The classifier knows English, so that it helps there with what is said in other words, and hardly
-/// in other languages. `everyday_heldout` has nothing to stop.
+/// are; measured, less a margin. The classifier knows English, so that it helps there with what is said in other words, and
+/// hardly in other languages. `everyday_heldout` has nothing to stop.
 const FLOORS: [(&str, &str, f64, f64); 6] = [
     ("hard", "en", 0.70, 0.75),
     ("hard", "all", 0.28, 0.92),
